@@ -1,0 +1,156 @@
+/* sys.h - Linux calls as functions that return -errno, and the place where a test makes them fail.
+ *
+ * Nothing outside src/sys makes a system call that can fail for a reason a program must handle. Each wrapper first asks
+ * weft__sys_fault(CALL): with no fault planned that is one load and a branch. A plan (fault.c) makes the n-th call of a
+ * kind fail with an errno, or delays it; the clock can be shifted for the whole process. Results: >= 0, or -errno;
+ * errno itself is never left for the caller to read, because a coroutine may be elsewhere by then.
+ *
+ * This header holds what park and co need; net.h, poll.h and file.h hold the calls of their topics. */
+#ifndef WEFT_SYS_SYS_H
+#define WEFT_SYS_SYS_H
+
+#include "base/atomic.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Every call that can be made to fail, by the name a test uses. */
+enum weft__sys_call {
+    WEFT__SYS_FUTEX_WAIT,
+    WEFT__SYS_FUTEX_WAKE,
+    WEFT__SYS_FUTEX_REQUEUE,
+    WEFT__SYS_FUTEX_WAITV,
+    WEFT__SYS_MMAP,
+    WEFT__SYS_MUNMAP,
+    WEFT__SYS_MPROTECT,
+    WEFT__SYS_MADVISE,
+    WEFT__SYS_THREAD,
+    WEFT__SYS_MALLOC,
+    WEFT__SYS_OPEN,
+    WEFT__SYS_CLOSE,
+    WEFT__SYS_READ,
+    WEFT__SYS_WRITE,
+    WEFT__SYS_STAT,
+    WEFT__SYS_GETDENTS,
+    WEFT__SYS_SENDFILE,
+    WEFT__SYS_SOCKET,
+    WEFT__SYS_BIND,
+    WEFT__SYS_LISTEN,
+    WEFT__SYS_ACCEPT,
+    WEFT__SYS_CONNECT,
+    WEFT__SYS_SEND,
+    WEFT__SYS_RECV,
+    WEFT__SYS_SOCKOPT,
+    WEFT__SYS_SHUTDOWN,
+    WEFT__SYS_SELECT,
+    WEFT__SYS_POLL,
+    WEFT__SYS_EPOLL_CREATE,
+    WEFT__SYS_EPOLL_CTL,
+    WEFT__SYS_EPOLL_WAIT,
+    WEFT__SYS_EVENTFD,
+    WEFT__SYS_URING_SETUP,
+    WEFT__SYS_URING_ENTER,
+    WEFT__SYS_PIPE,
+    WEFT__SYS_FORK,
+    WEFT__SYS_CALLS /* how many there are */
+};
+
+/* ---- faults (fault.c) ---- */
+
+extern uint32_t weft__sys_faults; /* atomic: how many plans are in force; 0 in every real program */
+
+int weft__sys_fault_slow(enum weft__sys_call call);
+
+/* 0: make the call. Negative: do not, this is its result. */
+static inline int weft__sys_fault(enum weft__sys_call call)
+{
+    if (likely(load_relaxed(&weft__sys_faults) == 0))
+        return 0;
+    return weft__sys_fault_slow(call);
+}
+
+/* Plan: calls number nth, nth+1, ... nth+count-1 of this kind from now on (counted from 1, over all threads) return `err`
+ * (negative) instead of being made; with err == 0 they are delayed by delay_ns and then made. One plan a kind; a new
+ * one replaces it. For tests. */
+void weft__sys_plan(enum weft__sys_call call, uint32_t nth, uint32_t count, int err, int64_t delay_ns);
+
+/* Forget all plans and set the counts of calls seen to 0. */
+void weft__sys_plan_none(void);
+
+/* How many calls of this kind were made or failed since the first plan was in force. */
+uint32_t weft__sys_seen(enum weft__sys_call call);
+
+/* ---- clock ---- */
+
+extern int64_t weft__sys_clock_shift; /* atomic: what weft__sys_now adds to the kernel's clock; 0 unless a test set it */
+
+/* CLOCK_MONOTONIC in ns, plus the shift. */
+int64_t weft__sys_now(void);
+
+/* ---- memory ---- */
+
+/* malloc and its like, with a place to fail. NULL when out of memory. weft__free takes NULL. */
+void *weft__malloc(size_t size);
+void *weft__calloc(size_t n, size_t size);
+void *weft__realloc(void *p, size_t size);
+void weft__free(void *p);
+
+/* Private anonymous memory, zeroed, no swap reserved. *out is set on 0. */
+int weft__sys_map(void **out, size_t size);
+int weft__sys_unmap(void *p, size_t size);
+int weft__sys_protect_none(void *p, size_t size);
+int weft__sys_madvise(void *p, size_t size, int advice);
+
+/* ---- futex ---- */
+
+/* Sleep while *word == expected, at most until `until_ns` on weft__sys_now's clock (INT64_MAX: no limit). `shared`: the word
+ * may be in memory shared with other processes. Returns 0 (woken, perhaps without cause), -EAGAIN (the word differs),
+ * -ETIMEDOUT or -EINTR. */
+int weft__sys_futex_wait(const uint32_t *word, uint32_t expected, int64_t until_ns, bool shared);
+
+/* Wake up to n sleepers; returns how many, also when the address is no longer mapped (0). */
+int weft__sys_futex_wake(const uint32_t *word, unsigned n, bool shared);
+
+/* Wake up to nwake sleepers of `from` and move the others to `to`. Returns how many of both. */
+int weft__sys_futex_requeue(const uint32_t *from, const uint32_t *to, unsigned nwake, bool shared);
+
+/* One word of a wait for several. */
+typedef struct weft__sys_futex {
+    const uint32_t *word;
+    uint32_t expected;
+    bool shared;
+} weft__sys_futex;
+enum {
+    WEFT__SYS_FUTEXES_MAX = 128
+};
+
+/* Sleep on up to 128 words. Returns the index of one that was woken, or -EAGAIN, -ETIMEDOUT, -EINTR, or -ENOSYS before
+ * Linux 5.16. */
+int weft__sys_futex_waitv(const weft__sys_futex *words, unsigned n, int64_t until_ns);
+
+/* ---- processes and threads ---- */
+
+/* The processors this process may run on, at least 1. */
+unsigned weft__sys_cpus(void);
+pid_t weft__sys_tid(void);
+
+/* Fill p with random bytes; never fails (falls back on addresses and the clock). */
+void weft__sys_random(void *p, size_t size);
+
+/* When the process started, in clock ticks since boot (field 22 of /proc/PID/stat). Returns 0 and *ticks; -ESRCH when there
+ * is no such process or it is dead and only waits to be reaped; -ENOENT when /proc cannot tell (then *ticks is 0 and the
+ * process exists). */
+int weft__sys_process_start(pid_t pid, uint64_t *ticks);
+
+/* Start a detached thread with all signals blocked, so that the program's own threads get them. Returns 0 or -EAGAIN. */
+int weft__sys_thread(void *(*fn)(void *), void *arg, size_t stack_size);
+
+/* ---- eventfd ---- */
+
+/* A non-blocking, close-on-exec eventfd, or -errno. */
+int weft__sys_eventfd(void);
+void weft__sys_eventfd_set(int fd);
+void weft__sys_eventfd_clear(int fd);
+
+#endif

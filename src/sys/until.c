@@ -1,0 +1,61 @@
+/* until.c - deadlines, error texts and the version: the public calls of weft/base.h. They sit in sys because they read
+ * the clock, which a test may shift. */
+#include <weft/base.h>
+
+#include "sys/sys.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#if WEFT__TSAN
+uint32_t weft__tsan_fence_word;
+#endif
+
+int64_t weft_now(void)
+{
+    return weft__sys_now();
+}
+
+weft_until weft_in(int64_t ns)
+{
+    int64_t at;
+    if (__builtin_add_overflow(weft__sys_now(), ns, &at))
+        return ns > 0 ? WEFT_FOREVER : WEFT_NOW;
+    return (weft_until){at};
+}
+
+weft_until weft_in_ms(int64_t ms)
+{
+    int64_t ns;
+    if (__builtin_mul_overflow(ms, WEFT_MS, &ns))
+        return ms > 0 ? WEFT_FOREVER : WEFT_NOW;
+    return weft_in(ns);
+}
+
+weft_until weft_in_seconds(double seconds)
+{
+    if (isnan(seconds) || seconds <= 0)
+        return WEFT_NOW;
+    double ns = seconds * 1e9;
+    return ns >= 9.2e18 ? WEFT_FOREVER : weft_in((int64_t)ns);
+}
+
+int64_t weft_left(weft_until u)
+{
+    if (u.at == INT64_MAX)
+        return INT64_MAX;
+    int64_t now = weft__sys_now();
+    return u.at > now ? u.at - now : 0;
+}
+
+const char *weft_strerror(int err)
+{
+    static WEFT__TLS char text[128];
+    return strerror_r(err < 0 ? -err : err, text, sizeof text);
+}
+
+const char *weft_version(void)
+{
+    return WEFT_VERSION;
+}
