@@ -209,7 +209,7 @@
     function twist(x, y, thick) {               // the ply of the yarn, and a light from above
         pen.globalAlpha = 0.22;
         pen.fillStyle = "#fff";
-        pen.fillRect(x, y - thick / 2, COLUMN + 0.6, thick * 0.28);
+        pen.fillRect(x, y - thick / 2, COLUMN + 0.6, 3);
         pen.globalAlpha = 0.16;
         pen.strokeStyle = "#000";
         pen.lineWidth = 1;
