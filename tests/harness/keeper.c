@@ -1,0 +1,295 @@
+/* keeper.c - the parent of one case. Being a subreaper it inherits every process the case leaves behind, so nothing a
+ * case started outlives it unseen. It ends when its last child has. */
+#include "base/atomic.h"
+#include "harness/internal.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a process that lost its parent has to notice and end by itself. */
+#define LEFT_OVER_GRACE 1.0
+
+/* Text into the case's output, after what the case itself wrote. */
+static void add_output(int output, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void add_output(int output, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vdprintf(output, fmt, args);
+    va_end(args);
+}
+
+/* Wait for the next SIGCHLD, which is blocked, at most until `deadline`. Returns false once that has passed. */
+static bool wait_child_event(double deadline)
+{
+    double left = deadline - test__now();
+    if (left <= 0)
+        return false;
+    struct timespec timeout = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigtimedwait(&set, NULL, &timeout);
+    return true;
+}
+
+/* --- who is there
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void read_line(const char *path, char *line, size_t size)
+{
+    line[0] = '\0';
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fgets(line, (int)size, file) == NULL)
+        line[0] = '\0';
+    fclose(file);
+    line[strcspn(line, "\n")] = '\0';
+}
+
+/* Name, parent and group of a process, from its stat line "pid (name) state parent group ...". */
+static bool read_stat(int pid, char name[32], int *parent, int *group)
+{
+    char path[40], line[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    read_line(path, line, sizeof line);
+    char *open = strchr(line, '('), *close = strrchr(line, ')');
+    if (open == NULL || close == NULL || sscanf(close + 1, " %*c %d %d", parent, group) != 2)
+        return false;
+    snprintf(name, 32, "%.*s", (int)(close - open - 1), open + 1);
+    return true;
+}
+
+static void each_process(void (*visit)(int pid, const char *name, int parent, int group, void *arg), void *arg)
+{
+    DIR *proc = opendir("/proc");
+    if (proc == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
+        int pid = atoi(entry->d_name), parent, group;
+        char name[32];
+        if (pid > 0 && read_stat(pid, name, &parent, &group))
+            visit(pid, name, parent, group, arg);
+    }
+    closedir(proc);
+}
+
+/* --- a case that hangs: where each of its threads is
+ * ------------------------------------------------------------------- */
+
+struct hang {
+    int output;
+    pid_t group;
+};
+
+static void describe_threads(int pid, const char *name, int parent, int group, void *arg)
+{
+    const struct hang *h = arg;
+    if (group != h->group && parent != getpid())
+        return;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *tasks = opendir(path);
+    if (tasks == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        char file[400], thread[64], place[64], call[200];
+        snprintf(file, sizeof file, "%s/%s/comm", path, entry->d_name);
+        read_line(file, thread, sizeof thread);
+        snprintf(file, sizeof file, "%s/%s/wchan", path, entry->d_name);
+        read_line(file, place, sizeof place);
+        snprintf(file, sizeof file, "%s/%s/syscall", path, entry->d_name);
+        read_line(file, call, sizeof call);
+        add_output(h->output, "at the limit: process %d (%s) thread %s (%s) in %s, system call %s\n", pid, name,
+                   entry->d_name, thread, place, call);
+    }
+    closedir(tasks);
+}
+
+/* --- what a case leaves behind
+ * ------------------------------------------------------------------------------------------- */
+
+struct left_over {
+    char text[400];
+    size_t used;
+};
+
+static void name_child(int pid, const char *name, int parent, int group, void *arg)
+{
+    struct left_over *l = arg;
+    (void)group;
+    if (parent == getpid() && l->used < sizeof l->text)
+        l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, " %d (%s)", pid, name);
+}
+
+static void kill_child(int pid, const char *name, int parent, int group, void *arg)
+{
+    (void)name, (void)group, (void)arg;
+    if (parent == getpid())
+        kill(pid, SIGKILL);
+}
+
+/* Wait for all children to end by themselves until `deadline`. Returns whether they did. */
+static bool await_children(double deadline)
+{
+    for (;;) {
+        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        if (pid < 0)
+            return true;
+        if (pid == 0 && !wait_child_event(deadline))
+            return false;
+    }
+}
+
+static void end_left_over(test__report *report)
+{
+    if (await_children(test__now() + LEFT_OVER_GRACE * test__factor))
+        return;
+    struct left_over left = {.text = "processes left running:", .used = strlen("processes left running:")};
+    each_process(name_child, &left);
+    if (report->state == CASE_RETURNED || report->state == CASE_SKIPPED)
+        report->state = CASE_RUNNING;
+    test__settle(report, CASE_FAILED, left.text);
+    do {
+        each_process(kill_child, NULL);
+    } while (!await_children(test__now() + 0.1));
+}
+
+/* --- the verdict
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static bool output_contains(int output, const char *text)
+{
+    off_t size = lseek(output, 0, SEEK_END);
+    char *all = malloc((size_t)size + 1);
+    bool found = false;
+    if (all != NULL && pread(output, all, (size_t)size, 0) == size) {
+        all[size] = '\0';
+        for (off_t i = 0; i < size; i++) /* a NUL in the output must not hide the rest */
+            if (all[i] == '\0')
+                all[i] = ' ';
+        found = strstr(all, text) != NULL;
+    }
+    free(all);
+    return found;
+}
+
+static void judge_panic(const test__case *c, test__report *report, int status, int output)
+{
+    char message[400];
+    int state = load_acquire(&report->state);
+    if (state == CASE_RETURNED) {
+        report->state = CASE_RUNNING;
+        snprintf(message, sizeof message, "returned; expected to panic with \"%s\"", c->panics);
+    } else if (state != CASE_RUNNING) {
+        return;
+    } else if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) {
+        snprintf(message, sizeof message, "ended with %s %d; expected to panic with \"%s\"",
+                 WIFSIGNALED(status) ? "signal" : "status",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), c->panics);
+    } else if (!output_contains(output, c->panics)) {
+        snprintf(message, sizeof message, "aborted without saying \"%s\"", c->panics);
+    } else {
+        test__settle(report, CASE_RETURNED, "");
+        return;
+    }
+    test__settle(report, CASE_FAILED, message);
+}
+
+static void judge(test__report *report, int status)
+{
+    char message[100];
+    int state = load_acquire(&report->state);
+    if (state == CASE_FAILED || state == CASE_SKIPPED)
+        return;
+    if (WIFSIGNALED(status))
+        snprintf(message, sizeof message, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != 0)
+        snprintf(message, sizeof message, "exit status %d", WEXITSTATUS(status));
+    else if (state == CASE_RETURNED)
+        return;
+    else
+        snprintf(message, sizeof message, "exited before the end of its body");
+    report->state = CASE_RUNNING; /* it may have returned and then failed while exiting */
+    test__settle(report, CASE_FAILED, message);
+}
+
+/* --- the keeper
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+/* Wait for the case itself. Returns false if it had to be killed at its limit. */
+static bool await_case(pid_t pid, int limit, int *status, int output)
+{
+    double deadline = test__now() + limit * test__factor;
+    for (;;) {
+        pid_t ended = waitpid(-1, status, WNOHANG);
+        if (ended == pid)
+            return true;
+        if (ended == 0 && !wait_child_event(deadline)) {
+            each_process(describe_threads, &(struct hang){output, pid});
+            kill(-pid, SIGKILL);
+            while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+                ;
+            return false;
+        }
+    }
+}
+
+void test__keep(const test__run *run, test__report *report, int output)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    sigset_t set, old;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    double start = test__now();
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigprocmask(SIG_SETMASK, &old, NULL);
+        test__run_case(run, report, output);
+    }
+    if (pid < 0) {
+        test__settle(report, CASE_FAILED, "fork failed");
+        _exit(0);
+    }
+    setpgid(pid, pid);
+    int status;
+    bool in_time = await_case(pid, run->of->limit, &status, output);
+    report->seconds = test__now() - start;
+    if (!in_time) {
+        char message[64];
+        snprintf(message, sizeof message, "still running after %.0f s", run->of->limit * test__factor);
+        test__settle(report, CASE_FAILED, message);
+    } else if (run->of->panics != NULL) {
+        judge_panic(run->of, report, status, output);
+    } else {
+        judge(report, status);
+    }
+    if (report->state == CASE_FAILED)
+        kill(-pid, SIGKILL);
+    end_left_over(report);
+    if (report->dir[0] != '\0')
+        nftw(report->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    _exit(0);
+}

@@ -1,0 +1,22 @@
+/* sanitizers.c - the options every sanitizer run of the tests uses; the environment (ASAN_OPTIONS ...) still wins. */
+#include "base/compiler.h"
+
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+const char *__tsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1:allocator_may_return_null=1";
+}
+
+const char *__ubsan_default_options(void)
+{
+    return "print_stacktrace=1";
+}
+
+/* A forked child of a threaded case goes on: the library rebuilds itself there, which is what is tested. */
+const char *__tsan_default_options(void)
+{
+    return "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0";
+}
