@@ -167,6 +167,9 @@ class Browser:
             self.pump(deadline)
         return self.visit_now
 
+    def cache(self, on):
+        self.call("Network.setCacheDisabled", cacheDisabled=not on)
+
     def visit(self, url):
         self.visit_now = Visit()
         self.call("Page.navigate", url=url)

@@ -119,6 +119,15 @@ def check_loom(browser):
           "loom: and is started again")
 
 
+def check_reload(browser, base):
+    browser.cache(True)
+    browser.visit(base)
+    again = browser.reload()
+    check(304 in again.wire_status.values(), "reload: answered 304", again.wire_status)
+    check(not again.failed, "reload: no load fails", again.failed)
+    browser.cache(False)
+
+
 def check_questions(browser):
     """The buttons of the server page send real requests; each shows the status that its name promises."""
     expected = (200, 206, 304, 416, 404, 405)
@@ -149,6 +158,7 @@ def main():
     server, base = start_server()
     try:
         with devtools.Browser() as browser:
+            browser.cache(False)
             for page in PAGES:
                 name = page or "index"
                 visit = browser.visit(base + page)
@@ -157,9 +167,7 @@ def main():
                 if page == "":
                     check(wait_for(browser, "fetch('favicon.svg').then(a => a.ok)"), "index: its icon is there")
                     check_loom(browser)
-                    again = browser.reload()
-                    check(304 in again.wire_status.values(), "reload: answered 304", again.wire_status)
-                    check(not again.failed, "reload: no load fails", again.failed)
+                    check_reload(browser, base)
                 if page == "server.html":
                     check_questions(browser)
             check_lost(browser, base)
