@@ -34,6 +34,7 @@ class Visit:
     """What one page load did: every request with its answer, and everything that went wrong."""
 
     def __init__(self):
+        self.loader = None      # the document that is being loaded; the last page's requests have another
         self.requests = {}      # request id -> URL
         self.methods = {}       # request id -> "GET", "HEAD" ...
         self.answers = {}       # request id -> response, as the protocol gives it
@@ -44,7 +45,11 @@ class Visit:
         self.loaded = False
 
     def take(self, method, p):
-        if method == "Network.requestWillBeSent" and not p["request"]["url"].startswith("data:"):
+        if method == "Network.requestWillBeSent":
+            if p["requestId"] == p["loaderId"]:
+                self.loader = p["loaderId"]
+            if p["loaderId"] != self.loader or p["request"]["url"].startswith("data:"):
+                return
             self.requests[p["requestId"]] = p["request"]["url"]
             self.methods[p["requestId"]] = p["request"]["method"]
             self.open.add(p["requestId"])
@@ -54,7 +59,7 @@ class Visit:
             self.wire_status[p["requestId"]] = p["statusCode"]
         elif method == "Network.loadingFinished":
             self.open.discard(p["requestId"])
-        elif method == "Network.loadingFailed":
+        elif method == "Network.loadingFailed" and p["requestId"] in self.requests:
             self.open.discard(p["requestId"])
             self.failed.append("%s: %s" % (self.requests.get(p["requestId"]), p["errorText"]))
         elif method == "Runtime.exceptionThrown":
@@ -63,7 +68,7 @@ class Visit:
         elif method == "Log.entryAdded" and p["entry"]["level"] == "error":
             self.complaints.append("%s %s" % (p["entry"]["text"], p["entry"].get("url", "")))
         elif method == "Page.loadEventFired":
-            self.loaded = True
+            self.loaded = self.loader is not None
 
     def settled(self):
         return self.loaded and not self.open
@@ -132,7 +137,8 @@ class Browser:
         while b"\0" not in self.buffer:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self.into], [], [], left)[0]:
-                raise TimeoutError("the browser did not answer in %d s" % self.limit_s)
+                raise TimeoutError("the browser did not answer in %d s; still loading: %s" %
+                                   (self.limit_s, [self.visit_now.requests[key] for key in self.visit_now.open]))
             chunk = os.read(self.into, 1 << 16)
             if not chunk:
                 raise EOFError("the browser has gone (status %s)" % self.process.poll())
