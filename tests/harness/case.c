@@ -46,8 +46,7 @@ double test__now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* --- descriptors -----------------------------------------------------------------------------------------------------
- */
+/* --- descriptors --- */
 
 /* Mark the open descriptors in `open_fds` (which may be NULL) and return how many there are. */
 static int list_fds(bool *open_fds)
@@ -118,8 +117,7 @@ static void check_fds(const bool *before)
         FAIL("descriptors left open:%s", left);
 }
 
-/* --- other questions a body may ask ----------------------------------------------------------------------------------
- */
+/* --- other questions a body may ask --- */
 
 long test_rss_kb(void)
 {
@@ -143,8 +141,7 @@ const char *test_dir(void)
     return report->dir;
 }
 
-/* --- the process
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the process --- */
 
 static void set_up_process(test__report *report, int output)
 {

@@ -89,8 +89,7 @@ static void free_allocations(test *t)
     }
 }
 
-/* --- starting
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- starting --- */
 
 static void *thread_main(void *arg)
 {
@@ -137,8 +136,7 @@ int test_spawn(test *t, test_fn *fn, void *arg)
     return t->waiter_count++;
 }
 
-/* --- ending
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- ending --- */
 
 static waiter *find_waiter(test *t, int number)
 {
@@ -193,8 +191,7 @@ void test_join(test *t)
     }
 }
 
-/* --- the case
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the case --- */
 
 static void run_body(test *t)
 {

@@ -40,7 +40,7 @@ enum {
 
 #define TEST_DEFAULT_LIMIT 10 /* seconds */
 
-/* --- defining cases ---------------------------------------------------------------------------------------------- */
+/* --- defining cases --- */
 
 #define TEST(name)              TEST_LIMIT(TEST_DEFAULT_LIMIT, name)
 #define TEST_IN(contexts, name) TEST_IN_LIMIT(TEST_DEFAULT_LIMIT, contexts, name)
@@ -55,8 +55,7 @@ enum {
 /* The body must abort, with `text` somewhere on standard error. */
 #define TEST_PANICS(name, text) TEST__PLAIN(name, TEST_DEFAULT_LIMIT, text)
 
-/* --- checking: a failed one prints both sides and ends the case, whoever made it ------------------------------------
- */
+/* --- checking: a failed one prints both sides and ends the case, whoever made it --- */
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -77,8 +76,7 @@ enum {
 #define FAIL(...)                         test__fail(__FILE__, __LINE__, __VA_ARGS__)
 #define SKIP(reason)                      test__skip(reason)
 
-/* --- in the body of TEST_IN -----------------------------------------------------------------------------------------
- */
+/* --- in the body of TEST_IN --- */
 
 /* Start another waiter of this kind that runs fn(arg). Returns its number, from 0. */
 int test_spawn(test *t, test_fn *fn, void *arg);
@@ -105,8 +103,7 @@ unsigned test_flags(const test *t);
 /* THREAD, CO or PROCESS. */
 unsigned test_context(const test *t);
 
-/* --- in any body
- * ------------------------------------------------------------------------------------------------------ */
+/* --- in any body --- */
 
 /* An empty directory of this case, made at the first call and removed with all its contents after the case. */
 const char *test_dir(void);
@@ -124,8 +121,7 @@ double test_limit_factor(void);
  * library's own epoll, io_uring, timer and event descriptors are forgiven up to a few for each processor. */
 void test_keeps_fds(void);
 
-/* --- behind the macros
- * -------------------------------------------------------------------------------------------------- */
+/* --- behind the macros --- */
 
 typedef struct test__case {
     const char *name, *file, *panics;

@@ -44,8 +44,7 @@ static bool wait_child_event(double deadline)
     return true;
 }
 
-/* --- who is there
- * -------------------------------------------------------------------------------------------------------- */
+/* --- who is there --- */
 
 static void read_line(const char *path, char *line, size_t size)
 {
@@ -86,8 +85,7 @@ static void each_process(void (*visit)(int pid, const char *name, int parent, in
     closedir(proc);
 }
 
-/* --- a case that hangs: where each of its threads is
- * ------------------------------------------------------------------- */
+/* --- a case that hangs: where each of its threads is --- */
 
 struct hang {
     int output;
@@ -120,8 +118,7 @@ static void describe_threads(int pid, const char *name, int parent, int group, v
     closedir(tasks);
 }
 
-/* --- what a case leaves behind
- * ------------------------------------------------------------------------------------------- */
+/* --- what a case leaves behind --- */
 
 struct left_over {
     char text[400];
@@ -169,8 +166,7 @@ static void end_left_over(test__report *report)
     } while (!await_children(test__now() + 0.1));
 }
 
-/* --- the verdict
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the verdict --- */
 
 static bool output_contains(int output, const char *text)
 {
@@ -228,8 +224,7 @@ static void judge(test__report *report, int status)
     test__settle(report, CASE_FAILED, message);
 }
 
-/* --- the keeper
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- the keeper --- */
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {

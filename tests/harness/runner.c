@@ -45,8 +45,7 @@ void test__register(test__case *c)
     cases = c;
 }
 
-/* --- which cases
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- which cases --- */
 
 static const char *context_name(unsigned context)
 {
@@ -114,8 +113,7 @@ static void collect_runs(void)
     }
 }
 
-/* --- saying what happened
- * ---------------------------------------------------------------------------------------------------- */
+/* --- saying what happened --- */
 
 static void print_json_string(const char *text)
 {
@@ -200,9 +198,7 @@ static int print_summary(void)
     return failed > 0 || passed + skipped == 0;
 }
 
-/* --- running
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- running --- */
 
 static void start(slot *s, const test__run *run)
 {
@@ -269,8 +265,7 @@ static void run_all(void)
         finish_one(slots);
 }
 
-/* --- the command line
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- the command line --- */
 
 static void print_help(const char *program)
 {
