@@ -46,14 +46,14 @@ typedef struct weft_conn weft_conn;
  * sent is dropped. */
 enum {
     WEFT_CONN_CLOSE = 0, /* flush, then close */
-    WEFT_CONN_IDLE = 1,  /* flush, then call the handler again when there are bytes to read (at once if there are now) */
+    WEFT_CONN_IDLE = 1,  /* call the handler again when there are bytes to read: at once if some are unread, unless this
+                            call consumed none of them, then when more arrive. Flushed before the connection goes idle */
     WEFT_CONN_LINGER = 2 /* flush, tell the client that no more will come, read and drop up to 64 KiB of what it still sends
                             for up to 2 s, then close: so that an error answer is read and not lost to a reset */
 };
 
-/* Serve the bytes of `c`: called when there are some to read, and once at the client's end of input (weft_conn_fill then
- * returns 0) if it has been called before and returned WEFT_CONN_IDLE with bytes unread; an idle connection whose client
- * leaves is closed without a call. It may wait. */
+/* Serve the bytes of `c`; may wait. Called when there are some to read. When the input ends, an idle connection is closed
+ * without a call; only if bytes are still unread the handler is called once more, to see the end behind them. */
 typedef int weft_conn_handler(weft_conn *c, void *arg);
 
 /* Every field's zero is its default. Strings are copied. Times are in nanoseconds. */
