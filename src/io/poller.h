@@ -1,0 +1,211 @@
+/* poller.h - how a scheduler thread learns about descriptors: one interface, five back ends, each a const table of
+ * functions (select, poll, epoll, epoll-et, uring). The waiting of streams and coroutines and the server stand on it.
+ *
+ * A *slot* is one descriptor's registration. It lies in memory of its owner, who fills `fn` and `fd` and adds it to the
+ * poller of his own thread. All calls here but weft__poller_interrupt and weft__poller_post are made by the poller's thread
+ * only. A slot is in one of three modes at a time:
+ *   readiness  event(slot, events) tells that reading or writing would not wait        (weft__slot_want)
+ *   receive    received(slot, buffer, n) brings the bytes themselves                   (weft__recv_start)
+ *   accept     accepted(slot, fd) brings connections                                   (weft__accept_start)
+ * Sending (weft__send_start) goes beside any of them. The last three are what io_uring does in the kernel; the other back
+ * ends do them by readiness (ready.c), so that an owner is written once.
+ *
+ * P1 callbacks run on the poller's thread, on its own stack, inside poll: they must not park; they may add, remove, start
+ *    and stop any slot, free the memory of their own and make coroutines ready.
+ * P2 after weft__slot_remove no event, received or accepted comes for the slot, and its memory may go at once: back ends
+ *    clear it out of the batch under way. Remove a slot before its descriptor is closed.
+ * P3 a send that was started belongs to the back end until its done, which comes exactly once, also after a remove.
+ * P4 a buffer that was delivered belongs to the receiver until weft__buffer_release.
+ * P5 a poller without anything to tell sleeps: no back end wakes without cause, errors stop what caused them. */
+#ifndef WEFT_IO_POLLER_H
+#define WEFT_IO_POLLER_H
+
+#include <weft/poller.h>
+
+#include "base/list.h"
+#include "park/waiter.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+typedef struct weft__poller weft__poller;
+typedef struct weft__fd_slot weft__fd_slot;
+typedef struct weft__send weft__send;
+
+/* ---- buffers: lent by the poller, one receive each ---- */
+
+enum {
+    WEFT__BUFFER_STRIDE = 16384 /* bytes of memory a buffer takes, head included */
+};
+
+typedef struct weft__buffer {
+    struct weft__buffer *next; /* the holder's while lent */
+    uint32_t size;             /* bytes of data that fit */
+    uint32_t used;             /* bytes that were received; the holder may use it as it likes */
+    uint64_t spare;            /* the holder's */
+    char data[];
+} weft__buffer;
+
+/* A buffer of the poller's, for any purpose; NULL when out of memory. The one given back last comes first: it is warm. */
+weft__buffer *weft__buffer_take(weft__poller *p);
+void weft__buffer_release(weft__poller *p, weft__buffer *b);
+
+/* ---- slots ---- */
+
+typedef struct weft__slot_fn {
+    /* Events are WEFT_POLLIN, WEFT_POLLOUT, WEFT_POLLRDHUP, WEFT_POLLHUP, WEFT_POLLERR. Level pollers tell as long as it is
+     * so, edge pollers (p->ops->edge) when it becomes so: at add, at want and at each later arrival. An owner that ignores
+     * an event must therefore remember it, and on level pollers want less until he cares again. */
+    void (*event)(weft__fd_slot *slot, unsigned events);
+
+    /* n > 0: so many bytes are in b, which is now the owner's. n == 0: the peer's end of input; n < 0: -errno; then b is
+     * NULL and the receiving has stopped. -ENOBUFS: out of memory; may be started again. */
+    void (*received)(weft__fd_slot *slot, weft__buffer *b, ssize_t n);
+
+    /* fd >= 0: a connection, non-blocking and close-on-exec, now the owner's. fd < 0: -errno, and the accepting has stopped
+     * until it is started again (-EMFILE, -ENFILE, -ENOMEM, -ENOBUFS: after making room); connections that were
+     * aborted before they were accepted are not told. */
+    void (*accepted)(weft__fd_slot *slot, int fd);
+} weft__slot_fn;
+
+enum weft__slot_mode {
+    WEFT__SLOT_READINESS,
+    WEFT__SLOT_RECEIVE,
+    WEFT__SLOT_ACCEPT
+};
+
+struct weft__fd_slot {
+    const weft__slot_fn *fn; /* owner's; set before add */
+    weft__poller *poller;    /* where it is registered; NULL: nowhere */
+    int fd;                  /* owner's; set before add */
+    uint16_t events;         /* wanted in readiness mode: WEFT_POLLIN | WEFT_POLLOUT | WEFT_POLLRDHUP; errors always */
+    uint8_t mode;            /* enum weft__slot_mode */
+    uint8_t on;              /* receiving or accepting is started */
+    /* Back ends' own. */
+    uint16_t armed;    /* what the kernel has been told */
+    uint8_t flags;
+    uint8_t unused;
+    uint32_t index;    /* place in the back end's table */
+    void *op;          /* the operation in the kernel */
+    weft__send *sends; /* started and not done, oldest first */
+};
+
+/* Register slot->fd with `events` wanted (0: errors only, to be used with recv or accept). Returns 0; -EPERM: a descriptor
+ * that never waits (a file); -EEXIST: this poller has it already (select, epoll); -EBADF; -EMFILE: beyond 1023 in
+ * select; -ENOMEM, -ENOSPC. */
+int weft__slot_add(weft__poller *p, weft__fd_slot *slot, unsigned events);
+
+/* From now on wait for `events`, in readiness mode. Edge pollers tell at once what is true already. 0 or -ENOMEM, -ENOSPC. */
+int weft__slot_want(weft__fd_slot *slot, unsigned events);
+
+/* Take the slot out (P2). Sends under way get -ECANCELED soon. Removing what is not registered does nothing. */
+void weft__slot_remove(weft__fd_slot *slot);
+
+/* Writability once, in any mode: event(slot, WEFT_POLLOUT | ...) comes when a send would not wait, then no more. For
+ * sendfile. Starting it twice is once; weft__slot_remove ends it. 0 or -errno. */
+int weft__slot_want_out_once(weft__fd_slot *slot);
+
+/* Bring me what arrives, from now on, until stop, end or error. 0 or -errno. Starting what is started does nothing. */
+int weft__recv_start(weft__fd_slot *slot);
+
+/* No more for now (the owner has enough unread). Bytes that were already under way may still be delivered. */
+void weft__recv_stop(weft__fd_slot *slot);
+
+/* Bring me connections, until stop or error. 0 or -errno. */
+int weft__accept_start(weft__fd_slot *slot);
+void weft__accept_stop(weft__fd_slot *slot);
+
+/* ---- sends ---- */
+
+struct weft__send {
+    /* Owner's; set before start. */
+    void (*done)(weft__send *s, ssize_t result); /* all bytes, or -errno (-EPIPE, -ECONNRESET, -ECANCELED ...) */
+    struct iovec *iov; /* advanced as parts leave; iov and bytes stay until done */
+    unsigned niov;     /* 1 to 64 */
+    unsigned flags;    /* WEFT__SEND_... */
+    /* Back end's. */
+    weft__fd_slot *slot; /* NULL once the slot was removed */
+    weft__send *next;
+    size_t sent;
+    struct msghdr msg;
+};
+
+enum {
+    WEFT__SEND_MORE = 1, /* MSG_MORE: more follows at once */
+    WEFT__SEND_NOW = 2   /* try a system call here and now, also where sends could be batched: a sendfile follows */
+};
+
+/* Send all of it, after those started before on this slot. Returns the byte count: all left at once and done will not be
+ * called; -EINPROGRESS: done will be called, never from inside this call; other -errno: failed, done will not be called. */
+ssize_t weft__send_start(weft__fd_slot *slot, weft__send *s);
+
+/* Hurry it up: done comes soon, with -ECANCELED unless it was complete. A part may have left. */
+void weft__send_cancel(weft__send *s);
+
+/* ---- pollers ---- */
+
+typedef struct weft__poller_ops {
+    const char *name;
+    bool edge;
+    int (*open)(weft__poller **p);
+    void (*close)(weft__poller *p); /* pre: no slot is registered, or their owners forget them too */
+
+    /* Sleep until something is to be told, until_ns, or an interrupt; then make at most `max` callbacks (level pollers
+     * and kernels keep the rest). until_ns <= 0: do not sleep. Returns the number of callbacks, 0, or -errno (-EINTR is 0). */
+    int (*poll)(weft__poller *p, int64_t until_ns, unsigned max);
+
+    int (*add)(weft__poller *p, weft__fd_slot *slot);
+    int (*modify)(weft__poller *p, weft__fd_slot *slot);  /* slot->events, mode, on or flags changed */
+    void (*remove)(weft__poller *p, weft__fd_slot *slot);
+    int (*out_once)(weft__poller *p, weft__fd_slot *slot);
+    ssize_t (*send)(weft__poller *p, weft__send *s);      /* slot->sends is empty */
+    void (*cancel)(weft__poller *p, weft__send *s);
+    void (*give_back)(weft__poller *p, weft__buffer *b);  /* NULL: the common free list */
+    void (*after_fork)(weft__poller *p);                  /* in a child: close descriptors, touch nothing shared */
+    int (*pollable)(weft__poller *p);                     /* a descriptor that is readable when poll would tell; -1: none */
+} weft__poller_ops;
+
+/* A message to a poller's thread. Lies in the sender's memory until fn is called, by that thread, inside poll. */
+typedef struct weft__post {
+    struct weft__post *next;
+    void (*fn)(struct weft__post *post);
+} weft__post;
+
+/* What all back ends have in common; each embeds it first. */
+struct weft__poller {
+    const weft__poller_ops *ops;
+    int interrupt_fd;        /* an eventfd, registered like any other */
+    uint32_t slots;          /* registered */
+    weft__buffer *free;      /* free buffers, last used first */
+    void *slabs;             /* their memory */
+    weft__send *cancelled;   /* sends whose done is to be called at the next poll */
+    weft__post *posted;      /* atomic: messages, newest first */
+    uint64_t polls;          /* how often the kernel was asked: for tests and reports */
+    uint64_t events;         /* callbacks made */
+};
+
+/* The back end for this name; NULL: "select", "poll", "epoll", "epoll-et" or "uring" for what weft_io_use, or else the
+ * environment (WEFT_POLLER), or else the default says. *ops on 0; -EINVAL for an unknown name. */
+int weft__poller_ops_by_name(const char *name, const weft__poller_ops **ops);
+
+/* Open a poller for the calling thread. uring falls back to epoll, with one warning, where the kernel does not have it
+ * or does not let us. */
+int weft__poller_open(weft__poller **p, const weft__poller_ops *ops);
+void weft__poller_close(weft__poller *p);
+
+/* The calling scheduler thread's poller, opened at first need; NULL on other threads' stacks (*err says why: -ENOTSUP), or
+ * when it cannot be opened. Call it in a coroutine or in a callback. */
+weft__poller *weft__poller_here(int *err);
+
+/* The present or the next poll returns at once. From any thread. */
+void weft__poller_interrupt(weft__poller *p);
+
+/* post->fn(post) will be called by the poller's thread in its next poll, which is hurried up. From any thread. */
+void weft__poller_post(weft__poller *p, weft__post *post);
+
+/* Make the scheduler threads' idle hook ours. Called by everything in io that needs it; cheap when done. Returns 0, or
+ * -EINVAL when WEFT_POLLER names no poller. */
+int weft__io_start(void);
+
+#endif

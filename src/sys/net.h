@@ -1,0 +1,77 @@
+/* net.h - socket calls that return -errno, and socket addresses. Every socket made here is non-blocking and close-on-exec,
+ * and every send is without SIGPIPE. Interrupted calls are made again. */
+#ifndef WEFT_SYS_NET_H
+#define WEFT_SYS_NET_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+/* Any address that a stream can have. */
+typedef struct weft__address {
+    socklen_t size; /* 0: none */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    };
+} weft__address;
+
+/* A numeric IPv4 or IPv6 address (with or without brackets, with a scope). 0, or -EINVAL: it is a name. */
+int weft__address_parse(weft__address *a, const char *host, unsigned port);
+
+/* "127.0.0.1:8000", "[::1]:8000", "unix:/path". An IPv4 address mapped into IPv6 is shown as IPv4. Returns the length; the
+ * text is cut to size. */
+int weft__address_text(const weft__address *a, char *text, size_t size);
+
+/* The host part alone, without brackets. */
+int weft__address_host(const weft__address *a, char *text, size_t size);
+unsigned weft__address_port(const weft__address *a);
+
+/* Look a name up by getaddrinfo (which blocks: call it through weft_blocking). Stores up to `max` addresses in the order in
+ * which they should be tried and returns how many; -ENOENT, -EAGAIN (no answer), -ENOMEM, -EINVAL. `passive`: to bind. */
+int weft__address_lookup(const char *host, unsigned port, bool passive, weft__address *out, unsigned max);
+
+int weft__sys_socket(int family, int type);
+int weft__sys_bind(int fd, const weft__address *a);
+int weft__sys_listen(int fd, unsigned backlog);
+
+/* The next connection; its address in *peer, which may be NULL. -EAGAIN: none. Connections that were aborted in the queue
+ * are skipped. */
+int weft__sys_accept(int fd, weft__address *peer);
+
+/* 0, or -EINPROGRESS: wait for writability and ask weft__sys_socket_error. */
+int weft__sys_connect(int fd, const weft__address *a);
+int weft__sys_shutdown(int fd, int how);
+
+/* Never retried: the descriptor is gone whatever the result. */
+void weft__sys_close(int fd);
+
+ssize_t weft__sys_recv(int fd, void *buf, size_t size, int flags);
+ssize_t weft__sys_send(int fd, const void *buf, size_t size, int flags);
+ssize_t weft__sys_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+/* A part may go; 0: the file ends at *offset. *offset is advanced. */
+ssize_t weft__sys_sendfile(int out, int in, uint64_t *offset, size_t size);
+
+int weft__sys_setsockopt(int fd, int level, int name, int value);
+int weft__sys_getsockopt(int fd, int level, int name, int *value);
+
+/* The pending error as 0 or -errno, which is cleared. */
+int weft__sys_socket_error(int fd);
+int weft__sys_local(int fd, weft__address *a);
+int weft__sys_peer(int fd, weft__address *a);
+
+/* A duplicate of fd, close-on-exec. */
+int weft__sys_dup(int fd);
+
+/* Two connected stream sockets, non-blocking and close-on-exec. */
+int weft__sys_socketpair(int fds[2]);
+
+#endif
