@@ -13,7 +13,7 @@
         { name: "Only if it changed", method: "GET", path: page, fields: { "If-None-Match": null } },
         { name: "A range past the end", method: "GET", path: page, fields: { Range: "bytes=99999999-" } },
         { name: "A page that is not there", method: "HEAD", path: "/no-such-thread" },
-        { name: "A method it does not know", method: "DELETE", path: page }
+        { name: "A method it does not serve", method: "DELETE", path: page }
     ];
 
     function line(text, name) {

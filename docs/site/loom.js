@@ -30,6 +30,7 @@
         w.state = "runs";
         w.left = pick(2, 16);
         w.past = [];
+        w.mark = "";
     });
 
     // --- the model ---
@@ -95,7 +96,6 @@
 
     function tick() {
         now += 1;
-        waiters.forEach(function (w) { w.mark = ""; });
         waiters.forEach(step_waiter);
         if (owner_died && --owner_died === 0) {
             owner_died = 1;
@@ -105,6 +105,7 @@
         }
         waiters.forEach(function (w) {
             w.past.push({ state: w.state, mark: w.mark });
+            w.mark = "";
             if (w.past.length > 400)
                 w.past.shift();
         });
