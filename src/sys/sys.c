@@ -116,15 +116,6 @@ int weft__sys_futex_wake(const uint32_t *word, unsigned n, bool shared)
     return r < 0 ? (errno == EFAULT ? 0 : -errno) : (int)r;
 }
 
-int weft__sys_futex_requeue(const uint32_t *from, const uint32_t *to, unsigned nwake, bool shared)
-{
-    int err = weft__sys_fault(WEFT__SYS_FUTEX_REQUEUE);
-    if (err < 0)
-        return err;
-    long r = syscall(SYS_futex, from, FUTEX_REQUEUE | (shared ? 0 : FUTEX_PRIVATE_FLAG), nwake, (long)INT32_MAX, to, 0);
-    return r < 0 ? -errno : (int)r;
-}
-
 int weft__sys_futex_waitv(const weft__sys_futex *words, unsigned n, int64_t until_ns)
 {
     int err = weft__sys_fault(WEFT__SYS_FUTEX_WAITV);

@@ -19,7 +19,6 @@
 enum weft__sys_call {
     WEFT__SYS_FUTEX_WAIT,
     WEFT__SYS_FUTEX_WAKE,
-    WEFT__SYS_FUTEX_REQUEUE,
     WEFT__SYS_FUTEX_WAITV,
     WEFT__SYS_MMAP,
     WEFT__SYS_MUNMAP,
@@ -111,9 +110,6 @@ int weft__sys_futex_wait(const uint32_t *word, uint32_t expected, int64_t until_
 
 /* Wake up to n sleepers; returns how many, also when the address is no longer mapped (0). */
 int weft__sys_futex_wake(const uint32_t *word, unsigned n, bool shared);
-
-/* Wake up to nwake sleepers of `from` and move the others to `to`. Returns how many of both. */
-int weft__sys_futex_requeue(const uint32_t *from, const uint32_t *to, unsigned nwake, bool shared);
 
 /* One word of a wait for several. */
 typedef struct weft__sys_futex {

@@ -1,0 +1,175 @@
+/* relay.c - threads that sleep on shared words for coroutines, up to 127 words each.
+ *
+ * A relay sleeps in futex_waitv on its control word and on the words of its slots. When a word is woken, differs, or the
+ * slice is over, the coroutine's private word `fired` is set and woken; it looks for itself. Adding or removing changes
+ * the control word, so that the relay re-arms. A wake that arrives for a slot that was removed meanwhile is passed on.
+ *
+ * I1  slot i is used  <=>  slots[i] != NULL; changes under relay->lock only.
+ * I2  a relayed object is touched under relay->lock only, so it is free once remove has returned.
+ * Lock order: relays_lock, then a relay's lock; park's buckets below both (weft__wake inside). */
+#include "park/shared.h"
+
+#include "park/rawlock.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+enum {
+    SLOTS = WEFT__SYS_FUTEXES_MAX - 1
+};
+
+typedef struct weft__relay {
+    weft__rawlock lock;
+    uint32_t control; /* atomic: changes when slots do */
+    unsigned used;
+    weft__relayed *slots[SLOTS];
+    struct weft__relay *next;
+} relay;
+
+static weft__rawlock relays_lock;
+static relay *relays;
+
+static void fire(relay *r, unsigned slot)
+{
+    weft__relayed *it = r->slots[slot];
+    r->slots[slot] = NULL;
+    r->used--;
+    store_seq_cst(&it->fired, 1);
+    weft__wake(&it->fired, 1, 0);
+}
+
+/* What the relay sleeps on this time; [0] is the control word. */
+typedef struct watch {
+    weft__sys_futex words[SLOTS + 1];
+    unsigned slot[SLOTS + 1];
+    weft__relayed *who[SLOTS + 1];
+    unsigned n;
+} watch;
+
+static void arm(relay *r, watch *w)
+{
+    rawlock_acquire(&r->lock);
+    w->words[0] = (weft__sys_futex){&r->control, load_relaxed(&r->control), false};
+    w->n = 1;
+    for (unsigned i = 0; i < SLOTS; i++) {
+        weft__relayed *it = r->slots[i];
+        if (it == NULL)
+            continue;
+        w->words[w->n] = (weft__sys_futex){it->word, it->expected, true};
+        w->slot[w->n] = i;
+        w->who[w->n++] = it;
+    }
+    rawlock_release(&r->lock);
+}
+
+static void fire_those(relay *r, const watch *w, int woken)
+{
+    bool passed_on = woken <= 0;
+    rawlock_acquire(&r->lock);
+    for (unsigned i = 1; i < w->n; i++) {
+        weft__relayed *it = r->slots[w->slot[i]];
+        if (it == NULL || it != w->who[i])
+            continue;
+        if ((int)i == woken || woken == -ETIMEDOUT || load_seq_cst(it->word) != it->expected) {
+            passed_on = passed_on || (int)i == woken;
+            fire(r, w->slot[i]);
+        }
+    }
+    rawlock_release(&r->lock);
+    if (!passed_on)
+        weft__sys_futex_wake(w->words[woken].word, 1, true);
+}
+
+static void *relay_main(void *arg)
+{
+    relay *r = arg;
+    watch w;
+    for (;;) {
+        arm(r, &w);
+        int64_t end = w.n > 1 ? weft__sys_now() + WEFT__SLICE : INT64_MAX;
+        int woken = weft__sys_futex_waitv(w.words, w.n, end);
+        if (woken == -ENOSYS) { /* before Linux 5.16: look every 2 ms */
+            woken = weft__sys_futex_wait(&r->control, w.words[0].expected, weft__sys_now() + 2 * WEFT_MS, false);
+            woken = woken == -ETIMEDOUT ? -EAGAIN : 0;
+        }
+        fire_those(r, &w, woken);
+    }
+    return NULL;
+}
+
+static void changed(relay *r)
+{
+    add_seq_cst(&r->control, 1);
+    weft__sys_futex_wake(&r->control, 1, false);
+}
+
+/* A relay with a free slot, its lock held. NULL: no thread to be had. */
+static relay *relay_with_room(void)
+{
+    rawlock_acquire(&relays_lock);
+    relay *r;
+    for (r = relays; r != NULL; r = r->next) {
+        rawlock_acquire(&r->lock);
+        if (r->used < SLOTS)
+            goto found;
+        rawlock_release(&r->lock);
+    }
+    r = weft__calloc(1, sizeof *r);
+    if (r != NULL && weft__sys_thread(relay_main, r, 64 * 1024) < 0) {
+        weft__free(r);
+        r = NULL;
+    }
+    if (r != NULL) {
+        r->next = relays;
+        relays = r;
+        rawlock_acquire(&r->lock);
+    }
+found:
+    rawlock_release(&relays_lock);
+    return r;
+}
+
+int weft__relay_add(weft__relayed *it)
+{
+    relay *r = relay_with_room();
+    if (r == NULL)
+        return -EAGAIN;
+    unsigned i = 0;
+    while (r->slots[i] != NULL)
+        i++;
+    r->slots[i] = it;
+    r->used++;
+    it->relay = r;
+    it->slot = i;
+    rawlock_release(&r->lock);
+    changed(r);
+    return 0;
+}
+
+void weft__relay_remove(weft__relayed *it)
+{
+    relay *r = it->relay;
+    rawlock_acquire(&r->lock);
+    bool was_armed = r->slots[it->slot] == it;
+    if (was_armed) {
+        r->slots[it->slot] = NULL;
+        r->used--;
+    }
+    rawlock_release(&r->lock);
+    if (was_armed)
+        changed(r);
+}
+
+/* The relay threads do not exist in a child, and neither do the coroutines they served. */
+static void after_fork_child(void)
+{
+    relays_lock.word = 0;
+    relays = NULL; /* their memory is left: a fork may strike in the middle of a change */
+}
+
+__attribute__((constructor(101))) static void watch_fork(void)
+{
+    pthread_atfork(NULL, NULL, after_fork_child);
+}

@@ -1,0 +1,311 @@
+/* waiter.c - the registry of sleepers, the thread's way to sleep, cancellation. See waiter.h for the protocol.
+ *
+ * The registry is a two-level table, index -> waiter, that only grows; an id is generation << 22 | index + 1. Waiters of
+ * threads come from slabs of our own and go back to a free list when their thread ends; those of coroutines belong to
+ * the scheduler's slabs. Neither is ever unmapped (I3).
+ *
+ * Lock order: registry_lock is a leaf. It is held across fork, so that the child finds the registry whole. */
+#include "park/waiter.h"
+
+#include "base/panic.h"
+#include "park/rawlock.h"
+#include "park/threads.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    CHUNK_LOG2 = 10,
+    CHUNK = 1 << CHUNK_LOG2,
+    INDEX_BITS = 22,
+    CHUNKS = 1 << (INDEX_BITS - CHUNK_LOG2),
+    GENERATIONS = 1 << 8,
+    SLAB = 64, /* thread waiters made at a time */
+    SPIN_MAX = 400
+};
+
+WEFT__TLS weft__waiter *weft__self_waiter;
+WEFT__TLS uint32_t weft__self_id;
+WEFT__TLS void *weft__idle_poller;
+const weft__idler *weft__idler_ops;
+
+static weft__rawlock registry_lock;
+static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the lock */
+static uint32_t registered;           /* atomic */
+static weft__waiter *idle_threads;    /* free list of thread waiters, by next_ready */
+static uint32_t many_cpus;            /* atomic: 0 unknown, 1 one processor, 2 several */
+
+/* ---- registry ---- */
+
+int weft__waiter_register(weft__waiter *w, const weft__waiter_ops *ops)
+{
+    memset(w, 0, sizeof *w);
+    w->ops = ops;
+    w->wake_fd = -1;
+    int err = 0;
+    rawlock_acquire(&registry_lock);
+    uint32_t slot = load_relaxed(&registered);
+    if (slot + 1 >= 1u << INDEX_BITS) {
+        err = -EAGAIN;
+        goto unlock;
+    }
+    if (slot % CHUNK == 0) {
+        void *p;
+        if ((err = weft__sys_map(&p, CHUNK * sizeof(weft__waiter *))) < 0)
+            goto unlock;
+        store_release(&chunks[slot / CHUNK], (weft__waiter **)p);
+    }
+    w->slot = slot;
+    store_release(&chunks[slot / CHUNK][slot % CHUNK], w);
+    store_release(&registered, slot + 1);
+unlock:
+    rawlock_release(&registry_lock);
+    return err == -EAGAIN ? err : err < 0 ? -ENOMEM : 0;
+}
+
+void weft__waiter_renew(weft__waiter *w)
+{
+    w->spin = 16;
+    store_relaxed(&w->cancel, 0);
+    w->shield = 0;
+    w->token = 0;
+    store_relaxed(&w->word, NULL);
+    w->generation = (w->generation + 1) % GENERATIONS;
+    store_release(&w->id, w->generation << INDEX_BITS | (w->slot + 1));
+}
+
+void weft__waiter_retire(weft__waiter *w)
+{
+    store_release(&w->id, 0);
+}
+
+weft__waiter *weft__waiter_by_id(uint32_t id)
+{
+    uint32_t index = id & ((1u << INDEX_BITS) - 1);
+    if (index == 0 || index > load_acquire(&registered))
+        return NULL;
+    weft__waiter *w = load_acquire(&chunks[(index - 1) / CHUNK][(index - 1) % CHUNK]);
+    return w != NULL && load_acquire(&w->id) == id ? w : NULL;
+}
+
+void weft__waiters_each(void (*fn)(weft__waiter *w, void *arg), void *arg)
+{
+    uint32_t n = load_acquire(&registered);
+    for (uint32_t i = 0; i < n; i++) {
+        weft__waiter *w = load_acquire(&chunks[i / CHUNK][i % CHUNK]);
+        if (w != NULL && load_acquire(&w->id) != 0)
+            fn(w, arg);
+    }
+}
+
+/* ---- threads ---- */
+
+bool weft__may_spin(void)
+{
+    uint32_t v = load_relaxed(&many_cpus);
+    if (unlikely(v == 0)) {
+        v = weft__sys_cpus() > 1 ? 2 : 1;
+        store_relaxed(&many_cpus, v);
+    }
+    return v == 2;
+}
+
+/* Look for the token a little before sleeping: a wake from another processor costs tens of microseconds when the kernel
+ * must deliver it and a tenth of one when it is seen in passing. The budget doubles when looking paid and halves when
+ * it did not, so that threads that compete for processors soon stop it. Never with one processor. */
+static bool spin_for_token(weft__waiter *self)
+{
+    if (self->spin == 0 || !weft__may_spin())
+        return false;
+    for (uint32_t i = 0; i < self->spin; i++) {
+        if (load_acquire(&self->token) != 0) {
+            self->spin = self->spin * 2 + 8 < SPIN_MAX ? self->spin * 2 + 8 : SPIN_MAX;
+            return true;
+        }
+        cpu_relax();
+    }
+    self->spin = self->spin / 2 > 8 ? self->spin / 2 : 8;
+    return false;
+}
+
+static void thread_block(weft__waiter *self, int64_t until_ns)
+{
+    if (spin_for_token(self))
+        return;
+    while (load_acquire(&self->token) == 0) {
+        if (weft__sys_futex_wait(&self->token, 0, until_ns, false) != -ETIMEDOUT)
+            continue; /* woken, interrupted or too late to sleep: look again */
+        if (weft__waiter_claim(self, WEFT__TIMEDOUT))
+            return;
+        until_ns = INT64_MAX; /* claimed by somebody who is about to call ready */
+    }
+}
+
+static void thread_ready(weft__waiter *w)
+{
+    int fd = load_acquire(&w->wake_fd);
+    if (fd >= 0)
+        weft__sys_eventfd_set(fd); /* before the token: until then the sleeper cannot leave and close it */
+    /* After this store the sleeper may be gone: w is only an address from here on (I3). */
+    store_seq_cst(&w->token, 1);
+    weft__sys_futex_wake(&w->token, 1, false);
+}
+
+static void thread_name(const weft__waiter *w, char *buf, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/comm", (int)w->tid);
+    FILE *f = fopen(path, "re");
+    if (f == NULL || fgets(buf, (int)size, f) == NULL)
+        snprintf(buf, size, "thread-%d", (int)w->tid);
+    buf[strcspn(buf, "\n")] = 0;
+    if (f != NULL)
+        fclose(f);
+}
+
+const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name};
+
+static pthread_key_t thread_end;
+static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
+
+/* A thread that ends gives its waiter back. */
+static void give_back(void *arg)
+{
+    weft__waiter *w = arg;
+    weft__waiter_retire(w);
+    if (weft__self_waiter == w)
+        weft__become(NULL);
+    rawlock_acquire(&registry_lock);
+    w->next_ready = idle_threads;
+    idle_threads = w;
+    rawlock_release(&registry_lock);
+}
+
+static void make_key(void)
+{
+    if (pthread_key_create(&thread_end, give_back) != 0)
+        weft__panic("no thread-specific key left: the program uses all %d", 1024);
+}
+
+static weft__waiter *take_idle_thread(void)
+{
+    rawlock_acquire(&registry_lock);
+    weft__waiter *w = idle_threads;
+    if (w != NULL)
+        idle_threads = w->next_ready;
+    rawlock_release(&registry_lock);
+    return w;
+}
+
+/* Make some waiters, keep the first and put the others on the free list. */
+static weft__waiter *make_threads(void)
+{
+    void *p;
+    if (weft__sys_map(&p, SLAB * sizeof(weft__waiter)) < 0)
+        weft__panic("no memory for the waiter of thread %d", (int)weft__sys_tid());
+    weft__waiter *slab = p;
+    for (unsigned i = 0; i < SLAB; i++)
+        if (weft__waiter_register(&slab[i], &weft__thread_ops) < 0)
+            weft__panic("no room for the waiter of thread %d: 4 million are registered", (int)weft__sys_tid());
+    rawlock_acquire(&registry_lock);
+    for (unsigned i = 1; i < SLAB; i++) {
+        slab[i].next_ready = idle_threads;
+        idle_threads = &slab[i];
+    }
+    rawlock_release(&registry_lock);
+    return &slab[0];
+}
+
+weft__waiter *weft__self_slow(void)
+{
+    pthread_once(&thread_end_once, make_key);
+    weft__waiter *w = pthread_getspecific(thread_end); /* a scheduler thread that runs as itself again */
+    if (w == NULL) {
+        w = take_idle_thread();
+        if (w == NULL)
+            w = make_threads();
+        weft__waiter_renew(w);
+        w->tid = weft__sys_tid();
+        pthread_setspecific(thread_end, w);
+    }
+    weft__become(w);
+    return w;
+}
+
+/* ---- a wait ---- */
+
+uint32_t weft__wait_block(weft__waiter *self, int64_t until_ns)
+{
+    if (unlikely(weft__wait_cancelled(self)) && !self->hard && weft__waiter_claim(self, WEFT__CANCELLED))
+        goto done;
+    if (until_ns <= 0 && weft__waiter_claim(self, WEFT__TIMEDOUT)) /* WEFT_NOW; later ones are block's to see */
+        goto done;
+    self->ops->block(self, until_ns);
+done:;
+    uint32_t why = load_acquire(&self->state);
+    store_relaxed(&self->state, WEFT__IDLE);
+    store_relaxed(&self->waits, self->waits + 1);
+    /* Cancelled beats deadline: both may have come, and the deadline was only seen first. */
+    if (why == WEFT__TIMEDOUT && !self->hard && weft__wait_cancelled(self))
+        why = WEFT__CANCELLED;
+    return why;
+}
+
+uint32_t weft__wait_abandon(weft__waiter *self)
+{
+    uint32_t why = WEFT__IDLE;
+    if (!weft__waiter_claim(self, WEFT__TIMEDOUT)) {
+        self->ops->block(self, INT64_MAX); /* the claimer is about to call ready */
+        why = load_acquire(&self->state);
+    }
+    store_relaxed(&self->state, WEFT__IDLE);
+    store_relaxed(&self->waits, self->waits + 1);
+    return why;
+}
+
+void weft__waiter_cancel(weft__waiter *w)
+{
+    store_seq_cst(&w->cancel, 1);
+    if (weft__waiter_claim(w, WEFT__CANCELLED))
+        weft__waiter_ready(w);
+}
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+    rawlock_acquire(&registry_lock);
+}
+
+static void after_fork_parent(void)
+{
+    rawlock_release(&registry_lock);
+}
+
+/* In the child only the calling thread exists. The others' waiters are free; coroutines are co's to sort out. */
+static void after_fork_child(void)
+{
+    registry_lock.word = 0;
+    pthread_once(&thread_end_once, make_key);
+    weft__waiter *self = pthread_getspecific(thread_end);
+    uint32_t n = registered;
+    for (uint32_t i = 0; i < n; i++) {
+        weft__waiter *w = chunks[i / CHUNK][i % CHUNK];
+        if (w->ops != &weft__thread_ops || w->id == 0 || w == self)
+            continue;
+        w->id = 0;
+        w->wake_fd = -1;
+        w->next_ready = idle_threads;
+        idle_threads = w;
+    }
+    if (self != NULL)
+        self->tid = weft__sys_tid();
+}
+
+__attribute__((constructor(101))) static void watch_fork(void)
+{
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
