@@ -75,6 +75,8 @@ def check_answers(browser, base, visit, name):
             check(answer is not None, name + ": every request is answered", url)
             continue
         check(answer["status"] == 200, name + ": answered 200", "%s %s" % (url, answer["status"]))
+        if answer["status"] != 200:
+            continue
         path = file_of(base, url)
         check(answer["mimeType"] == TYPES[path.suffix] or (path.suffix == ".js" and "javascript" in answer["mimeType"]),
               name + ": media type", "%s %s" % (url, answer["mimeType"]))
