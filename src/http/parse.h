@@ -98,6 +98,7 @@ typedef struct weft__http_head {
     uint8_t phase;
     uint8_t connection; /* options seen in Connection */
     bool expect_other;
+    uint8_t field_id;   /* of the field under way */
     uint32_t pos;       /* all before it has been looked at */
     uint32_t mark;      /* first byte of the part under way */
     uint32_t start;     /* first byte of the request line */
