@@ -51,7 +51,7 @@ struct window {
     double seconds;
     uint64_t requests, bytes;
     hist latency;
-    int64_t server_cpu_ns, own_cpu_ns, core_busy_ticks, rss;
+    int64_t server_cpu_ns, own_cpu_ns, server_core_ticks, own_core_ticks, rss;
 };
 
 struct counters {

@@ -143,13 +143,19 @@ static int64_t server_rss(void)
     return sum;
 }
 
+static int64_t core_ticks(int cpu)
+{
+    return cpu < 0 ? 0 : procstat_core_busy_ticks(cpu);
+}
+
 static void measure(struct window *w)
 {
     kick();
     run(clock_ns() + (int64_t)(opt.warmup * 1e9), false);
     w->server_cpu_ns = -server_cpu_ns();
     w->own_cpu_ns = -procstat_cpu_ns(getpid());
-    w->core_busy_ticks = opt.server_cpu < 0 ? 0 : -procstat_core_busy_ticks(opt.server_cpu);
+    w->server_core_ticks = -core_ticks(opt.server_cpu);
+    w->own_core_ticks = -core_ticks(opt.cpu);
     load.window = w;
     load.window_began = clock_ns();
     run(load.window_began + (int64_t)(opt.seconds * 1e9), false);
@@ -157,7 +163,8 @@ static void measure(struct window *w)
     w->seconds = (double)(clock_ns() - load.window_began) / 1e9;
     w->server_cpu_ns += server_cpu_ns();
     w->own_cpu_ns += procstat_cpu_ns(getpid());
-    w->core_busy_ticks += opt.server_cpu < 0 ? 0 : procstat_core_busy_ticks(opt.server_cpu);
+    w->server_core_ticks += core_ticks(opt.server_cpu);
+    w->own_core_ticks += core_ticks(opt.cpu);
     drain();
     w->rss = server_rss();
 }
@@ -206,16 +213,17 @@ static void open_slow(void)
 
 static void print_window(const struct window *w, const char *after)
 {
-    double n = w->requests > 0 ? (double)w->requests : 1;
+    double n = w->requests > 0 ? (double)w->requests : 1, ticks = (double)sysconf(_SC_CLK_TCK) * w->seconds;
     printf("  {\"seconds\": %.4f, \"requests\": %llu, \"rps\": %.1f, \"bytes_per_s\": %.0f,\n", w->seconds,
            (unsigned long long)w->requests, (double)w->requests / w->seconds, (double)w->bytes / w->seconds);
     printf("   \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f,\n", (double)hist_quantile(&w->latency, 0.5) / 1e3,
            (double)hist_quantile(&w->latency, 0.99) / 1e3, (double)w->latency.max / 1e3);
-    printf("   \"server_cpu_ns\": %.1f, \"server_busy\": %.4f, \"core_busy\": %.4f,\n", (double)w->server_cpu_ns / n,
-           (double)w->server_cpu_ns / 1e9 / w->seconds,
-           (double)w->core_busy_ticks / (double)sysconf(_SC_CLK_TCK) / w->seconds);
-    printf("   \"generator_cpu_ns\": %.1f, \"generator_busy\": %.4f, \"server_rss\": %lld}%s\n",
-           (double)w->own_cpu_ns / n, (double)w->own_cpu_ns / 1e9 / w->seconds, (long long)w->rss, after);
+    printf("   \"server_cpu_ns\": %.1f, \"server_busy\": %.4f, \"core_busy\": %.4f, \"server_rss\": %lld,\n",
+           (double)w->server_cpu_ns / n, (double)w->server_cpu_ns / 1e9 / w->seconds,
+           (double)w->server_core_ticks / ticks, (long long)w->rss);
+    printf("   \"generator_cpu_ns\": %.1f, \"generator_busy\": %.4f, \"generator_core_busy\": %.4f}%s\n",
+           (double)w->own_cpu_ns / n, (double)w->own_cpu_ns / 1e9 / w->seconds, (double)w->own_core_ticks / ticks,
+           after);
 }
 
 static void print_report(unsigned nwindows, unsigned idle_alive)

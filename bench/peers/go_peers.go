@@ -1,0 +1,150 @@
+// go_peers - the work of the core benchmarks done with Go's goroutines, channels and mutex.
+//
+// usage: go_peers WHAT N     does N operations of WHAT and prints one number: nanoseconds each, or, for "parked" and
+// "parked_machine", bytes of memory each.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+func die(format string, args ...interface{}) {
+	fmt.Fprintf(os.Stderr, "go_peers: "+format+"\n", args...)
+	os.Exit(1)
+}
+
+// A round trip between two goroutines over two unbuffered channels, on one thread.
+func pingpong(n int) {
+	runtime.GOMAXPROCS(1)
+	ping, pong := make(chan struct{}), make(chan struct{})
+	go func() {
+		for range ping {
+			pong <- struct{}{}
+		}
+	}()
+	for i := 0; i < n; i++ {
+		ping <- struct{}{}
+		<-pong
+	}
+	close(ping)
+}
+
+// Two goroutines of one thread that yield to each other; an operation is one yield.
+func yield(n int) {
+	runtime.GOMAXPROCS(1)
+	done := make(chan struct{})
+	other := func() {
+		for i := 0; i < n/2; i++ {
+			runtime.Gosched()
+		}
+		done <- struct{}{}
+	}
+	go other()
+	go other()
+	<-done
+	<-done
+}
+
+// Start one goroutine, wait for its end, then the next.
+func startJoin(n int) {
+	var wg sync.WaitGroup
+	for i := 0; i < n; i++ {
+		wg.Add(1)
+		go func() { wg.Done() }()
+		wg.Wait()
+	}
+}
+
+// Start a thousand at a time, wait for all of them, then the next thousand.
+func startBatch(n int) {
+	var wg sync.WaitGroup
+	for left := n; left > 0; left -= 1000 {
+		batch := left
+		if batch > 1000 {
+			batch = 1000
+		}
+		wg.Add(batch)
+		for i := 0; i < batch; i++ {
+			go func() { wg.Done() }()
+		}
+		wg.Wait()
+	}
+}
+
+func mutex(n int) {
+	var m sync.Mutex
+	for i := 0; i < n; i++ {
+		m.Lock()
+		m.Unlock() //nolint:staticcheck // the empty section is the point
+	}
+}
+
+func field(path, name string) int64 {
+	file, err := os.Open(path)
+	if err != nil {
+		die("%v", err)
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if words := strings.Fields(lines.Text()); len(words) >= 2 && words[0] == name {
+			kb, _ := strconv.ParseInt(words[1], 10, 64)
+			return kb * 1024
+		}
+	}
+	die("no %s in %s", name, path)
+	return 0
+}
+
+func rss() int64       { return field("/proc/self/smaps_rollup", "Rss:") }
+func available() int64 { return field("/proc/meminfo", "MemAvailable:") }
+
+// n goroutines that all wait on one channel: bytes each, by `memory`, that they cost while they wait.
+func parked(n int, memory func() int64, sign int64) float64 {
+	var started int64
+	release := make(chan struct{})
+	before := memory()
+	for i := 0; i < n; i++ {
+		go func() {
+			atomic.AddInt64(&started, 1)
+			<-release
+		}()
+	}
+	for atomic.LoadInt64(&started) < int64(n) {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond)
+	cost := float64(sign*(memory()-before)) / float64(n)
+	close(release)
+	return cost
+}
+
+func main() {
+	if len(os.Args) != 3 {
+		die("usage: go_peers WHAT N")
+	}
+	n, err := strconv.Atoi(os.Args[2])
+	if err != nil || n < 1 {
+		die("not a number of operations: %s", os.Args[2])
+	}
+	timed := map[string]func(int){"pingpong": pingpong, "yield": yield, "start_join": startJoin,
+		"start_batch": startBatch, "mutex": mutex}
+	if run, ok := timed[os.Args[1]]; ok {
+		began := time.Now()
+		run(n)
+		fmt.Printf("%.3f\n", float64(time.Since(began).Nanoseconds())/float64(n))
+	} else if os.Args[1] == "parked" {
+		fmt.Printf("%.1f\n", parked(n, rss, 1))
+	} else if os.Args[1] == "parked_machine" {
+		fmt.Printf("%.1f\n", parked(n, available, -1))
+	} else {
+		die("unknown work: %s", os.Args[1])
+	}
+}

@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""Measures `weft web` beside nginx, h2o and lighttpd and prints JSON lines; tools/bench makes a table of them.
+
+A round starts each server anew, pinned to one core, loads it with httpload on another, and stops it; the servers take
+turns within a round, so that neighbours in time are compared. A figure is the median, over the rounds, of our value
+divided by the baseline's of the same round. All of it happens in a network namespace of its own: no firewall, nobody
+else's traffic, and the same congestion control on every machine.
+"""
+
+import argparse
+import fcntl
+import fnmatch
+import json
+import os
+import pathlib
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+
+import servers
+
+DISTURBED = 0.10  # share of a core that others may use during a run before it is taken again
+RETRIES = 2
+
+
+class Workload:
+    def __init__(self, name, size, connections=64, depth=1, seconds=2.0, rounds=5, options=(), weft_options=(), ours_only=False):
+        self.name, self.size, self.connections, self.depth = name, size, connections, depth
+        self.seconds, self.rounds = seconds, rounds
+        self.options, self.weft_options, self.ours_only = list(options), list(weft_options), ours_only
+
+    @property
+    def large(self):
+        """Whether sending the file straight from the page cache pays off."""
+        return self.size >= 16384
+
+    @property
+    def file(self):
+        return f"file{self.size}.txt"
+
+
+WORKLOADS = [
+    Workload("hello_64", 13),
+    Workload("small_64", 1024),
+    Workload("small_1000", 1024, connections=1000),
+    Workload("pipelined_64", 1024, depth=16),
+    Workload("file_16k", 16384),
+    Workload("file_1m", 1 << 20, connections=16, options=["--trunc"]),
+    Workload("idle_10k", 1024, options=["--idle", "10000"], rounds=3),
+    Workload("slow_900", 1024, connections=16, seconds=5, rounds=3, ours_only=True,
+             options=["--slow", "900", "--fresh", "--pause", "10"], weft_options=["--connections", "512"]),
+]
+
+
+class Target:
+    """One figure of a workload: `metric` of each of our servers that `ours` names, divided by the baseline's ("best": the
+    best peer by this metric; a name: that peer; None: the value itself)."""
+
+    def __init__(self, workload, metric, baseline, at_most=None, at_least=None, ours="weft-*"):
+        self.workload, self.metric, self.baseline, self.ours = workload, metric, baseline, ours
+        self.at_most, self.at_least = at_most, at_least
+
+    def met(self, value):
+        value = round(value, 2)
+        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+
+
+FEWER = round(1 / 1.15, 2)
+TARGETS = [
+    Target("hello_64", "server_cpu_ns", "best", at_most=1, ours="weft-epoll*"),
+    Target("hello_64", "server_cpu_ns", "best", at_most=FEWER, ours="weft-uring"),
+    Target("small_64", "server_cpu_ns", "best", at_most=1, ours="weft-epoll*"),
+    Target("small_64", "server_cpu_ns", "best", at_most=FEWER, ours="weft-uring"),
+    Target("small_1000", "server_cpu_ns", "best", at_most=1, ours="weft-epoll*"),
+    Target("small_1000", "server_cpu_ns", "best", at_most=FEWER, ours="weft-uring"),
+    Target("pipelined_64", "rps", "nginx", at_least=5),
+    Target("file_16k", "rps", "best", at_least=1),
+    Target("file_16k", "server_cpu_ns", "best", at_most=1),
+    Target("file_1m", "rps", "best", at_least=1),
+    Target("file_1m", "server_cpu_ns", "best", at_most=1),
+    Target("idle_10k", "rss_per_idle", None, at_most=512),
+    Target("idle_10k", "rps_kept", None, at_least=0.95),
+    Target("idle_10k", "idle_lost", None, at_most=0),
+    Target("slow_900", "p99_us", None, at_most=100000),
+]
+METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "rps_kept", "idle_lost", "errors"]
+HIGHER_IS_BETTER = {"rps", "bytes_per_s", "rps_kept"}
+
+
+def note(text):
+    print(f"web: {text}", file=sys.stderr, flush=True)
+
+
+# --- the network namespace ---------------------------------------------------------------------------------------------
+
+
+def loopback_up():
+    with socket.socket() as sock:
+        fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS, IFF_UP | IFF_RUNNING
+
+
+def enter_namespace():
+    """Start this program again in a network namespace of its own. Returns when that is so, or cannot be."""
+    if os.environ.get("WEFT_BENCH_NETNS") == "own":
+        loopback_up()
+        # Every kernel has reno and lets every namespace choose it; without loss it does what cubic does. With bbr the
+        # pacing timers would be measured rather than the servers.
+        pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("reno")
+        return
+    unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    if shutil.which("unshare") and subprocess.run(unshare + ["true"], stderr=subprocess.DEVNULL).returncode == 0:
+        os.environ["WEFT_BENCH_NETNS"] = "own"
+        os.execvp("unshare", unshare + [sys.executable] + sys.argv)
+    note("no network namespace of our own: firewall, congestion control and others' traffic are this machine's")
+
+
+# --- runs --------------------------------------------------------------------------------------------------------------
+
+
+def load(httpload, server, workload, cores, seconds):
+    argv = [httpload, "--connections", workload.connections, "--depth", workload.depth, "--seconds", seconds,
+            "--cpu", cores[1], "--server-cpu", cores[0], "--server-pid", ",".join(map(str, server.pids)),
+            *workload.options, server.url + workload.file]
+    run = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=300,
+                         preexec_fn=servers.run_on(cores[1]))
+    if run.returncode != 0:
+        raise servers.Failed(run.stderr.strip() or f"httpload ended with {run.returncode}")
+    return json.loads(run.stdout)
+
+
+def disturbance(windows):
+    """The largest share of either core that somebody else used during a window."""
+    return max(max(w["core_busy"] - w["server_busy"], w["generator_core_busy"] - w["generator_busy"]) for w in windows)
+
+
+def figures(result):
+    """From what httpload printed, one number a metric."""
+    windows = result["windows"]
+    values = {metric: windows[0][metric] for metric in ("server_cpu_ns", "rps", "p99_us", "bytes_per_s")}
+    values["errors"] = sum(result["errors"].values())
+    if len(windows) == 3:
+        without = (windows[0]["rps"] + windows[2]["rps"]) / 2
+        values["rps_kept"] = windows[1]["rps"] / without
+        values["rss_per_idle"] = max(0, windows[1]["server_rss"] - windows[0]["server_rss"]) / result["idle"]
+        values["idle_lost"] = result["idle"] - result["idle_alive"]
+    return values
+
+
+class Bench:
+    def __init__(self, args, directory):
+        self.args, self.directory = args, pathlib.Path(directory)
+        self.root = self.directory / "root"
+        self.root.mkdir()
+        self.cores = (args.cores[0], args.cores[-1])
+        self.disturbed = 0
+        os.chmod(directory, 0o755)
+        for size in {workload.size for workload in WORKLOADS}:
+            (self.root / f"file{size}.txt").write_bytes((b"All that waits, waits in one place.\n" * (size // 36 + 1))[:size])
+
+    def run_once(self, kind, workload):
+        seconds = workload.seconds * (0.3 if self.args.quick else 1)
+        for attempt in range(RETRIES + 1):
+            with kind.start(self.root, self.cores[0], self.directory / kind.name, workload) as server:
+                result = load(self.args.httpload, server, workload, self.cores, seconds)
+            if disturbance(result["windows"]) <= DISTURBED:
+                break
+        else:
+            self.disturbed += 1
+        return figures(result)
+
+    def run_workload(self, workload, kinds):
+        """Values by server and metric, one a round; a server that fails once is left out and reported."""
+        kinds = [kind for kind in kinds if kind.name.startswith("weft") or not workload.ours_only]
+        values = {kind.name: {} for kind in kinds}
+        rounds = min(workload.rounds, 2) if self.args.quick else workload.rounds
+        for turn in range(rounds):
+            order = kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]
+            for kind in [kind for kind in order if kind.name in values]:
+                try:
+                    for metric, value in self.run_once(kind, workload).items():
+                        values[kind.name].setdefault(metric, []).append(value)
+                except (servers.Failed, subprocess.TimeoutExpired, OSError) as failure:
+                    note(f"{workload.name}: {kind.name} is left out: {failure}")
+                    del values[kind.name]
+        return values
+
+
+# --- report ------------------------------------------------------------------------------------------------------------
+
+
+def spread(values):
+    return [min(values), statistics.median(values), max(values)]
+
+
+def best_peer(values, peers, metric):
+    known = [name for name in peers if metric in values.get(name, {})]
+    choose = max if metric in HIGHER_IS_BETTER else min
+    return choose(known, key=lambda name: statistics.median(values[name][metric])) if known else None
+
+
+def report_target(target, values, peers):
+    ours = [name for name in values if fnmatch.fnmatch(name, target.ours)]
+    baseline = best_peer(values, peers, target.metric) if target.baseline == "best" else target.baseline
+    for name in ours:
+        line = {"bench": f"web/{target.workload}", "metric": target.metric, "subject": name,
+                "value": spread(values[name][target.metric])}
+        judged = line["value"][1]
+        limit = "ratio" if target.baseline else "value"
+        if target.baseline and baseline in values:
+            line["baseline"] = baseline
+            line["baseline_value"] = spread(values[baseline][target.metric])
+            ratios = [a / b for a, b in zip(values[name][target.metric], values[baseline][target.metric])]
+            line["ratio"] = spread(ratios)
+            judged = line["ratio"][1]
+        elif target.baseline:
+            judged = None
+        if target.at_most is not None:
+            line[f"{limit}_at_most"] = target.at_most
+        if target.at_least is not None:
+            line[f"{limit}_at_least"] = target.at_least
+        line["verdict"] = "NO BASELINE" if judged is None else "PASS" if target.met(judged) else "MISS"
+        print(json.dumps(line), flush=True)
+
+
+def report(workload, values, peers):
+    for name, metrics in values.items():
+        print(json.dumps({"table": f"web/{workload.name}", "server": name,
+                          **{metric: spread(metrics[metric]) for metric in METRICS if metric in metrics}}), flush=True)
+    for target in TARGETS:
+        if target.workload == workload.name:
+            report_target(target, values, peers)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="*", metavar="GLOB", help="workloads to run")
+    parser.add_argument("--servers", default="*", metavar="GLOB[,GLOB]", help="servers to run")
+    parser.add_argument("--quick", action="store_true", help="two short rounds: for a look, not for figures")
+    parser.add_argument("--weft", required=True, help="the command weft")
+    parser.add_argument("--httpload", required=True, help="the load generator")
+    parser.add_argument("--floor", required=True, help="the floor server")
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    args.cores = sorted(os.sched_getaffinity(0))
+    if len(args.cores) < 2:
+        sys.exit("web: server and generator need a core each, and there is only one")
+    enter_namespace()
+    peers, missing = servers.peers()
+    for name in missing:
+        note(f"{name} is not installed")
+    kinds = [servers.weft(args.weft, poller) for poller in ("epoll", "epoll-et", "uring")] if os.access(args.weft, os.X_OK) else []
+    if not kinds:
+        note(f"{args.weft} is not built")
+    kinds += peers + [servers.floor(args.floor)]
+    kinds = [kind for kind in kinds if any(fnmatch.fnmatch(kind.name, glob) for glob in args.servers.split(","))]
+    with tempfile.TemporaryDirectory(prefix="weft-bench-") as directory:
+        bench = Bench(args, directory)
+        for workload in WORKLOADS:
+            if fnmatch.fnmatch(workload.name, args.only):
+                report(workload, bench.run_workload(workload, kinds), [kind.name for kind in peers])
+        if bench.disturbed:
+            note(f"{bench.disturbed} runs were disturbed by other work on this machine, and were kept")
+
+
+if __name__ == "__main__":
+    main()
