@@ -70,7 +70,7 @@ TEST_LIMIT(1, fail_hangs)
 
 TEST_LIMIT(1, fail_spins)
 {
-    for (volatile int i = 0;; i = i + 1)
+    for (volatile unsigned i = 0;; i = i + 1)
         ;
 }
 
@@ -275,6 +275,6 @@ TEST(pass_resident_memory_grows_when_touched)
     CHECK(memory != NULL);
     memset(memory, 1, SIZE);
     __asm__ volatile("" ::"r"(memory) : "memory"); /* or the compiler drops all three lines */
-    CHECK_BETWEEN(SIZE / 1024 * 9 / 10, SIZE / 1024 * 3, test_rss_kb() - before);
+    CHECK(test_rss_kb() - before >= SIZE / 1024 * 9 / 10);
     free(memory);
 }
