@@ -39,6 +39,12 @@ double test_limit_factor(void)
     return test__factor;
 }
 
+long test_rounds(long normal, long soak)
+{
+    const char *set = getenv("WEFT_SOAK");
+    return set != NULL && set[0] != '\0' && set[0] != '0' ? soak : normal;
+}
+
 double test__now(void)
 {
     struct timespec now;

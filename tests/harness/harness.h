@@ -97,6 +97,11 @@ pid_t test_pid(test *t, int waiter);
  * process context), aligned to a cache line. Freed after the body; never NULL. */
 void *test_alloc(test *t, size_t size);
 
+/* Wait until at least n waiters are in the queue of this word: private words in the thread and coroutine contexts,
+ * shared ones in the process context (such sleepers wake now and then to look again, so the picture may be old at
+ * once). */
+void test_wait_until_asleep(test *t, const uint32_t *word, unsigned n);
+
 /* What to pass to a lock's init: WEFT_SHARED in the process context, else 0. */
 unsigned test_flags(const test *t);
 
@@ -116,6 +121,9 @@ long test_rss_kb(void);
 
 /* The factor by which this build or machine stretches limits (1 in a plain run): for a test's own deadlines. */
 double test_limit_factor(void);
+
+/* `normal`, or `soak` in a run of `make soak`: how often a test repeats what takes long. */
+long test_rounds(long normal, long soak);
 
 /* This case leaves descriptors open on purpose. Without this a case that ends with more than it began with fails; the
  * library's own epoll, io_uring, timer and event descriptors are forgiven up to a few for each processor. */

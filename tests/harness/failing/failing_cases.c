@@ -2,6 +2,7 @@
  * The first word of a name tells: fail_ must fail, pass_ must pass, skip_ must be skipped. */
 #include "base/panic.h"
 #include "harness/harness.h"
+#include "park/park.h"
 
 #include <weft/base.h>
 
@@ -243,6 +244,31 @@ TEST_IN(THREAD | CO | PROCESS, pass_waiters_share_what_test_alloc_gave)
     }
     CHECK_INT(3, *number);
     CHECK_INT(test_context(t) == PROCESS ? WEFT_SHARED : 0, test_flags(t));
+}
+
+struct sleeper {
+    uint32_t word;
+    unsigned flags;
+};
+
+static int sleep_on_word(void *arg)
+{
+    struct sleeper *s = arg;
+    while (load_acquire(&s->word) == 0)
+        weft__park(&s->word, 0, WEFT_FOREVER, s->flags, "test");
+    return 0;
+}
+
+TEST_IN(THREAD | CO | PROCESS, pass_sees_when_waiters_are_asleep)
+{
+    struct sleeper *s = test_alloc(t, sizeof *s);
+    s->flags = test_flags(t);
+    for (int i = 0; i < 3; i++)
+        test_spawn(t, sleep_on_word, s);
+    test_wait_until_asleep(t, &s->word, 3);
+    store_seq_cst(&s->word, 1);
+    CHECK_BETWEEN(test_context(t) == PROCESS ? 0 : 3, 3, weft__wake(&s->word, 10, s->flags));
+    test_join(t);
 }
 
 TEST(pass_test_dir_is_empty_and_goes_away)
