@@ -1,0 +1,347 @@
+/* net.c - sockets and their addresses. See net.h. */
+#include "sys/net.h"
+
+#include "sys/sys.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+/* ---- addresses ---- */
+
+int weft__address_parse(weft__address *a, const char *host, unsigned port)
+{
+    char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 2];
+    size_t size = strlen(host);
+    if (port > 65535)
+        return -EINVAL;
+    if (size >= 2 && host[0] == '[' && host[size - 1] == ']') {
+        host++;
+        size -= 2;
+    }
+    if (size == 0 || size >= sizeof text)
+        return -EINVAL;
+    memcpy(text, host, size);
+    text[size] = 0;
+    memset(a, 0, sizeof *a);
+    if (inet_pton(AF_INET, text, &a->in.sin_addr) == 1) {
+        a->size = sizeof a->in;
+        a->in.sin_family = AF_INET;
+        a->in.sin_port = htons((uint16_t)port);
+        return 0;
+    }
+    char *scope = strchr(text, '%');
+    if (scope != NULL) {
+        *scope++ = 0;
+        a->in6.sin6_scope_id = if_nametoindex(scope);
+        if (a->in6.sin6_scope_id == 0)
+            a->in6.sin6_scope_id = (uint32_t)strtoul(scope, &scope, 10);
+        if (a->in6.sin6_scope_id == 0)
+            return -EINVAL;
+    }
+    if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
+        return -EINVAL;
+    a->size = sizeof a->in6;
+    a->in6.sin6_family = AF_INET6;
+    a->in6.sin6_port = htons((uint16_t)port);
+    return 0;
+}
+
+/* Whether it is shown as IPv4; the four bytes in *bytes. */
+static bool is_v4(const weft__address *a, const void **bytes)
+{
+    if (a->any.sa_family == AF_INET)
+        *bytes = &a->in.sin_addr;
+    else if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+        *bytes = &a->in6.sin6_addr.s6_addr[12];
+    else
+        return false;
+    return true;
+}
+
+/* snprintf's result, cut to what is really there. */
+static int text_length(int n, size_t size)
+{
+    return n < 0 ? 0 : (size_t)n < size ? n : size > 0 ? (int)size - 1 : 0;
+}
+
+int weft__address_host(const weft__address *a, char *text, size_t size)
+{
+    char host[INET6_ADDRSTRLEN], scope[IF_NAMESIZE + 1];
+    const void *bytes;
+    if (a->size == 0)
+        return text_length(snprintf(text, size, "-"), size);
+    if (is_v4(a, &bytes)) {
+        inet_ntop(AF_INET, bytes, host, sizeof host);
+        return text_length(snprintf(text, size, "%s", host), size);
+    }
+    if (a->any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &a->in6.sin6_addr, host, sizeof host);
+        if (a->in6.sin6_scope_id == 0)
+            return text_length(snprintf(text, size, "%s", host), size);
+        if (if_indextoname(a->in6.sin6_scope_id, scope) == NULL)
+            snprintf(scope, sizeof scope, "%u", (unsigned)a->in6.sin6_scope_id);
+        return text_length(snprintf(text, size, "%s%%%s", host, scope), size);
+    }
+    if (a->any.sa_family == AF_UNIX) {
+        size_t length = a->size > offsetof(struct sockaddr_un, sun_path) ? a->size - offsetof(struct sockaddr_un, sun_path) : 0;
+        const char *path = a->un.sun_path;
+        bool abstract = length > 0 && path[0] == 0;
+        size_t shown = abstract ? length - 1 : strnlen(path, length);
+        return text_length(snprintf(text, size, "unix:%s%.*s", abstract ? "@" : "", (int)shown, path + abstract), size);
+    }
+    return text_length(snprintf(text, size, "family-%u", (unsigned)a->any.sa_family), size);
+}
+
+int weft__address_text(const weft__address *a, char *text, size_t size)
+{
+    char host[sizeof(struct sockaddr_un) + 16];
+    const void *bytes;
+    weft__address_host(a, host, sizeof host);
+    if (a->size != 0 && is_v4(a, &bytes))
+        return text_length(snprintf(text, size, "%s:%u", host, weft__address_port(a)), size);
+    if (a->size != 0 && a->any.sa_family == AF_INET6)
+        return text_length(snprintf(text, size, "[%s]:%u", host, weft__address_port(a)), size);
+    return text_length(snprintf(text, size, "%s", host), size);
+}
+
+unsigned weft__address_port(const weft__address *a)
+{
+    if (a->size == 0)
+        return 0;
+    return a->any.sa_family == AF_INET ? ntohs(a->in.sin_port) : a->any.sa_family == AF_INET6 ? ntohs(a->in6.sin6_port) : 0;
+}
+
+static int lookup_error(int gai)
+{
+    switch (gai) {
+    case EAI_AGAIN:
+        return -EAGAIN;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    case EAI_SYSTEM:
+        return errno != 0 ? -errno : -EIO;
+    case EAI_SERVICE:
+    case EAI_BADFLAGS:
+        return -EINVAL;
+    default:
+        return -ENOENT;
+    }
+}
+
+int weft__address_lookup(const char *host, unsigned port, bool passive, weft__address *out, unsigned max)
+{
+    char service[8];
+    if (port > 65535 || max == 0)
+        return -EINVAL;
+    snprintf(service, sizeof service, "%u", port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)},
+                    *found;
+    errno = 0;
+    int gai = getaddrinfo(host, service, &hints, &found);
+    if (gai != 0)
+        return lookup_error(gai);
+    unsigned n = 0;
+    for (struct addrinfo *i = found; i != NULL && n < max; i = i->ai_next) {
+        if (i->ai_addrlen > sizeof out->un || (i->ai_family != AF_INET && i->ai_family != AF_INET6))
+            continue;
+        memset(&out[n], 0, sizeof out[n]);
+        memcpy(&out[n].any, i->ai_addr, i->ai_addrlen);
+        out[n++].size = i->ai_addrlen;
+    }
+    freeaddrinfo(found);
+    return n > 0 ? (int)n : -ENOENT;
+}
+
+/* ---- sockets ---- */
+
+int weft__sys_socket(int family, int type)
+{
+    int err = weft__sys_fault(WEFT__SYS_SOCKET);
+    if (err < 0)
+        return err;
+    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int weft__sys_bind(int fd, const weft__address *a)
+{
+    int err = weft__sys_fault(WEFT__SYS_BIND);
+    return err < 0 ? err : bind(fd, &a->any, a->size) < 0 ? -errno : 0;
+}
+
+int weft__sys_listen(int fd, unsigned backlog)
+{
+    int err = weft__sys_fault(WEFT__SYS_LISTEN);
+    return err < 0 ? err : listen(fd, backlog > INT32_MAX ? INT32_MAX : (int)backlog) < 0 ? -errno : 0;
+}
+
+/* Errors of the connection that was to be accepted, not of the listener: accept(2), "Error handling". */
+static bool is_about_peer(int err)
+{
+    switch (err) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EINTR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int weft__sys_accept(int fd, weft__address *peer)
+{
+    for (;;) {
+        int err = weft__sys_fault(WEFT__SYS_ACCEPT);
+        if (err == 0) {
+            socklen_t size = sizeof peer->un;
+            int new_fd = accept4(fd, peer != NULL ? &peer->any : NULL, peer != NULL ? &size : NULL,
+                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+            if (new_fd >= 0) {
+                if (peer != NULL)
+                    peer->size = size <= sizeof peer->un ? size : sizeof peer->un;
+                return new_fd;
+            }
+            err = -errno;
+        }
+        if (!is_about_peer(-err))
+            return err;
+    }
+}
+
+int weft__sys_connect(int fd, const weft__address *a)
+{
+    int err = weft__sys_fault(WEFT__SYS_CONNECT);
+    if (err < 0)
+        return err;
+    if (connect(fd, &a->any, a->size) == 0)
+        return 0;
+    return errno == EINTR ? -EINPROGRESS : -errno; /* interrupted: it goes on in the kernel */
+}
+
+int weft__sys_shutdown(int fd, int how)
+{
+    int err = weft__sys_fault(WEFT__SYS_SHUTDOWN);
+    return err < 0 ? err : shutdown(fd, how) < 0 ? -errno : 0;
+}
+
+void weft__sys_close(int fd)
+{
+    close(fd);
+}
+
+ssize_t weft__sys_recv(int fd, void *buf, size_t size, int flags)
+{
+    ssize_t n;
+    do {
+        n = weft__sys_fault(WEFT__SYS_RECV);
+        if (n == 0 && (n = recv(fd, buf, size, flags)) < 0)
+            n = -errno;
+    } while (n == -EINTR);
+    return n;
+}
+
+ssize_t weft__sys_send(int fd, const void *buf, size_t size, int flags)
+{
+    ssize_t n;
+    do {
+        n = weft__sys_fault(WEFT__SYS_SEND);
+        if (n == 0 && (n = send(fd, buf, size, flags | MSG_NOSIGNAL)) < 0)
+            n = -errno;
+    } while (n == -EINTR);
+    return n;
+}
+
+ssize_t weft__sys_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    ssize_t n;
+    do {
+        n = weft__sys_fault(WEFT__SYS_SEND);
+        if (n == 0 && (n = sendmsg(fd, msg, flags | MSG_NOSIGNAL)) < 0)
+            n = -errno;
+    } while (n == -EINTR);
+    return n;
+}
+
+ssize_t weft__sys_sendfile(int out, int in, uint64_t *offset, size_t size)
+{
+    ssize_t n;
+    do {
+        n = weft__sys_fault(WEFT__SYS_SENDFILE);
+        if (n == 0) {
+            off_t at = (off_t)*offset;
+            n = sendfile(out, in, &at, size);
+            if (n < 0)
+                n = -errno;
+            else
+                *offset = (uint64_t)at;
+        }
+    } while (n == -EINTR);
+    return n;
+}
+
+int weft__sys_setsockopt(int fd, int level, int name, int value)
+{
+    int err = weft__sys_fault(WEFT__SYS_SOCKOPT);
+    return err < 0 ? err : setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+int weft__sys_getsockopt(int fd, int level, int name, int *value)
+{
+    socklen_t size = sizeof *value;
+    int err = weft__sys_fault(WEFT__SYS_SOCKOPT);
+    return err < 0 ? err : getsockopt(fd, level, name, value, &size) < 0 ? -errno : 0;
+}
+
+int weft__sys_socket_error(int fd)
+{
+    int value;
+    int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &value);
+    return err < 0 ? err : -value;
+}
+
+int weft__sys_local(int fd, weft__address *a)
+{
+    a->size = sizeof a->un;
+    if (getsockname(fd, &a->any, &a->size) < 0) {
+        a->size = 0;
+        return -errno;
+    }
+    return 0;
+}
+
+int weft__sys_peer(int fd, weft__address *a)
+{
+    a->size = sizeof a->un;
+    if (getpeername(fd, &a->any, &a->size) < 0) {
+        a->size = 0;
+        return -errno;
+    }
+    return 0;
+}
+
+int weft__sys_dup(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : copy;
+}
+
+int weft__sys_socketpair(int fds[2])
+{
+    int err = weft__sys_fault(WEFT__SYS_SOCKET);
+    return err < 0 ? err : socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0;
+}
