@@ -1,5 +1,5 @@
-/* poll.c - select, poll, epoll. See poll.h. */
-#include "sys/poll.h"
+/* multiplex.c - select, poll, epoll. See multiplex.h (not called poll.h, which <poll.h> itself includes from sys/). */
+#include "sys/multiplex.h"
 
 #include "sys/sys.h"
 
