@@ -155,8 +155,7 @@ static void set_up_process(test__report *report, int output)
     report->group = getpid();
     test__this_report = report;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* One byte and not none: a limit of none is ignored when core dumps go to a program. */
-    setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1});
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     signal(SIGINT, SIG_DFL);
     int null = open("/dev/null", O_RDWR);
     dup2(null, STDIN_FILENO);
