@@ -5,7 +5,6 @@
  * is passed on. A sleeper that may have swallowed one (it left for another reason) passes that on, too. */
 #include "park/shared.h"
 
-#include "park/threads.h"
 #include "sys/sys.h"
 
 #include <errno.h>

@@ -9,7 +9,6 @@
 
 #include "base/panic.h"
 #include "park/rawlock.h"
-#include "park/threads.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -45,6 +45,8 @@ typedef struct weft__waiter_ops {
     void (*name)(const weft__waiter *w, char *buf, size_t size);
 } weft__waiter_ops;
 
+extern const weft__waiter_ops weft__thread_ops; /* park's own, for plain threads */
+
 enum {
     WEFT__IDLE = 0,    /* not in a wait */
     WEFT__WAITING = 1, /* may be claimed by a waker, a canceller or the deadline */

@@ -1,0 +1,157 @@
+/* barrier.c - weft_barrier: a lock, a condition and four states, as in Python's.
+ *
+ * FILLING   parties come in; the last one runs the action and starts DRAINING.
+ * DRAINING  the parties of a finished round leave; newcomers wait outside until all have left.
+ * RESETTING the same after a reset: present waiters leave with -EPIPE.
+ * BROKEN    nobody waits: everybody gets -EPIPE, until reset.
+ * I1  all fields are changed under `lock` only; `arrived` counts the parties inside.
+ * I2  the last to leave DRAINING or RESETTING makes it FILLING and tells those outside.
+ * A process that dies with the lock breaks the barrier. One that dies waiting is missed only by a deadline.
+ * Pinned by tests/model/barrier_model.c and tests/sync/barrier_test.c. */
+#include <weft/barrier.h>
+
+#include "base/panic.h"
+#include "sync/lock.h"
+
+#include <errno.h>
+
+enum {
+    FILLING,
+    DRAINING,
+    RESETTING,
+    BROKEN
+};
+
+static void become(weft_barrier *b, uint32_t state)
+{
+    b->state = state;
+    weft_cond_notify_all(&b->changed);
+}
+
+/* A party died in the midst of a change: the count is no good any more. */
+static void recovered(weft_barrier *b, int err)
+{
+    if (err != -EOWNERDEAD)
+        return;
+    weft_lock_recover(&b->lock);
+    become(b, BROKEN);
+}
+
+static void lock(weft_barrier *b)
+{
+    recovered(b, weft__lock_reacquire(&b->lock)); /* not cancellable; the starved way in does no harm here */
+}
+
+static int wait_changed(weft_barrier *b, weft_until until)
+{
+    int err = weft_cond_wait(&b->changed, &b->lock, until);
+    recovered(b, err);
+    return err == -EOWNERDEAD ? 0 : err;
+}
+
+/* Wait outside until the parties of the last round have left. */
+static int enter(weft_barrier *b, weft_until until)
+{
+    int err = 0;
+    while (b->state == DRAINING || b->state == RESETTING) {
+        if (err < 0)
+            return err;
+        err = wait_changed(b, until);
+    }
+    return b->state == BROKEN ? -EPIPE : 0;
+}
+
+static int last_party(weft_barrier *b)
+{
+    int err = b->options.action != NULL ? b->options.action(b->options.arg) : 0;
+    become(b, err < 0 ? BROKEN : DRAINING);
+    return err;
+}
+
+static int wait_full(weft_barrier *b, weft_until until)
+{
+    int err = 0;
+    while (b->state == FILLING) {
+        if (err < 0) {
+            become(b, BROKEN);
+            return err;
+        }
+        err = wait_changed(b, until);
+    }
+    return b->state == DRAINING ? 0 : -EPIPE;
+}
+
+static void leave(weft_barrier *b)
+{
+    b->arrived--;
+    if (b->arrived == 0 && (b->state == DRAINING || b->state == RESETTING))
+        become(b, FILLING);
+}
+
+int weft_barrier_wait(weft_barrier *b, weft_until until)
+{
+    if (until.at == INT64_MAX && b->options.timeout_ns > 0)
+        until = weft_in(b->options.timeout_ns);
+    lock(b);
+    int result = enter(b, until);
+    if (result == 0) {
+        int index = (int)b->arrived++;
+        result = index + 1 == (int)b->parties ? last_party(b) : wait_full(b, until);
+        leave(b);
+        if (result >= 0)
+            result = index;
+    }
+    weft_lock_release(&b->lock);
+    return result;
+}
+
+void weft_barrier_reset(weft_barrier *b)
+{
+    lock(b);
+    if (b->arrived == 0)
+        become(b, FILLING);
+    else if (b->state != DRAINING) /* a round that is complete stays complete */
+        become(b, RESETTING);
+    weft_lock_release(&b->lock);
+}
+
+void weft_barrier_abort(weft_barrier *b)
+{
+    lock(b);
+    become(b, BROKEN);
+    weft_lock_release(&b->lock);
+}
+
+unsigned weft_barrier_waiting(weft_barrier *b)
+{
+    lock(b);
+    unsigned n = b->state == FILLING ? b->arrived : 0;
+    weft_lock_release(&b->lock);
+    return n;
+}
+
+int weft_barrier_broken(weft_barrier *b)
+{
+    lock(b);
+    int broken = b->state == BROKEN;
+    weft_lock_release(&b->lock);
+    return broken;
+}
+
+int weft_barrier_init(weft_barrier *b, unsigned parties, const weft_barrier_options *options)
+{
+    static const weft_barrier_options none;
+    if (options == NULL)
+        options = &none;
+    if (parties < 1 || parties > INT32_MAX || (options->flags & ~(unsigned)WEFT_SHARED) || options->timeout_ns < 0)
+        return -EINVAL;
+    *b = (weft_barrier){.parties = parties, .state = FILLING, .options = *options};
+    weft_lock_init(&b->lock, options->flags);
+    return weft_cond_init(&b->changed, options->flags);
+}
+
+void weft_barrier_destroy(weft_barrier *b)
+{
+    if (weft_barrier_waiting(b) != 0)
+        weft__panic("weft_barrier_destroy: the barrier at %p is waited for", (void *)b);
+}

@@ -1,0 +1,127 @@
+/* cond.c - weft_cond: a sequence word to sleep on, and the lock's own queue to be moved to.
+ *
+ * wait     under the lock: enter the queue of seq (prepare), then let go of the lock, then sleep (commit). Being in the
+ *          queue before the lock is free is what makes notify exact: it ends waits that began before it, no others.
+ * notify   under the lock: change seq, then move sleepers from seq to the lock's word instead of waking them: they could
+ *          not run before the lock is free. The lock is marked WAITERS first, so its release wakes the first of them.
+ * Shared, prepare only remembers seq and the kernel compares it; a notify in between makes the wait end at once, and
+ * moves are wakes: exactness is lost, no notification is.
+ *
+ * I1  a notified waiter takes the lock as one that has slept (weft__lock_reacquire), so WAITERS outlives it while
+ *     others that were moved still stand behind it.
+ * I2  a waiter whose deadline struck after it was moved reports success (park's `moved`).
+ * Pinned by tests/model/cond_model.c and tests/sync/cond_test.c. */
+#include <weft/cond.h>
+
+#include "base/panic.h"
+#include "sync/lock.h"
+
+#include <errno.h>
+
+enum {
+    IS_RLOCK = 1
+};
+
+static unsigned domain_of(const weft_cond *c)
+{
+    return c->flags & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
+}
+
+static bool may_use(const weft_lock *l, bool is_rlock)
+{
+    return is_rlock ? weft_rlock_depth((const weft_rlock *)(const void *)l) > 0 : weft_lock_held(l);
+}
+
+/* Between the two locks' ways of being let go and taken back there is only the depth to keep. */
+static uint32_t let_go(weft_lock *l, bool is_rlock)
+{
+    uint32_t depth = 0;
+    if (is_rlock) {
+        weft_rlock *r = (weft_rlock *)(void *)l;
+        depth = r->depth;
+        r->depth = 0;
+        store_relaxed(&r->owner, 0);
+    }
+    weft_lock_release(l);
+    return depth;
+}
+
+static int take_back(weft_lock *l, bool is_rlock, uint32_t depth)
+{
+    int err = weft__lock_reacquire(l);
+    if (is_rlock) {
+        weft_rlock *r = (weft_rlock *)(void *)l;
+        store_relaxed(&r->owner, weft__self()->id);
+        r->depth = depth;
+    }
+    return err;
+}
+
+static int wait_with(weft_cond *c, weft_lock *l, bool is_rlock, weft_until until)
+{
+    if (!may_use(l, is_rlock))
+        return -EPERM;
+    store_relaxed(&c->lock, ((char *)l - (char *)c) | (is_rlock ? IS_RLOCK : 0));
+    add_relaxed(&c->waiters, 1);
+    weft__parking p;
+    int differs = weft__park_prepare(&p, &c->seq, load_relaxed(&c->seq), domain_of(c), "condition");
+    uint32_t depth = let_go(l, is_rlock);
+    int err = differs ? 0 : weft__park_commit(&p, until);
+    sub_relaxed(&c->waiters, 1);
+    int lock_err = take_back(l, is_rlock, depth);
+    return lock_err < 0 ? lock_err : err;
+}
+
+int weft_cond_wait(weft_cond *c, weft_lock *l, weft_until until)
+{
+    return wait_with(c, l, false, until);
+}
+
+int weft_cond_wait_rlock(weft_cond *c, weft_rlock *l, weft_until until)
+{
+    return wait_with(c, &l->lock, true, until);
+}
+
+int weft_cond_wait_for(weft_cond *c, weft_lock *l, int (*test)(void *arg), void *arg, weft_until until)
+{
+    for (;;) {
+        if (test(arg))
+            return 0;
+        int err = weft_cond_wait(c, l, until);
+        if (err < 0)
+            return err != -EOWNERDEAD && test(arg) ? 0 : err;
+    }
+}
+
+int weft_cond_notify(weft_cond *c, unsigned n)
+{
+    if (n == 0 || load_relaxed(&c->waiters) == 0)
+        return 0;
+    int64_t where = load_relaxed(&c->lock);
+    bool is_rlock = where & IS_RLOCK;
+    weft_lock *l = (weft_lock *)(void *)((char *)c + (where & ~(int64_t)IS_RLOCK));
+    if (!may_use(l, is_rlock))
+        return -EPERM;
+    add_seq_cst(&c->seq, 1);
+    or_acq_rel(&l->word, WEFT__LOCK_WAITERS);
+    return weft__requeue(&c->seq, &l->word, 0, n, domain_of(c));
+}
+
+int weft_cond_notify_all(weft_cond *c)
+{
+    return weft_cond_notify(c, UINT32_MAX);
+}
+
+int weft_cond_init(weft_cond *c, unsigned flags)
+{
+    if (flags & ~(unsigned)WEFT_SHARED)
+        return -EINVAL;
+    *c = (weft_cond){.flags = flags};
+    return 0;
+}
+
+void weft_cond_destroy(weft_cond *c)
+{
+    if (load_acquire(&c->waiters) != 0 && !domain_of(c))
+        weft__panic("weft_cond_destroy: the condition at %p is waited for", (void *)c);
+}

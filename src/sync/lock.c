@@ -1,0 +1,230 @@
+/* lock.c - weft_lock. Three questions are answered in one word: who holds it, may somebody sleep, must newcomers queue.
+ *
+ * acquire   free: CAS 0 -> owner. Else look a moment, set WAITERS, sleep on exactly that value, try again.
+ * release   alone: CAS owner -> 0. With WAITERS: swap to free and wake one, who tries again like everybody else.
+ * A newcomer may take a lock that a woken sleeper is on its way to: that is what makes it fast. A sleeper that has not
+ * got it for a millisecond sets STARVED, and then only those who have slept may take it. Ownership is never handed over:
+ * a hand-over to a sleeper that times out or dies would lose the lock, in shared memory for good.
+ *
+ * I1  a sleeper went to sleep on a word with WAITERS; so the release that frees that hold wakes one.
+ * I2  who takes it after sleeping sets WAITERS again, for it cannot know whether others still sleep.
+ * I3  STARVED on a free lock: a woken sleeper is coming, or the release that found none clears it and wakes again.
+ * I4  shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not.
+ * Pinned by tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
+#include "sync/lock.h"
+
+#include "base/panic.h"
+
+#include <errno.h>
+
+enum {
+    LOOKS = 60, /* how often a thread looks before it sleeps */
+    STARVING_NS = 1000000,
+    LONG_NS = 50000000
+};
+
+#define WAITERS WEFT__LOCK_WAITERS
+#define STARVED WEFT__LOCK_STARVED
+#define OWNER WEFT__LOCK_OWNER
+#define LOST WEFT__LOCK_LOST
+
+/* What an acquirer knows while it tries. */
+typedef struct attempt {
+    uint32_t me;
+    uint32_t seen;  /* the lock's word as last read */
+    bool slept;     /* it has been asleep: may pass STARVED, must keep WAITERS */
+    bool starving;  /* it has been at it for STARVING_NS */
+    bool look_dead; /* shared: time to look whether the owner lives */
+    unsigned looks;
+    int64_t since; /* when it first went to sleep; 0 before */
+    int64_t woke;  /* when it last woke, or `since` */
+} attempt;
+
+static bool is_shared(const weft_lock *l)
+{
+    return load_relaxed(&l->flags) & WEFT_SHARED;
+}
+
+static uint32_t identity(const weft_lock *l)
+{
+    return is_shared(l) ? weft__process() : weft__self()->id;
+}
+
+/* Is it free and ours to take, or held by a process that is no more? *dead: its data is to be recovered. */
+static bool may_take(const weft_lock *l, attempt *a, bool *dead)
+{
+    uint32_t owner = a->seen & OWNER;
+    *dead = owner == LOST;
+    if (owner == 0 || owner == LOST)
+        return a->slept || !(a->seen & STARVED);
+    if (!a->look_dead || !is_shared(l))
+        return false;
+    a->look_dead = false;
+    *dead = weft__process_dead(owner);
+    return *dead;
+}
+
+/* One attempt at the word. True: *result is 0 or -EOWNERDEAD and the lock is held. */
+static bool take(weft_lock *l, attempt *a, int *result)
+{
+    bool dead;
+    while (may_take(l, a, &dead)) {
+        uint32_t mine = a->me | (a->seen & WAITERS) | (a->slept ? WAITERS : 0);
+        if (!cas_acquire(&l->word, &a->seen, mine))
+            continue;
+        if (dead)
+            store_relaxed(&l->flags, l->flags | WEFT__LOCK_INCONSISTENT);
+        *result = dead ? -EOWNERDEAD : 0;
+        return true;
+    }
+    return false;
+}
+
+/* Looking pays for threads on several processors while nobody sleeps yet; a coroutine might be looking at a holder that
+ * waits for its thread. */
+static bool look_again(const weft_lock *l, attempt *a)
+{
+    if (a->looks == 0 || (a->seen & (WAITERS | STARVED)))
+        return false;
+    a->looks--;
+    cpu_relax();
+    a->seen = load_relaxed(&l->word);
+    return true;
+}
+
+/* The starving sleeper gives up: newcomers need not queue for it any more, and those who did must look again. */
+static void unstarve(weft_lock *l)
+{
+    uint32_t before = and_seq_cst(&l->word, ~STARVED);
+    if ((before & STARVED) && ((before & OWNER) == 0 || (before & OWNER) == LOST))
+        weft__wake(&l->word, 1, weft__lock_domain(l));
+}
+
+static int sleep_for(weft_lock *l, attempt *a, weft_until until, unsigned flags)
+{
+    uint32_t word = a->seen | WAITERS | (a->starving ? STARVED : 0);
+    if (word != a->seen && !cas_relaxed(&l->word, &a->seen, word))
+        return 0;
+    if (a->since == 0)
+        a->since = a->woke = weft_now();
+    int err = weft__park(&l->word, word, until, flags | weft__lock_domain(l), "lock");
+    int64_t now = weft_now();
+    a->slept = true;
+    a->starving = now - a->since > STARVING_NS;
+    a->look_dead = now - a->woke > LONG_NS; /* nobody released it: a slice has ended */
+    a->woke = now;
+    a->seen = load_relaxed(&l->word);
+    return err;
+}
+
+static int acquire_slow(weft_lock *l, weft_until until, unsigned flags, bool slept)
+{
+    attempt a = {.me = identity(l), .slept = slept, .look_dead = until.at <= 0};
+    if (weft__may_spin() && until.at > 0 && weft__self()->ops == &weft__thread_ops)
+        a.looks = LOOKS;
+    a.seen = load_relaxed(&l->word);
+    int result = 0, err = 0;
+    while (!take(l, &a, &result)) {
+        if (err < 0)
+            goto give_up;
+        if (look_again(l, &a))
+            continue;
+        if (until.at <= 0) {
+            err = -ETIMEDOUT;
+            goto give_up;
+        }
+        err = sleep_for(l, &a, until, flags);
+    }
+    return result;
+give_up:
+    if (a.starving)
+        unstarve(l);
+    return err;
+}
+
+int weft__lock_reacquire(weft_lock *l)
+{
+    return acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, true);
+}
+
+/* The fast path: free, private, by a waiter that is known already. */
+static inline bool acquire_fast(weft_lock *l)
+{
+    uint32_t me = weft__self_id, seen = 0;
+    return likely(me != 0 && !is_shared(l)) && likely(cas_acquire(&l->word, &seen, me));
+}
+
+void weft_lock_acquire(weft_lock *l)
+{
+    if (acquire_fast(l))
+        return;
+    if (acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, false) == -EOWNERDEAD)
+        weft__panic("weft_lock_acquire: the process that held the shared lock at %p died in the midst of its work; use "
+                    "weft_lock_acquire_until and weft_lock_recover to handle that",
+                    (void *)l);
+}
+
+int weft_lock_acquire_until(weft_lock *l, weft_until until)
+{
+    return acquire_fast(l) ? 0 : acquire_slow(l, until, 0, false);
+}
+
+WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)
+{
+    unsigned domain = weft__lock_domain(l);
+    uint32_t flags = load_relaxed(&l->flags);
+    uint32_t freed = flags & WEFT__LOCK_INCONSISTENT ? LOST : 0;
+    uint32_t left;
+    if (freed != 0)
+        store_relaxed(&l->flags, flags & ~WEFT__LOCK_INCONSISTENT);
+    do {
+        uint32_t owner = seen & OWNER;
+        if (owner == 0 || owner == LOST)
+            weft__panic("weft_lock_release: the lock at %p is not held", (void *)l);
+        left = freed | (seen & STARVED ? STARVED | WAITERS : 0);
+    } while (!cas_seq_cst(&l->word, &seen, left));
+    /* From here on l is only an address, but for I3: a starving sleeper is in its acquire, so the object lives. */
+    if ((seen & WAITERS) && weft__wake(&l->word, 1, domain) == 0 && (seen & STARVED))
+        unstarve(l);
+}
+
+void weft_lock_release(weft_lock *l)
+{
+    uint32_t seen = load_relaxed(&l->word);
+    if (unlikely(seen == 0 || (seen & (WAITERS | STARVED)) || (load_relaxed(&l->flags) & WEFT__LOCK_INCONSISTENT)) ||
+        unlikely(!cas_release(&l->word, &seen, 0)))
+        release_slow(l, seen);
+}
+
+int weft_lock_init(weft_lock *l, unsigned flags)
+{
+    if (flags & ~(unsigned)WEFT_SHARED)
+        return -EINVAL;
+    store_relaxed(&l->flags, flags);
+    store_release(&l->word, 0);
+    return 0;
+}
+
+void weft_lock_destroy(weft_lock *l)
+{
+    uint32_t word = load_acquire(&l->word);
+    if ((word & OWNER) != 0 && (word & OWNER) != LOST)
+        weft__panic("weft_lock_destroy: the lock at %p is held", (void *)l);
+    if (!weft__lock_domain(l) && weft__sleepers(&l->word) != 0)
+        weft__panic("weft_lock_destroy: the lock at %p is waited for", (void *)l);
+}
+
+int weft_lock_held(const weft_lock *l)
+{
+    uint32_t owner = load_relaxed(&l->word) & OWNER;
+    return owner != 0 && owner != LOST;
+}
+
+int weft_lock_recover(weft_lock *l)
+{
+    uint32_t flags = load_relaxed(&l->flags);
+    if (!(flags & WEFT__LOCK_INCONSISTENT))
+        return -EINVAL;
+    store_relaxed(&l->flags, flags & ~WEFT__LOCK_INCONSISTENT);
+    return 0;
+}

@@ -1,0 +1,30 @@
+/* lock.h - what the other primitives need of weft_lock beyond its public face: its word, and taking it back. */
+#ifndef WEFT_SYNC_LOCK_H
+#define WEFT_SYNC_LOCK_H
+
+#include <weft/lock.h>
+
+#include "park/park.h"
+
+/* The word of a lock. The held value *is* the owner: a waiter's id (private) or a process token (shared), so taking the
+ * lock and naming the owner are one step. */
+#define WEFT__LOCK_WAITERS (UINT32_C(1) << 31) /* somebody may sleep. Legal to set without cause; illegal to clear while one
+                                                  sleeps, except by a release that wakes one */
+#define WEFT__LOCK_STARVED (UINT32_C(1) << 30) /* a sleeper has waited for a millisecond: only who has slept may take it.
+                                                  Illegal to leave set when no sleeper is left to clear it */
+#define WEFT__LOCK_OWNER (WEFT__LOCK_STARVED - 1)
+#define WEFT__LOCK_LOST (UINT32_C(0xff) << 22) /* as owner: free, but its data was never recovered (no pid is 0) */
+
+/* In flags (atomic, because others read WEFT_SHARED beside it): the holder was told -EOWNERDEAD and has not called recover. Changed by the holder only. */
+#define WEFT__LOCK_INCONSISTENT 0x100u
+
+static inline unsigned weft__lock_domain(const weft_lock *l)
+{
+    return load_relaxed(&l->flags) & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
+}
+
+/* Take the lock as one that has slept already (it was in a condition): may pass STARVED, keeps WAITERS. Not cancellable.
+ * Returns 0 or -EOWNERDEAD. */
+int weft__lock_reacquire(weft_lock *l);
+
+#endif

@@ -1,0 +1,81 @@
+/* rlock.c - weft_rlock: a weft_lock whose holder knows itself again.
+ *
+ * Private, the lock's word is the owner's id and that is all. Shared, the word names the process and `owner` the thread or
+ * coroutine within it; `owner` is written only while `lock` is held, so "my process holds it and owner is me" can
+ * only be true if I wrote it. `depth` is touched by the owner alone. */
+#include "base/panic.h"
+#include "sync/lock.h"
+
+#include <errno.h>
+
+static bool is_mine(const weft_rlock *l)
+{
+    uint32_t owner = load_relaxed(&l->lock.word) & WEFT__LOCK_OWNER;
+    uint32_t me = weft__self()->id;
+    if (weft__lock_domain(&l->lock) != 0)
+        return owner == weft__process() && load_relaxed(&l->owner) == me;
+    return owner == me;
+}
+
+static int took(weft_rlock *l, int err)
+{
+    if (err == 0 || err == -EOWNERDEAD) {
+        store_relaxed(&l->owner, weft__self()->id);
+        l->depth = 1;
+    }
+    return err;
+}
+
+int weft_rlock_acquire_until(weft_rlock *l, weft_until until)
+{
+    if (!is_mine(l))
+        return took(l, weft_lock_acquire_until(&l->lock, until));
+    if (l->depth == UINT32_MAX)
+        return -EOVERFLOW;
+    l->depth++;
+    return 0;
+}
+
+void weft_rlock_acquire(weft_rlock *l)
+{
+    if (is_mine(l)) {
+        if (l->depth == UINT32_MAX)
+            weft__panic("weft_rlock_acquire: the rlock at %p is held %u times already", (void *)l, l->depth);
+        l->depth++;
+        return;
+    }
+    weft_lock_acquire(&l->lock);
+    took(l, 0);
+}
+
+void weft_rlock_release(weft_rlock *l)
+{
+    if (!is_mine(l))
+        weft__panic("weft_rlock_release: the rlock at %p is not held by its caller", (void *)l);
+    if (--l->depth > 0)
+        return;
+    store_relaxed(&l->owner, 0);
+    weft_lock_release(&l->lock);
+}
+
+int weft_rlock_init(weft_rlock *l, unsigned flags)
+{
+    l->depth = 0;
+    store_relaxed(&l->owner, 0);
+    return weft_lock_init(&l->lock, flags);
+}
+
+void weft_rlock_destroy(weft_rlock *l)
+{
+    weft_lock_destroy(&l->lock);
+}
+
+int weft_rlock_recover(weft_rlock *l)
+{
+    return weft_lock_recover(&l->lock);
+}
+
+uint32_t weft_rlock_depth(const weft_rlock *l)
+{
+    return is_mine(l) ? l->depth : 0;
+}

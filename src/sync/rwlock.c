@@ -1,0 +1,182 @@
+/* rwlock.c - weft_rwlock: a weft_lock among the writers, and a word that counts the readers inside.
+ *
+ * write   take `writer`; set PENDING, which keeps newcomers out; sleep on `state` until no reader is inside; set WRITING.
+ * read    no writer: count in. Else sleep on `turn`, which changes when a writer goes; who has waited for one writer
+ *         passes the next one's PENDING (not its WRITING), so readers cannot be starved; such readers are a bounded
+ *         crowd, so the writer cannot be either.
+ * I1  only the holder of `writer` sets or clears PENDING and WRITING (or who finds it dead), and only it sleeps on `state`.
+ * I2  the reader that leaves last with PENDING set wakes it.
+ * I3  a reader reads `turn` before it finds a writer in `state`, and sleeps on that value of `turn`; the writer clears
+ *     `state` before it changes `turn`: no wake is lost.
+ * Pinned by tests/model/rwlock_model.c and tests/sync/rwlock_test.c. */
+#include <weft/rwlock.h>
+
+#include "base/panic.h"
+#include "sync/lock.h"
+
+#include <errno.h>
+
+#define WRITING (UINT32_C(1) << 31)
+#define PENDING (UINT32_C(1) << 30)
+#define READERS (PENDING - 1)
+
+static unsigned domain_of(const weft_rwlock *l)
+{
+    return l->flags & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
+}
+
+/* The writer goes, or gives up: the readers' turn. */
+static void open_to_readers(weft_rwlock *l)
+{
+    and_seq_cst(&l->state, READERS);
+    add_seq_cst(&l->turn, 1);
+    if (load_seq_cst(&l->waiters) != 0)
+        weft__wake(&l->turn, UINT32_MAX, domain_of(l));
+}
+
+/* ---- reading ---- */
+
+static bool count_in(weft_rwlock *l, bool waited)
+{
+    uint32_t blocked = waited ? WRITING : WRITING | PENDING;
+    uint32_t seen = load_relaxed(&l->state);
+    while (!(seen & blocked)) {
+        if ((seen & READERS) == READERS)
+            weft__panic("weft_rwlock_acquire_read: %u readers hold the rwlock at %p", READERS, (void *)l);
+        if (cas_acquire(&l->state, &seen, seen + 1))
+            return true;
+    }
+    return false;
+}
+
+/* Shared: did the writer die? If only before it wrote, clear up behind it. -EOWNERDEAD: it was writing. */
+static int look_after_writer(weft_rwlock *l)
+{
+    int err = weft_lock_acquire_until(&l->writer, WEFT_NOW);
+    if (err == -EOWNERDEAD && (load_relaxed(&l->state) & WRITING)) {
+        weft_lock_release(&l->writer); /* unrecovered: the next writer will be told */
+        return -EOWNERDEAD;
+    }
+    if (err == 0 || err == -EOWNERDEAD) {
+        weft_lock_recover(&l->writer);
+        open_to_readers(l);
+        weft_lock_release(&l->writer);
+    }
+    return 0;
+}
+
+static int read_slow(weft_rwlock *l, weft_until until, unsigned flags)
+{
+    bool waited = false;
+    int err = 0;
+    add_seq_cst(&l->waiters, 1);
+    for (;;) {
+        uint32_t turn = load_seq_cst(&l->turn);
+        if (count_in(l, waited)) {
+            err = 0;
+            break;
+        }
+        if (err < 0)
+            break;
+        err = weft__park(&l->turn, turn, until, flags | domain_of(l), "rwlock (read)");
+        if (load_seq_cst(&l->turn) != turn)
+            waited = true;
+        else if (domain_of(l) && err == 0)
+            err = look_after_writer(l);
+    }
+    sub_relaxed(&l->waiters, 1);
+    return err;
+}
+
+int weft_rwlock_acquire_read_until(weft_rwlock *l, weft_until until)
+{
+    return likely(count_in(l, false)) ? 0 : read_slow(l, until, 0);
+}
+
+void weft_rwlock_acquire_read(weft_rwlock *l)
+{
+    if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE) == -EOWNERDEAD)
+        weft__panic("weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p; use the _until calls "
+                    "and weft_rwlock_recover to handle that",
+                    (void *)l);
+}
+
+void weft_rwlock_release_read(weft_rwlock *l)
+{
+    unsigned domain = domain_of(l);
+    uint32_t before = sub_seq_cst(&l->state, 1);
+    if ((before & READERS) == 0)
+        weft__panic("weft_rwlock_release_read: the rwlock at %p is not held for reading", (void *)l);
+    if ((before & READERS) == 1 && (before & PENDING))
+        weft__wake(&l->state, 1, domain);
+}
+
+/* ---- writing ---- */
+
+static int write_with(weft_rwlock *l, weft_until until, unsigned flags)
+{
+    int taken = flags & WEFT__UNCANCELLABLE ? weft__lock_reacquire(&l->writer) : weft_lock_acquire_until(&l->writer, until);
+    if (taken != 0 && taken != -EOWNERDEAD)
+        return taken;
+    if (taken == -EOWNERDEAD) {
+        if (load_relaxed(&l->state) & WRITING)
+            return taken; /* held, as the dead one held it */
+        weft_lock_recover(&l->writer); /* it never came to write */
+    }
+    uint32_t seen = or_seq_cst(&l->state, PENDING) | PENDING;
+    int err = 0;
+    for (;;) {
+        while ((seen & READERS) == 0)
+            if (cas_acquire(&l->state, &seen, WRITING))
+                return 0;
+        if (err < 0)
+            break;
+        err = weft__park(&l->state, seen, until, flags | domain_of(l), "rwlock (write)");
+        seen = load_relaxed(&l->state);
+    }
+    open_to_readers(l);
+    weft_lock_release(&l->writer);
+    return err;
+}
+
+int weft_rwlock_acquire_write_until(weft_rwlock *l, weft_until until)
+{
+    return write_with(l, until, 0);
+}
+
+void weft_rwlock_acquire_write(weft_rwlock *l)
+{
+    if (write_with(l, WEFT_FOREVER, WEFT__UNCANCELLABLE) == -EOWNERDEAD)
+        weft__panic("weft_rwlock_acquire_write: the process that held the shared rwlock at %p died writing; use the _until "
+                    "calls and weft_rwlock_recover to handle that",
+                    (void *)l);
+}
+
+void weft_rwlock_release_write(weft_rwlock *l)
+{
+    if (!(load_relaxed(&l->state) & WRITING))
+        weft__panic("weft_rwlock_release_write: the rwlock at %p is not held for writing", (void *)l);
+    if (!(load_relaxed(&l->writer.flags) & WEFT__LOCK_INCONSISTENT))
+        open_to_readers(l); /* else nobody may come in: the writer's lock carries the message on */
+    weft_lock_release(&l->writer);
+}
+
+int weft_rwlock_recover(weft_rwlock *l)
+{
+    return weft_lock_recover(&l->writer);
+}
+
+int weft_rwlock_init(weft_rwlock *l, unsigned flags)
+{
+    if (flags & ~(unsigned)WEFT_SHARED)
+        return -EINVAL;
+    *l = (weft_rwlock){.flags = flags};
+    return weft_lock_init(&l->writer, flags);
+}
+
+void weft_rwlock_destroy(weft_rwlock *l)
+{
+    if (load_acquire(&l->state) != 0)
+        weft__panic("weft_rwlock_destroy: the rwlock at %p is held", (void *)l);
+    weft_lock_destroy(&l->writer);
+}
