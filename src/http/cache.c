@@ -1,8 +1,8 @@
 /* cache.c - the store and the fronts; see cache.h for the invariants.
  *
- * Accounting: `bytes` and `files` of the store are added to before an entry becomes visible and taken from when its last
- * reference goes, by whoever lets it go (E2). Making room evicts from the entry's own shard first and then from the next
- * ones, at most once around. */
+ * Accounting: `bytes` and `files` of the store are added to before an entry becomes visible and taken from when its
+ * last reference goes, by whoever lets it go (E2). Making room evicts from the entry's own shard first and then from
+ * the next ones, at most once around. */
 #include "http/cache.h"
 
 #include "sys/file.h"
@@ -27,7 +27,6 @@ struct weft__cache {
     unsigned files_max;
     size_t bytes;   /* atomic */
     unsigned files; /* atomic */
-    uint64_t seed;
     shard shards[SHARDS];
 };
 
@@ -117,7 +116,7 @@ void weft__entry_release(weft__entry *e)
     for (unsigned i = 0; i < WEFT__ARRAY_LEN(forms); i++) {
         if (forms[i]->fd >= 0)
             weft__sys_file_close(forms[i]->fd);
-        weft__free(forms[i]->fields);
+        weft__free(forms[i]->memory);
     }
     weft__free(e);
 }
@@ -182,10 +181,12 @@ static weft__entry *evict_one(shard *s)
 /* Account bytes and files; false, and nothing accounted, if they do not fit. */
 static bool account(weft__cache *c, size_t bytes, unsigned files)
 {
-    if (add_relaxed(&c->bytes, bytes) + bytes <= c->bytes_max && add_relaxed(&c->files, files) + files <= c->files_max)
+    size_t b = add_relaxed(&c->bytes, bytes) + bytes;
+    unsigned f = add_relaxed(&c->files, files) + files;
+    if (b <= c->bytes_max && f <= c->files_max)
         return true;
-    /* The second sum is made only if the first one fits: take back what was added. */
     sub_relaxed(&c->bytes, bytes);
+    sub_relaxed(&c->files, files);
     return false;
 }
 
@@ -196,8 +197,7 @@ static bool make_room(weft__cache *c, uint64_t hash, size_t bytes, unsigned file
     for (unsigned i = 0; i < SHARDS; i++) {
         shard *s = &c->shards[((hash >> 60) + i) % SHARDS];
         do {
-            if (load_relaxed(&c->bytes) + bytes <= c->bytes_max && load_relaxed(&c->files) + files <= c->files_max &&
-                account(c, bytes, files))
+            if (account(c, bytes, files))
                 return true;
             weft__entry *victim = evict_one(s);
             if (victim == NULL)

@@ -1,15 +1,15 @@
 /* cache.h - answers kept ready: one entry a decoded path, with the file's contents or its open descriptor.
  *
- * Two levels. The *store* is one for the site: sharded, each shard with its lock, bounded in bytes and in descriptors. The
- * *front* is a small table of a serving thread's own, so that a hit takes no lock and writes no memory that another thread
- * reads: its slots hold a reference each, and who uses an entry across a wait pins the slot.
+ * Two levels. The *store* is one for the site: sharded, each shard with its lock, bounded in bytes and in descriptors.
+ * The *front* is a small table of a serving thread's own, so that a hit takes no lock and writes no memory that another
+ * thread reads: its slots hold a reference each, and who uses an entry across a wait pins the slot.
  *
  * E1 immutable:  an entry in the store never changes but for its atomic marks and its gzip form, which is set once. A
  *                changed file makes a new entry; answers under way go on with the old one. So no answer mixes versions.
- * E2 counted:    what an entry holds counts against the bounds until its memory is freed, not until it is evicted; so the
- *                bounds hold also while slow clients keep old entries. An entry that does not fit is served and not kept.
- * E3 looked over: a second after the last look, one finder is told to look (hold.stale); the others go on meanwhile.
- * E4 dead:       an entry out of the store is marked dead; fronts let go of it when they meet it, or at their next tick.
+ * E2 counted:    what an entry holds counts against the bounds until its memory is freed, not until it is evicted; so
+ * the bounds hold also while slow clients keep old entries. An entry that does not fit is served and not kept. E3
+ * looked over: a second after the last look, one finder is told to look (hold.stale); the others go on meanwhile. E4
+ * dead:       an entry out of the store is marked dead; fronts let go of it when they meet it, or at their next tick.
  * Lock order: one shard at a time, nothing is called under it but list operations. Eviction is second chance (`used`).
  * Pinned by tests/http/cache_test.c and tests/web/tree_test.py. */
 #ifndef WEFT_HTTP_CACHE_H
@@ -40,7 +40,8 @@ static inline bool weft__version_same(const weft__version *a, const weft__versio
 /* One form of a file (identity, gzip) ready to be sent: fields[0..fields_len) from Content-Type to the empty line, and
  * directly behind them the body; or only the fields, and the body in `fd`. */
 typedef struct weft__form {
-    char *fields; /* malloc'd; NULL: there is no such form */
+    char *memory; /* what to free */
+    char *fields; /* in it; NULL: there is no such form */
     size_t fields_len;
     uint64_t size; /* bytes of the body */
     int fd;        /* -1: the body is in memory, at fields + fields_len */
@@ -114,8 +115,8 @@ uint64_t weft__cache_hash(const char *key, size_t len);
 weft__entry *weft__entry_new(const char *key, size_t len, uint64_t hash);
 void weft__entry_release(weft__entry *e);
 
-/* Find the entry of `key`. False: there is none. `front` may be NULL. Sets hold->stale for one caller when the last look is
- * more than a second before `now`. */
+/* Find the entry of `key`. False: there is none. `front` may be NULL. Sets hold->stale for one caller when the last
+ * look is more than a second before `now`. */
 bool weft__cache_find(weft__cache *c, weft__front *front, const char *key, size_t len, uint64_t hash, int64_t now,
                       weft__hold *hold);
 
@@ -128,7 +129,8 @@ static inline void weft__hold_end(weft__hold *hold)
         weft__entry_release(hold->entry);
 }
 
-/* Put e in the store, in the place of an older entry of its key, if it fits its bounds; the caller keeps its reference. */
+/* Put e in the store, in the place of an older entry of its key, if it fits its bounds; the caller keeps its reference.
+ */
 void weft__cache_put(weft__cache *c, weft__entry *e);
 
 /* Take e out of the store, if it is there. */

@@ -5,7 +5,7 @@
 #include "http/slice.h"
 
 /* "Not Found" for 404; for a code that nobody registered the name of its class ("Client Error"), and "Unknown" outside
- * 100 to 599. Ends with NUL. */
+ * 100 to 599. Static; not terminated. */
 weft__span weft__status_reason(int status);
 
 /* "HTTP/1.1 404 Not Found\r\n", ready made, for registered codes; {NULL, 0} for others. Always 1.1: a server names its

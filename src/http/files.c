@@ -1,0 +1,225 @@
+/* files.c - GET and HEAD: from a target to an entry (found, looked over or loaded), and the choice of what to say about
+ * it: which form, whether the conditions hold, which ranges. send.c sends it.
+ *
+ * A hit takes: decode the path, hash it, one look into the thread's front, no lock, no allocation, no system call. */
+#include "http/accept.h"
+#include "http/etag.h"
+#include "http/range.h"
+#include "http/send.h"
+#include "http/target.h"
+#include "sys/sys.h"
+
+#include <weft/co.h>
+
+#include <string.h>
+
+#define BIT(id) (1u << (id))
+#define CONDITIONS                                                                                                     \
+    (BIT(WEFT__FIELD_RANGE) | BIT(WEFT__FIELD_IF_RANGE) | BIT(WEFT__FIELD_IF_MATCH) | BIT(WEFT__FIELD_IF_NONE_MATCH) | \
+     BIT(WEFT__FIELD_IF_MODIFIED_SINCE) | BIT(WEFT__FIELD_IF_UNMODIFIED_SINCE))
+
+enum {
+    SCRATCH = 2048 /* for list fields that come on several lines */
+};
+
+/* ---- an entry for a key ---- */
+
+/* Is the file behind the entry still the one it was made of? A descriptor's file is asked each time, because it is sent
+ * as it is then; for the rest once a second is enough. */
+static bool still_true(weft__request *r, const weft__hold *hold)
+{
+    const weft__entry *e = hold->entry;
+    if (e->plain.fd >= 0) {
+        struct stat st;
+        if (weft__sys_fstat(e->plain.fd, &st) < 0)
+            return false;
+        weft__version now = weft__version_of(&st);
+        if (!weft__version_same(&now, &e->version))
+            return false;
+    }
+    if (!hold->stale)
+        return true;
+    weft__resolved x;
+    x.site = r->site;
+    x.key = e->key;
+    x.key_len = e->key_len;
+    x.load = false;
+    return weft__resolve(&x) == 0 && x.status == 200 && weft__version_same(&x.version, &e->version) &&
+           weft__version_same(&x.gz, &e->gz);
+}
+
+static int load(weft__request *r, const char *key, size_t len, uint64_t hash, weft__hold *hold)
+{
+    weft__resolved x;
+    x.site = r->site;
+    x.key = key;
+    x.key_len = len;
+    x.hash = hash;
+    x.load = true;
+    if (weft__resolve(&x) < 0)
+        return 503;
+    r->worker->misses++;
+    if (x.status != 200)
+        return x.status;
+    if (x.keep)
+        weft__cache_put(r->site->cache, x.entry);
+    *hold = (weft__hold){x.entry, NULL, false};
+    return 200;
+}
+
+int weft__find_file(weft__request *r, const char *key, size_t len, weft__hold *hold)
+{
+    uint64_t hash = weft__cache_hash(key, len);
+    if (weft__cache_find(r->site->cache, &r->worker->front, key, len, hash, r->now.monotonic, hold)) {
+        if (likely(!hold->stale && hold->entry->plain.fd < 0) || still_true(r, hold)) {
+            r->worker->hits++;
+            return 200;
+        }
+        weft__cache_drop(r->site->cache, hold->entry);
+        weft__hold_end(hold);
+    }
+    return load(r, key, len, hash, hold);
+}
+
+/* ---- what to say ---- */
+
+static weft__span joined(const weft__request *r, enum weft__http_field id, char scratch[SCRATCH])
+{
+    weft__span value;
+    weft__http_joined(&r->head, r->buf, id, scratch, SCRATCH, &value);
+    return value;
+}
+
+/* The form that the client takes; NULL: it takes none. Making the gzip form may wait. */
+static const weft__form *choose_form(weft__request *r, weft__entry *e)
+{
+    if (!weft__http_has(&r->head, WEFT__FIELD_ACCEPT_ENCODING))
+        return &e->plain;
+    char scratch[SCRATCH];
+    weft__accept a = weft__accept_encoding(joined(r, WEFT__FIELD_ACCEPT_ENCODING, scratch));
+    bool wanted = a.gzip > 0 && a.gzip >= a.identity;
+    /* Ranges are of the identity form: parts of a compressed one would depend on how it was compressed. */
+    bool ranged = weft__http_has(&r->head, WEFT__FIELD_RANGE) && !weft__request_is_head(r);
+    if (wanted && e->vary && !(ranged && a.identity > 0)) {
+        if (load_acquire(&e->gzip_state) == WEFT__GZIP_OFFERED)
+            weft__make_gzip(e);
+        if (load_acquire(&e->gzip_state) == WEFT__GZIP_READY)
+            return &e->gzip;
+    }
+    return a.identity > 0 ? &e->plain : NULL;
+}
+
+static int evaluate(const weft__request *r, const weft__entry *e, const weft__form *f)
+{
+    char match[SCRATCH], none_match[SCRATCH], modified[64], unmodified[64], if_range[SCRATCH], range[SCRATCH];
+    weft__conditions c = {
+        .read = true,
+        .get = r->head.method == WEFT__HTTP_GET,
+        .exists = true,
+        .etag = {f->etag, f->etag_len},
+        .modified = e->version.modified / 1000000000,
+        .now = r->now.wall / 1000000000,
+    };
+    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_MATCH, match, sizeof match, &c.if_match);
+    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_NONE_MATCH, none_match, sizeof none_match, &c.if_none_match);
+    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_MODIFIED_SINCE, modified, sizeof modified, &c.if_modified_since);
+    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_UNMODIFIED_SINCE, unmodified, sizeof unmodified,
+                      &c.if_unmodified_since);
+    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_RANGE, if_range, sizeof if_range, &c.if_range);
+    weft__http_joined(&r->head, r->buf, WEFT__FIELD_RANGE, range, sizeof range, &c.range);
+    return weft__conditions_evaluate(&c);
+}
+
+static int answer_entry(weft__request *r, weft__entry *e)
+{
+    const weft__form *f = choose_form(r, e);
+    if (f == NULL)
+        return weft__answer_error(r, 406);
+    if (likely((r->head.present & CONDITIONS) == 0))
+        return weft__send_whole(r, e, f);
+    int status = evaluate(r, e, f);
+    if (status == 206 && f == &e->plain) {
+        char scratch[SCRATCH];
+        weft__ranges ranges;
+        status = weft__range_parse(joined(r, WEFT__FIELD_RANGE, scratch), f->size, &ranges);
+        if (status == 206)
+            return weft__send_ranges(r, e, f, &ranges);
+        if (status == 416)
+            return weft__send_no_range(r, f->size);
+    }
+    if (status == 304)
+        return weft__send_not_modified(r, e, f);
+    return status == 412 ? weft__answer_error(r, 412) : weft__send_whole(r, e, f);
+}
+
+/* ---- what is no file ---- */
+
+typedef struct listing {
+    const weft_http *site;
+    const char *path;
+    char *page;
+    size_t len;
+} listing;
+
+static int list(void *arg)
+{
+    listing *l = arg;
+    return weft__list_directory(l->site, l->path, &l->page, &l->len);
+}
+
+static int answer_listing(weft__request *r, const char *path)
+{
+    listing l = {r->site, path, NULL, 0};
+    int err = weft_blocking(list, &l);
+    if (err < 0)
+        return weft__answer_error(r, err == -EACCES ? 403 : err == -ENOENT || err == -ENOTDIR ? 404 : 503);
+    err = weft__send_page(r, 200, l.page, l.len);
+    weft__free(l.page);
+    return err;
+}
+
+/* 404, with the site's own page for it if there is one. */
+static int answer_missing(weft__request *r)
+{
+    weft__hold hold;
+    if (weft__find_file(r, "404.html", 8, &hold) != 200)
+        return weft__answer_error(r, 404);
+    int err = weft__send_as(r, 404, hold.entry);
+    weft__hold_end(&hold);
+    return err;
+}
+
+int weft__answer_file(weft__request *r)
+{
+    char key[WEFT__PATH_MAX];
+    weft__target t;
+    int status = weft__target_decode(weft__slice_span(r->buf, r->head.path), key, sizeof key - 1, &t);
+    if (status == 0 && t.hidden && !(t.well_known && r->site->well_known))
+        status = 404;
+    if (status == 404 || status == 414) /* longer than any file's name */
+        return answer_missing(r);
+    if (status != 0)
+        return weft__answer_error(r, status);
+    size_t len = t.len;
+    if (t.directory && len > 0) {
+        key[len++] = '/';
+        key[len] = 0;
+    }
+    weft__hold hold;
+    status = weft__find_file(r, key, len, &hold);
+    switch (status) {
+    case 200: {
+        int err = answer_entry(r, hold.entry);
+        weft__hold_end(&hold);
+        return err;
+    }
+    case 301:
+        return weft__answer_slash(r, key, len);
+    case 404:
+        return answer_missing(r);
+    case WEFT__LIST_DIRECTORY:
+        return answer_listing(r, key);
+    default:
+        return weft__answer_error(r, status);
+    }
+}

@@ -1,0 +1,76 @@
+/* gzip.c - see gzip.h. */
+#include "http/gzip.h"
+
+#include "sys/sys.h"
+
+#include <errno.h>
+
+#if WEFT_HAVE_ZLIB
+#include <zlib.h>
+
+enum {
+    LEVEL = 6,
+    WINDOW_GZIP =
+        15 +
+        16 /* deflateInit2: a gzip header instead of zlib's; its time stamp is 0, so equal files compress equally */
+};
+
+static void *take(void *opaque, unsigned n, unsigned size)
+{
+    (void)opaque;
+    return weft__calloc(n, size);
+}
+
+static void give(void *opaque, void *p)
+{
+    (void)opaque;
+    weft__free(p);
+}
+
+bool weft__gzip_there(void)
+{
+    return true;
+}
+
+int weft__gzip(const void *in, size_t size, size_t room, char **out, size_t *len)
+{
+    size_t cap = size - size / 20;
+    z_stream z = {.zalloc = take, .zfree = give};
+    if (deflateInit2(&z, LEVEL, Z_DEFLATED, WINDOW_GZIP, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return -ENOMEM;
+    int err = -ENOMEM;
+    char *buf = weft__malloc(room + cap + 1);
+    if (buf == NULL)
+        goto done;
+    z.next_in = (Bytef *)(uintptr_t)in;
+    z.avail_in = (uInt)size;
+    z.next_out = (Bytef *)buf + room;
+    z.avail_out = (uInt)cap;
+    err = -E2BIG;
+    if (deflate(&z, Z_FINISH) == Z_STREAM_END) {
+        *len = cap - z.avail_out;
+        char *cut = weft__realloc(buf, room + *len + 1);
+        *out = cut != NULL ? cut : buf;
+        buf = NULL;
+        err = 0;
+    }
+    weft__free(buf);
+done:
+    deflateEnd(&z);
+    return err;
+}
+
+#else
+
+bool weft__gzip_there(void)
+{
+    return false;
+}
+
+int weft__gzip(const void *in, size_t size, size_t room, char **out, size_t *len)
+{
+    (void)in, (void)size, (void)room, (void)out, (void)len;
+    return -ENOSYS;
+}
+
+#endif

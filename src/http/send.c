@@ -1,0 +1,306 @@
+/* send.c - an entry onto the wire: whole, in parts, or only what is said about it.
+ *
+ * S1 lengths hold: what Content-Length promised is sent to the byte, or the connection is closed before; never padded.
+ * S2 one version:  a body from memory is one version as it is. One from a descriptor is looked at before the head (by
+ *    weft__find_file) and again before its last piece: if it was written to meanwhile (other than at its end), the last
+ *    piece is not sent, so the client sees a broken transfer and not a mixture.
+ * S3 no disk:      before a piece is handed to sendfile its last page is asked for; if it is not in memory, a helper
+ *    thread reads the piece first, and the serving thread does not stand still for a disk.
+ * Small answers are copied to the gathered output, so that answers to pipelined requests leave together; larger ones
+ * are sent from where they lie. The worker's ready-made head may change whenever this waits, so it is copied out first.
+ */
+#include "http/send.h"
+
+#include "sys/sys.h"
+
+#include <weft/co.h>
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    HEAD_MAX = 1024,
+    PIECE = 1 << 20,      /* bytes of a file between two looks */
+    LAST_PIECE = 1 << 16, /* what is held back until the last look */
+    TAIL = 512,
+    PART_MAX = 384 /* bytes of a part's head */
+};
+
+/* ---- bodies from a file ---- */
+
+typedef struct warming {
+    int fd;
+    uint64_t at, size;
+} warming;
+
+/* Read a piece for its effect on the page cache. */
+static int warm(void *arg)
+{
+    warming *w = arg;
+    char *buf = weft__malloc(LAST_PIECE);
+    if (buf == NULL)
+        return -ENOMEM;
+    ssize_t n = 0;
+    for (uint64_t done = 0; done < w->size && n >= 0; done += LAST_PIECE) {
+        uint64_t left = w->size - done;
+        n = weft__sys_pread(w->fd, buf, left < LAST_PIECE ? left : LAST_PIECE, w->at + done, false);
+    }
+    weft__free(buf);
+    return n < 0 ? (int)n : 0;
+}
+
+static int send_piece(weft__request *r, int fd, uint64_t at, uint64_t size)
+{
+    char byte;
+    if (weft__sys_pread(fd, &byte, 1, at + size - 1, true) == -EAGAIN) {
+        warming w = {fd, at, size};
+        int err = weft_blocking(warm, &w);
+        if (err < 0)
+            return err;
+    }
+    return weft_conn_sendfile(r->conn, fd, at, size, WEFT_FOREVER);
+}
+
+/* The last bytes of a file, by which one that has only grown is told from one that was written anew. */
+typedef struct tail {
+    size_t len; /* 0: not known */
+    char bytes[TAIL];
+} tail;
+
+static void read_tail(tail *t, int fd, uint64_t size)
+{
+    t->len = size < TAIL ? (size_t)size : TAIL;
+    if (weft__sys_pread(fd, t->bytes, t->len, size - t->len, true) != (ssize_t)t->len)
+        t->len = 0;
+}
+
+/* S2: is what fd refers to still the version v, or v with something appended? */
+static int check_version(int fd, const weft__version *v, const tail *before)
+{
+    struct stat st;
+    int err = weft__sys_fstat(fd, &st);
+    if (err < 0)
+        return err;
+    weft__version now = weft__version_of(&st);
+    if (weft__version_same(v, &now))
+        return 0;
+    tail after;
+    if (now.size <= v->size || before->len == 0)
+        return -ESTALE;
+    read_tail(&after, fd, v->size);
+    return after.len == before->len && memcmp(after.bytes, before->bytes, after.len) == 0 ? 0 : -ESTALE;
+}
+
+static int send_file(weft__request *r, const weft__form *f, const weft__version *v, uint64_t at, uint64_t size)
+{
+    if (size <= LAST_PIECE)
+        return send_piece(r, f->fd, at, size);
+    tail before;
+    read_tail(&before, f->fd, v->size);
+    uint64_t left = size - LAST_PIECE;
+    while (left > 0) {
+        uint64_t n = left < PIECE ? left : PIECE;
+        int err = send_piece(r, f->fd, at, n);
+        if (err < 0)
+            return err;
+        at += n;
+        left -= n;
+    }
+    int err = check_version(f->fd, v, &before);
+    return err < 0 ? err : send_piece(r, f->fd, at, LAST_PIECE);
+}
+
+/* The version that a form's descriptor has to have. */
+static const weft__version *version_of(const weft__entry *e, const weft__form *f)
+{
+    return f == &e->gzip && e->gz.ino != 0 ? &e->gz : &e->version;
+}
+
+static int send_body(weft__request *r, const weft__entry *e, const weft__form *f, uint64_t at, uint64_t size)
+{
+    int err;
+    if (weft__request_is_head(r) || size == 0)
+        return 0;
+    if (f->fd >= 0) {
+        err = send_file(r, f, version_of(e, f), at, size);
+    } else if (size <= WEFT__COPY_MAX) {
+        err = weft_conn_write(r->conn, weft__form_body(f) + at, size);
+    } else {
+        struct iovec piece = {(char *)(uintptr_t)weft__form_body(f) + at, size};
+        err = weft_conn_send(r->conn, &piece, 1, 0, WEFT_FOREVER);
+    }
+    if (err == 0)
+        r->bytes += size;
+    return err;
+}
+
+/* ---- whole ---- */
+
+static char *append(char *to, weft__span s)
+{
+    memcpy(to, s.data, s.len);
+    return to + s.len;
+}
+
+int weft__send_whole(weft__request *r, const weft__entry *e, const weft__form *f)
+{
+    r->status = 200;
+    weft__span ok = weft__ok_head(r->worker, r->now.wall), connection = weft__connection_line(r);
+    bool with_body = !weft__request_is_head(r) && f->fd < 0;
+    size_t head_len = ok.len + connection.len, rest_len = f->fields_len + (with_body ? f->size : 0);
+    if (with_body)
+        r->bytes = f->size;
+    if (likely(head_len + rest_len <= WEFT__COPY_MAX)) {
+        char *to = weft_conn_reserve(r->conn, head_len + rest_len);
+        if (to == NULL)
+            return -EPIPE;
+        to = append(to, ok);
+        if (connection.len > 0)
+            to = append(to, connection);
+        memcpy(to, f->fields, rest_len);
+        weft_conn_commit(r->conn, head_len + rest_len);
+    } else {
+        char head[sizeof r->worker->ok_head + 64];
+        append(head, ok);
+        if (connection.len > 0)
+            append(head + ok.len, connection);
+        struct iovec pieces[] = {{head, head_len}, {f->fields, rest_len}};
+        int err = weft_conn_send(r->conn, pieces, 2, 0, WEFT_FOREVER);
+        if (err < 0)
+            return err;
+    }
+    return f->fd >= 0 ? send_body(r, e, f, 0, f->size) : 0;
+}
+
+/* ---- parts ---- */
+
+/* What is said of the representation in 206: all that 200 says but for its length and ranges. */
+static void put_fields(weft__out *o, const weft__entry *e, const weft__form *f)
+{
+    weft__out_field_date(o, WEFT__SPAN("Last-Modified"), e->version.modified / 1000000000);
+    weft__out_field(o, WEFT__SPAN("ETag"), (weft__span){f->etag, f->etag_len});
+    weft__out_text(o, "Accept-Ranges: bytes\r\n");
+    if (e->vary)
+        weft__out_text(o, "Vary: Accept-Encoding\r\n");
+}
+
+static int send_one_range(weft__request *r, const weft__entry *e, const weft__form *f, const weft__range *g)
+{
+    char head[HEAD_MAX];
+    weft__out o = weft__out_over(head, sizeof head);
+    weft__begin_head(r, &o, 206);
+    weft__out_field(&o, WEFT__SPAN("Content-Type"), e->type);
+    weft__out_field_u64(&o, WEFT__SPAN("Content-Length"), g->len);
+    weft__out_content_range(&o, g->at, g->len, f->size);
+    put_fields(&o, e, f);
+    int err = weft__send_head(r, &o, NULL, 0);
+    return err < 0 ? err : send_body(r, e, f, g->at, g->len);
+}
+
+/* A boundary that no file can have been written to contain. */
+static void make_boundary(char boundary[16])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    unsigned char random[16];
+    weft__sys_random(random, sizeof random);
+    for (unsigned i = 0; i < 16; i++)
+        boundary[i] = letters[random[i] & 31];
+}
+
+static int send_multipart(weft__request *r, const weft__entry *e, const weft__form *f, const weft__ranges *ranges)
+{
+    char boundary[16], parts[WEFT__RANGE_MAX][PART_MAX], head[HEAD_MAX];
+    weft__span b = {boundary, sizeof boundary};
+    size_t part_len[WEFT__RANGE_MAX];
+    uint64_t total = 2 + 2 + sizeof boundary + 2 + 2;
+    make_boundary(boundary);
+    for (unsigned i = 0; i < ranges->count; i++) {
+        const weft__range *g = &ranges->range[i];
+        weft__out o = weft__out_over(parts[i], PART_MAX);
+        weft__out_text(&o, "\r\n--");
+        weft__out_span(&o, b);
+        weft__out_text(&o, "\r\n");
+        weft__out_field(&o, WEFT__SPAN("Content-Type"), e->type);
+        weft__out_content_range(&o, g->at, g->len, f->size);
+        weft__out_text(&o, "\r\n");
+        if (o.overflow) /* a media type of 200 bytes: leave it out of the parts, ignore Range */
+            return weft__send_whole(r, e, f);
+        part_len[i] = o.len;
+        total += o.len + g->len;
+    }
+    weft__out o = weft__out_over(head, sizeof head);
+    weft__begin_head(r, &o, 206);
+    weft__out_text(&o, "Content-Type: multipart/byteranges; boundary=");
+    weft__out_span(&o, b);
+    weft__out_text(&o, "\r\n");
+    weft__out_field_u64(&o, WEFT__SPAN("Content-Length"), total);
+    put_fields(&o, e, f);
+    int err = weft__send_head(r, &o, NULL, 0);
+    for (unsigned i = 0; i < ranges->count && err == 0 && !weft__request_is_head(r); i++) {
+        err = weft_conn_write(r->conn, parts[i], part_len[i]);
+        if (err == 0)
+            err = send_body(r, e, f, ranges->range[i].at, ranges->range[i].len);
+    }
+    if (err < 0 || weft__request_is_head(r))
+        return err;
+    o = weft__out_over(head, sizeof head);
+    weft__out_text(&o, "\r\n--");
+    weft__out_span(&o, b);
+    weft__out_text(&o, "--\r\n");
+    r->bytes = total;
+    return weft_conn_write(r->conn, head, o.len);
+}
+
+int weft__send_ranges(weft__request *r, const weft__entry *e, const weft__form *f, const weft__ranges *ranges)
+{
+    return ranges->count == 1 ? send_one_range(r, e, f, &ranges->range[0]) : send_multipart(r, e, f, ranges);
+}
+
+int weft__send_no_range(weft__request *r, uint64_t size)
+{
+    char head[HEAD_MAX];
+    weft__out o = weft__out_over(head, sizeof head);
+    weft__begin_head(r, &o, 416);
+    weft__out_content_range(&o, 0, 0, size);
+    weft__out_text(&o, "Content-Length: 0\r\n");
+    return weft__send_head(r, &o, NULL, 0);
+}
+
+/* ---- without a body, or with another status ---- */
+
+int weft__send_not_modified(weft__request *r, const weft__entry *e, const weft__form *f)
+{
+    char head[HEAD_MAX];
+    weft__out o = weft__out_over(head, sizeof head);
+    weft__begin_head(r, &o, 304);
+    weft__out_field(&o, WEFT__SPAN("ETag"), (weft__span){f->etag, f->etag_len});
+    if (e->vary)
+        weft__out_text(&o, "Vary: Accept-Encoding\r\n");
+    return weft__send_head(r, &o, NULL, 0);
+}
+
+int weft__send_as(weft__request *r, int status, const weft__entry *e)
+{
+    char head[HEAD_MAX];
+    weft__out o = weft__out_over(head, sizeof head);
+    weft__begin_head(r, &o, status);
+    weft__out_field(&o, WEFT__SPAN("Content-Type"), e->type);
+    weft__out_field_u64(&o, WEFT__SPAN("Content-Length"), e->plain.size);
+    int err = weft__send_head(r, &o, NULL, 0);
+    return err < 0 ? err : send_body(r, e, &e->plain, 0, e->plain.size);
+}
+
+int weft__send_page(weft__request *r, int status, const char *page, size_t len)
+{
+    char head[HEAD_MAX];
+    weft__out o = weft__out_over(head, sizeof head);
+    weft__begin_head(r, &o, status);
+    weft__out_text(&o, "Content-Type: text/html; charset=utf-8\r\n");
+    weft__out_field_u64(&o, WEFT__SPAN("Content-Length"), len);
+    int err = weft__send_head(r, &o, NULL, 0);
+    if (err < 0 || weft__request_is_head(r) || len == 0)
+        return err;
+    struct iovec piece = {(char *)(uintptr_t)page, len};
+    r->bytes = len;
+    return weft_conn_send(r->conn, &piece, 1, 0, WEFT_FOREVER);
+}
