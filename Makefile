@@ -13,7 +13,7 @@ build:
 
 run:
 	@tools/setup run
-	@tools/build release -j $(JOBS)
+	@tools/build release -j $(JOBS) --target weft
 	build/weft web docs/site --port 8000 $(ARGS)
 
 test:
