@@ -172,73 +172,74 @@ TEST(utf8_lengths_are_those_of_rfc_3629)
     CHECK_INT(0, weft__utf8_length("\xf8\x88\x80\x80\x80", 5));
 }
 
+static const struct {
+    int code;
+    const char *phrase;
+} phrases[] = {
+    {100, "Continue"},
+    {101, "Switching Protocols"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {203, "Non-Authoritative Information"},
+    {204, "No Content"},
+    {205, "Reset Content"},
+    {206, "Partial Content"},
+    {300, "Multiple Choices"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {305, "Use Proxy"},
+    {306, "Switch Proxy"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {426, "Upgrade Required"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {511, "Network Authentication Required"},
+    {418, "Client Error"},
+    {199, "Informational"},
+    {299, "Success"},
+    {399, "Redirection"},
+    {599, "Server Error"},
+    {99, "Unknown"},
+    {600, "Unknown"},
+    {-1, "Unknown"},
+    {0, "Unknown"},
+};
+
 TEST(status_codes_have_their_phrases) /* S001-131, S001-132 */
 {
-    static const struct {
-        int code;
-        const char *phrase;
-    } rows[] = {
-        {100, "Continue"},
-        {101, "Switching Protocols"},
-        {200, "OK"},
-        {201, "Created"},
-        {202, "Accepted"},
-        {203, "Non-Authoritative Information"},
-        {204, "No Content"},
-        {205, "Reset Content"},
-        {206, "Partial Content"},
-        {300, "Multiple Choices"},
-        {301, "Moved Permanently"},
-        {302, "Found"},
-        {303, "See Other"},
-        {304, "Not Modified"},
-        {305, "Use Proxy"},
-        {306, "Switch Proxy"},
-        {307, "Temporary Redirect"},
-        {308, "Permanent Redirect"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {402, "Payment Required"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {406, "Not Acceptable"},
-        {407, "Proxy Authentication Required"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {410, "Gone"},
-        {411, "Length Required"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {415, "Unsupported Media Type"},
-        {416, "Range Not Satisfiable"},
-        {417, "Expectation Failed"},
-        {421, "Misdirected Request"},
-        {426, "Upgrade Required"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-        {511, "Network Authentication Required"},
-        {418, "Client Error"},
-        {199, "Informational"},
-        {299, "Success"},
-        {399, "Redirection"},
-        {599, "Server Error"},
-        {99, "Unknown"},
-        {600, "Unknown"},
-        {-1, "Unknown"},
-        {0, "Unknown"},
-    };
     unsigned registered = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        weft__span s = weft__status_reason(rows[i].code);
-        CHECK_INT(strlen(rows[i].phrase), s.len);
-        CHECK_MEM(rows[i].phrase, s.data, s.len);
+    for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++) {
+        weft__span s = weft__status_reason(phrases[i].code);
+        CHECK_INT(strlen(phrases[i].phrase), s.len);
+        CHECK_MEM(phrases[i].phrase, s.data, s.len);
     }
     for (int code = -10; code < 700; code++) {
         weft__span line = weft__status_line(code), reason = weft__status_reason(code);

@@ -18,99 +18,100 @@ static void print_ranges(const weft__ranges *r, char *out, size_t cap)
                               (unsigned long long)r->range[i].len);
 }
 
+static const struct {
+    const char *value;
+    uint64_t size;
+    int status;
+    const char *ranges;
+} values[] = {
+    {"bytes=0-0", 10, 206, "0+1"},
+    {"bytes=0-9", 10, 206, "0+10"},
+    {"bytes=2-4", 10, 206, "2+3"},
+    {"bytes=0-", 10, 206, "0+10"},
+    {"bytes=9-", 10, 206, "9+1"},
+    {"bytes=-1", 10, 206, "9+1"},
+    {"bytes=-10", 10, 206, "0+10"},
+    {"bytes=-11", 10, 206, "0+10"},
+    {"bytes=5-100", 10, 206, "5+5"},
+    {"BYTES=0-0", 10, 206, "0+1"},
+    {"bytes=0-0, 2-2", 10, 206, "0+1 2+1"},
+    {"bytes=0-0,\t9-", 10, 206, "0+1 9+1"},
+    {"bytes=,,0-0 ,,", 10, 206, "0+1"},
+    {"bytes=8-9,0-1", 10, 206, "8+2 0+2"},
+    {"bytes= 0-0", 10, 206, "0+1"},
+    /* coalesced: overlapping, touching, contained, three into one; apart stays apart */
+    {"bytes=0-4,2-6", 10, 206, "0+7"},
+    {"bytes=0-1,2-3", 10, 206, "0+4"},
+    {"bytes=2-3,0-9", 10, 206, "0+10"},
+    {"bytes=0-1,4-5,2-3", 10, 206, "0+6"},
+    {"bytes=8-9,0-1,7-8", 10, 206, "7+3 0+2"},
+    {"bytes=0-,0-,0-,0-", 10, 206, "0+10"},
+    {"bytes=0-1,8-9,4-5,1-4", 10, 206, "0+6 8+2"},
+    {"bytes=0-1,3-4", 10, 206, "0+2 3+2"},
+    {"bytes=-1,9-9", 10, 206, "9+1"},
+    /* partly beyond the file: what is in it counts */
+    {"bytes=0-0,10-", 10, 206, "0+1"},
+    {"bytes=10-,-1", 10, 206, "9+1"},
+    {"bytes=-0,0-0", 10, 206, "0+1"},
+    /* numbers beyond 64 bits are beyond any file */
+    {"bytes=0-18446744073709551615", 10, 206, "0+10"},
+    {"bytes=0-99999999999999999999999", 10, 206, "0+10"},
+    {"bytes=-99999999999999999999999", 10, 206, "0+10"},
+    {"bytes=18446744073709551616-", 10, 416, ""},
+    {"bytes=18446744073709551615-18446744073709551615", UINT64_MAX, 416, ""},
+    {"bytes=18446744073709551614-", UINT64_MAX, 206, "18446744073709551614+1"},
+    {"bytes=0-0,-1", UINT64_MAX, 206, "0+1 18446744073709551614+1"},
+    {"bytes=0-", UINT64_MAX, 206, "0+18446744073709551615"},
+    {"bytes=00000000000000000000000001-2", 10, 206, "1+2"},
+    /* 416 */
+    {"bytes=10-", 10, 416, ""},
+    {"bytes=10-20", 10, 416, ""},
+    {"bytes=-0", 10, 416, ""},
+    {"bytes=10-,11-,-0", 10, 416, ""},
+    {"bytes=0-", 0, 416, ""},
+    {"bytes=0-0", 0, 416, ""},
+    {"bytes=-0", 0, 416, ""},
+    /* the suffix of an empty file is all of it */
+    {"bytes=-5", 0, 200, ""},
+    {"bytes=0-,-5", 0, 200, ""},
+    /* ignored */
+    {"", 10, 200, ""},
+    {"bytes", 10, 200, ""},
+    {"bytes=", 10, 200, ""},
+    {"bytes=,", 10, 200, ""},
+    {"bytes=-", 10, 200, ""},
+    {"bytes=a-b", 10, 200, ""},
+    {"bytes=1", 10, 200, ""},
+    {"bytes=1-0", 10, 200, ""},
+    {"bytes=0-0,2-1", 10, 200, ""},
+    {"bytes=0-0;1-1", 10, 200, ""},
+    {"bytes=0 - 0", 10, 200, ""},
+    {"bytes=0- 0", 10, 200, ""},
+    {"bytes =0-0", 10, 200, ""},
+    {"bytes:0-0", 10, 200, ""},
+    {"items=0-0", 10, 200, ""},
+    {"0-0", 10, 200, ""},
+    {"bytes=--1", 10, 200, ""},
+    {"bytes=+1-2", 10, 200, ""},
+    {"bytes=0x0-1", 10, 200, ""},
+    {"bytes=0-0, bytes=1-1", 10, 200, ""},
+    {"bytes=0-1-2", 10, 200, ""},
+    {"bytes=0-0,x", 10, 200, ""},
+    {"bytes=-1-2", 10, 200, ""},
+    {"bytes=1-2a", 10, 200, ""},
+};
+
 TEST(range_values_mean_what_the_rfc_says)
 {
-    static const struct {
-        const char *value;
-        uint64_t size;
-        int status;
-        const char *ranges;
-    } rows[] = {
-        {"bytes=0-0", 10, 206, "0+1"},
-        {"bytes=0-9", 10, 206, "0+10"},
-        {"bytes=2-4", 10, 206, "2+3"},
-        {"bytes=0-", 10, 206, "0+10"},
-        {"bytes=9-", 10, 206, "9+1"},
-        {"bytes=-1", 10, 206, "9+1"},
-        {"bytes=-10", 10, 206, "0+10"},
-        {"bytes=-11", 10, 206, "0+10"},
-        {"bytes=5-100", 10, 206, "5+5"},
-        {"BYTES=0-0", 10, 206, "0+1"},
-        {"bytes=0-0, 2-2", 10, 206, "0+1 2+1"},
-        {"bytes=0-0,\t9-", 10, 206, "0+1 9+1"},
-        {"bytes=,,0-0 ,,", 10, 206, "0+1"},
-        {"bytes=8-9,0-1", 10, 206, "8+2 0+2"},
-        {"bytes= 0-0", 10, 206, "0+1"},
-        /* coalesced: overlapping, touching, contained, three into one; apart stays apart */
-        {"bytes=0-4,2-6", 10, 206, "0+7"},
-        {"bytes=0-1,2-3", 10, 206, "0+4"},
-        {"bytes=2-3,0-9", 10, 206, "0+10"},
-        {"bytes=0-1,4-5,2-3", 10, 206, "0+6"},
-        {"bytes=8-9,0-1,7-8", 10, 206, "7+3 0+2"},
-        {"bytes=0-,0-,0-,0-", 10, 206, "0+10"},
-        {"bytes=0-1,8-9,4-5,1-4", 10, 206, "0+6 8+2"},
-        {"bytes=0-1,3-4", 10, 206, "0+2 3+2"},
-        {"bytes=-1,9-9", 10, 206, "9+1"},
-        /* partly beyond the file: what is in it counts */
-        {"bytes=0-0,10-", 10, 206, "0+1"},
-        {"bytes=10-,-1", 10, 206, "9+1"},
-        {"bytes=-0,0-0", 10, 206, "0+1"},
-        /* numbers beyond 64 bits are beyond any file */
-        {"bytes=0-18446744073709551615", 10, 206, "0+10"},
-        {"bytes=0-99999999999999999999999", 10, 206, "0+10"},
-        {"bytes=-99999999999999999999999", 10, 206, "0+10"},
-        {"bytes=18446744073709551616-", 10, 416, ""},
-        {"bytes=18446744073709551615-18446744073709551615", UINT64_MAX, 416, ""},
-        {"bytes=18446744073709551614-", UINT64_MAX, 206, "18446744073709551614+1"},
-        {"bytes=0-0,-1", UINT64_MAX, 206, "0+1 18446744073709551614+1"},
-        {"bytes=0-", UINT64_MAX, 206, "0+18446744073709551615"},
-        {"bytes=00000000000000000000000001-2", 10, 206, "1+2"},
-        /* 416 */
-        {"bytes=10-", 10, 416, ""},
-        {"bytes=10-20", 10, 416, ""},
-        {"bytes=-0", 10, 416, ""},
-        {"bytes=10-,11-,-0", 10, 416, ""},
-        {"bytes=0-", 0, 416, ""},
-        {"bytes=0-0", 0, 416, ""},
-        {"bytes=-0", 0, 416, ""},
-        /* the suffix of an empty file is all of it */
-        {"bytes=-5", 0, 200, ""},
-        {"bytes=0-,-5", 0, 200, ""},
-        /* ignored */
-        {"", 10, 200, ""},
-        {"bytes", 10, 200, ""},
-        {"bytes=", 10, 200, ""},
-        {"bytes=,", 10, 200, ""},
-        {"bytes=-", 10, 200, ""},
-        {"bytes=a-b", 10, 200, ""},
-        {"bytes=1", 10, 200, ""},
-        {"bytes=1-0", 10, 200, ""},
-        {"bytes=0-0,2-1", 10, 200, ""},
-        {"bytes=0-0;1-1", 10, 200, ""},
-        {"bytes=0 - 0", 10, 200, ""},
-        {"bytes=0- 0", 10, 200, ""},
-        {"bytes =0-0", 10, 200, ""},
-        {"bytes:0-0", 10, 200, ""},
-        {"items=0-0", 10, 200, ""},
-        {"0-0", 10, 200, ""},
-        {"bytes=--1", 10, 200, ""},
-        {"bytes=+1-2", 10, 200, ""},
-        {"bytes=0x0-1", 10, 200, ""},
-        {"bytes=0-0, bytes=1-1", 10, 200, ""},
-        {"bytes=0-1-2", 10, 200, ""},
-        {"bytes=0-0,x", 10, 200, ""},
-        {"bytes=-1-2", 10, 200, ""},
-        {"bytes=1-2a", 10, 200, ""},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         weft__ranges r;
         char text[800];
-        int status = weft__range_parse((weft__span){rows[i].value, strlen(rows[i].value)}, rows[i].size, &r);
-        if (status != rows[i].status)
-            FAIL("%s of %llu: %d", rows[i].value, (unsigned long long)rows[i].size, status);
+        int status = weft__range_parse((weft__span){values[i].value, strlen(values[i].value)}, values[i].size, &r);
+        if (status != values[i].status)
+            FAIL("%s of %llu: %d", values[i].value, (unsigned long long)values[i].size, status);
         print_ranges(&r, text, sizeof text);
-        if (strcmp(text, rows[i].ranges) != 0)
-            FAIL("%s of %llu: '%s'", rows[i].value, (unsigned long long)rows[i].size, text);
+        if (strcmp(text, values[i].ranges) != 0)
+            FAIL("%s of %llu: '%s'", values[i].value, (unsigned long long)values[i].size, text);
     }
     weft__ranges r;
     CHECK_INT(200, weft__range_parse((weft__span){NULL, 0}, 10, &r));
