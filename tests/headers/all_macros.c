@@ -1,6 +1,22 @@
 /* all_macros.c - uses every public macro once; tools/check-headers compiles it in each dialect and looks that no macro
  * is missing here. It is never run. */
+#include <weft/barrier.h>
 #include <weft/base.h>
+#include <weft/co.h>
+#include <weft/cond.h>
+#include <weft/event.h>
+#include <weft/lock.h>
+#include <weft/once.h>
+#include <weft/rwlock.h>
+#include <weft/sem.h>
+
+static weft_lock lock = WEFT_LOCK_INIT;
+static weft_rlock rlock = WEFT_RLOCK_INIT;
+static weft_rwlock rwlock = WEFT_RWLOCK_INIT;
+static weft_cond cond = WEFT_COND_INIT;
+static weft_sem sem = WEFT_SEM_INIT(3);
+static weft_event event = WEFT_EVENT_INIT;
+static weft_once once = WEFT_ONCE_INIT;
 
 int main(void)
 {
@@ -9,5 +25,11 @@ int main(void)
     const char *version = WEFT_VERSION;
     int numbers[] = {WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH};
     (void)untils, (void)durations, (void)version, (void)numbers;
+    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once;
+    WEFT_WITH_LOCK (&lock)
+        numbers[0]++;
+    WEFT_WITH_RLOCK (&rlock) {
+        numbers[1]++;
+    }
     return 0;
 }
