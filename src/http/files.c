@@ -11,6 +11,7 @@
 
 #include <weft/co.h>
 
+#include <errno.h>
 #include <string.h>
 
 #define BIT(id) (1u << (id))

@@ -27,24 +27,175 @@ static int refuse(weft__request *r, int status)
     return err < 0 ? err : WEFT_CONN_LINGER;
 }
 
-/* ---- bodies: read and dropped ----
- * The head stays unread (its fields are looked at while answering), so a body is not consumed as it comes but looked at
- * in pieces behind it: `have` bytes are unread, of which the first `head` are the head's. */
+/* ---- bodies: read and dropped ---- */
 
-/* Wait for more input behind what is there. Returns 0, or the status to refuse with, or -errno. */
-static int more_body(weft__request *r, size_t *have, weft_until until)
+/* Look at what is unread, waiting for it if there is nothing. Returns how much, 0 never, or minus the status to refuse
+ * with; -errno values are far below these. */
+enum {
+    STATUS = -1000
+};
+
+static ssize_t next_input(weft__request *r, const char **view, weft_until until)
 {
-    const void *view;
-    ssize_t n = weft_conn_fill(r->conn, *have, &view, until);
-    if (n == -ETIMEDOUT)
-        return 408;
-    if (n == -ENOBUFS)
-        return 413;
-    if (n < 0)
-        return (int)n;
-    r->buf = view;
-    if (n == 0)
-        return 400; /* the client stopped in the middle */
-    *have = (size_t)n;
+    const void *bytes;
+    ssize_t n = weft_conn_fill(r->conn, 0, &bytes, until);
+    *view = bytes;
+    return n > 0 ? n : n == -ETIMEDOUT ? STATUS - 408 : n == 0 ? STATUS - 400 : n;
+}
+
+static int drop_counted(weft__request *r, weft_until until)
+{
+    for (uint64_t left = r->head.content_length; left > 0;) {
+        const char *view;
+        ssize_t n = next_input(r, &view, until);
+        if (n < 0)
+            return (int)n;
+        size_t take = (uint64_t)n < left ? (size_t)n : (size_t)left;
+        weft_conn_consume(r->conn, take);
+        left -= take;
+    }
     return 0;
+}
+
+static int drop_chunked(weft__request *r, weft_until until)
+{
+    weft__chunk c = {0};
+    for (;;) {
+        const char *view;
+        ssize_t n = next_input(r, &view, until);
+        if (n < 0)
+            return (int)n;
+        size_t at = 0, used;
+        enum weft__http_outcome what;
+        do {
+            weft__span data;
+            what = weft__chunk_decode(&c, view + at, (size_t)n - at, &used, &data);
+            at += used;
+        } while (what == WEFT__HTTP_DATA);
+        if (what == WEFT__HTTP_REFUSED)
+            return STATUS - c.status;
+        weft_conn_consume(r->conn, at);
+        if (c.total > r->site->body_max)
+            return STATUS - 413;
+        if (what == WEFT__HTTP_DONE)
+            return 0;
+    }
+}
+
+/* Read the body and drop it; `have` bytes are unread, the head first. The head is copied to *copy (to be freed) and
+ * consumed, so that the body may be longer than the connection's buffer. Returns 0, STATUS - status, or -errno. */
+static int drop_body(weft__request *r, size_t have, char **copy)
+{
+    if (!r->head.chunked && r->head.content_length > r->site->body_max)
+        return STATUS - (r->head.status != 0 ? r->head.status : 413);
+    /* Who waits for 100 and is told a final status instead may send the body or not: only closing is safe. */
+    if (r->head.expect_continue && r->head.status != 0)
+        return STATUS - r->head.status;
+    *copy = weft__malloc(r->head.size);
+    if (*copy == NULL)
+        return STATUS - 503;
+    memcpy(*copy, r->buf, r->head.size);
+    r->buf = *copy;
+    weft_conn_consume(r->conn, r->head.size);
+    if (r->head.expect_continue && have == r->head.size) {
+        static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        int err = weft_conn_write(r->conn, go, sizeof go - 1);
+        if (err < 0)
+            return err;
+    }
+    weft_until until = weft_in(r->site->body_timeout);
+    return r->head.chunked ? drop_chunked(r, until) : drop_counted(r, until);
+}
+
+/* ---- requests ---- */
+
+static int answer(weft__request *r)
+{
+    if (r->head.status != 0)
+        return weft__answer_error(r, r->head.status);
+    if (r->head.method == WEFT__HTTP_OPTIONS)
+        return weft__answer_options(r);
+    return weft__answer_file(r);
+}
+
+/* The head at view[0..*have) is not complete: wait for the rest of it. Returns GO_ON with *have and r->buf renewed when it
+ * is parsed, well or not; else what the handler returns. */
+static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__http_outcome *what)
+{
+    weft_until until = weft_in(r->site->head_timeout);
+    while (*what == WEFT__HTTP_MORE) {
+        const void *view;
+        ssize_t n = weft_conn_fill(r->conn, *have, &view, until);
+        r->now = weft__sys_coarse_times();
+        if (n == -ETIMEDOUT || n == -ENOBUFS)
+            return refuse(r, n == -ETIMEDOUT ? 408 : 431);
+        if (n <= 0)
+            return n < 0 ? (int)n : WEFT_CONN_CLOSE;
+        r->buf = view;
+        *have = (size_t)n;
+        *what = weft__http_parse(&r->head, r->buf, *have, &r->site->limits);
+    }
+    return GO_ON;
+}
+
+/* Serve the request whose first bytes are r->buf[0..have). Returns GO_ON if more is unread behind it, or what the handler
+ * returns. */
+static int serve_one(weft__request *r, size_t have)
+{
+    weft__http_head_init(&r->head);
+    r->status = 0;
+    r->bytes = 0;
+    r->close = false;
+    r->now = weft__sys_coarse_times();
+    enum weft__http_outcome what = weft__http_parse(&r->head, r->buf, have, &r->site->limits);
+    if (unlikely(what == WEFT__HTTP_MORE)) {
+        int done = wait_for_head(r, &have, &what);
+        if (done != GO_ON)
+            return done;
+    }
+    if (unlikely(what == WEFT__HTTP_REFUSED))
+        return refuse(r, r->head.status);
+
+    bool body = r->head.chunked || r->head.content_length > 0, more = have > r->head.size;
+    char *copy = NULL;
+    if (unlikely(body)) {
+        int err = drop_body(r, have, &copy);
+        if (err < 0) {
+            err = err < STATUS ? refuse(r, STATUS - err) : err;
+            weft__free(copy);
+            return err;
+        }
+        more = true; /* perhaps: not worth knowing */
+    }
+    r->close = !r->head.keep_alive || weft_conn_stopping(r->conn);
+    int err = answer(r);
+    weft__request_done(r);
+    if (body)
+        weft__free(copy);
+    else
+        weft_conn_consume(r->conn, r->head.size);
+    if (err < 0)
+        return err;
+    if (unlikely(r->close))
+        return more || r->head.keep_alive ? WEFT_CONN_LINGER : WEFT_CONN_CLOSE;
+    return more ? GO_ON : WEFT_CONN_IDLE;
+}
+
+int weft__http_handle(weft_conn *c, void *arg)
+{
+    weft__request r;
+    r.site = arg;
+    r.worker = weft_conn_state(c);
+    r.conn = c;
+    for (unsigned i = 0; i < REQUESTS_MAX; i++) {
+        const void *view;
+        ssize_t n = weft_conn_fill(c, 0, &view, WEFT_NOW);
+        if (n <= 0)
+            return n == -ETIMEDOUT ? WEFT_CONN_IDLE : n < 0 ? (int)n : WEFT_CONN_CLOSE;
+        r.buf = view;
+        int done = serve_one(&r, (size_t)n);
+        if (done != GO_ON)
+            return done;
+    }
+    return WEFT_CONN_IDLE;
 }

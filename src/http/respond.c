@@ -7,6 +7,7 @@
 
 #include "http/date.h"
 #include "http/status.h"
+#include "sys/sys.h"
 
 #include <string.h>
 

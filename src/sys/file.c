@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -113,6 +115,27 @@ int weft__sys_write_all(int fd, const void *buf, size_t size)
         if (n >= 0)
             done += (size_t)n;
         else if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+/* A pipe that polls as writable takes PIPE_BUF bytes without blocking, so pieces of that size never wait for long. */
+int weft__sys_write_stream(int fd, const void *buf, size_t size, int64_t wait_ns)
+{
+    int err = weft__sys_fault(WEFT__SYS_WRITE);
+    if (err < 0)
+        return err;
+    for (size_t done = 0; done < size;) {
+        struct pollfd p = {fd, POLLOUT, 0};
+        int ready = poll(&p, 1, (int)(wait_ns / 1000000));
+        if (ready == 0)
+            return -ETIMEDOUT;
+        size_t piece = size - done < PIPE_BUF ? size - done : PIPE_BUF;
+        ssize_t n = ready < 0 ? -1 : write(fd, (const char *)buf + done, piece);
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR && errno != EAGAIN)
             return -errno;
     }
     return 0;

@@ -41,6 +41,9 @@ ssize_t weft__sys_pread(int fd, void *buf, size_t size, uint64_t offset, bool ca
 /* Write all of it. Returns 0 or -errno, then an unknown part is written. */
 int weft__sys_write_all(int fd, const void *buf, size_t size);
 
+/* The same to a pipe, terminal or socket that may be slow: gives up with -ETIMEDOUT when it takes nothing for `wait_ns`. */
+int weft__sys_write_stream(int fd, const void *buf, size_t size, int64_t wait_ns);
+
 /* The next entries of a directory, in the kernel's form (linux_dirent64); 0 at the end. */
 ssize_t weft__sys_getdents(int fd, void *buf, size_t size);
 
