@@ -157,6 +157,7 @@ static void set_up_process(test__report *report, int output)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     signal(SIGINT, SIG_DFL);
+    test__dump_on_signal();
     int null = open("/dev/null", O_RDWR);
     dup2(null, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);

@@ -54,6 +54,11 @@ for kind in $("$cases" --list | sed -n 's:^fail_check_in_waiter/::p'); do
     expect "FAIL fail_check_in_waiter/$kind" '2 is 2, expected 1'
     expect "FAIL fail_waiter_returns_an_error/$kind" 'waiter 0 returned -32: Broken pipe'
 done
+for kind in thread co process; do
+    waiter=$([ $kind = co ] && echo coroutine || echo thread)
+    sed -n "/^FAIL fail_waiter_never_wakes.$kind:/,/^[^ ]*:/p" "$out" | grep -q "$waiter .* sleeps in test, word 0x" ||
+        complain "fail_waiter_never_wakes/$kind does not say who sleeps"
+done
 expect 'FAIL fail_waiter_is_killed/process' 'waiter 0 was killed by signal 9'
 expect 'FAIL fail_panics_with_other_words' 'aborted without saying "the expected words"'
 expect 'FAIL fail_does_not_panic' 'returned; expected to panic with "the expected words"'

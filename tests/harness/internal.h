@@ -46,6 +46,9 @@ _Noreturn void test__keep(const test__run *run, test__report *report, int output
 /* The body of a TEST_IN case in its context, and the end of its waiters. */
 void test__run_in_context(const test__run *run);
 
+/* From now on SIGUSR2 makes this process, and those it forks, write who sleeps on what. */
+void test__dump_on_signal(void);
+
 /* The part of the time limits that is known from the build: sanitizers, valgrind. */
 double test__build_factor(void);
 

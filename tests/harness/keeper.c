@@ -20,6 +20,9 @@
 /* How long a process that lost its parent has to notice and end by itself. */
 #define LEFT_OVER_GRACE 1.0
 
+/* How long a case that hangs has to say who sleeps. */
+#define DUMP_TIME 0.2
+
 /* Text into the case's output, after what the case itself wrote. */
 static void add_output(int output, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void add_output(int output, const char *fmt, ...)
@@ -232,20 +235,34 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
-/* Wait for the case itself. Returns false if it had to be killed at its limit. */
-static bool await_case(pid_t pid, int limit, int *status, int output)
+/* The case is at its limit: that is its outcome, whatever it does now. Let it say who sleeps on what, then kill it. */
+static void end_at_limit(pid_t pid, int limit, test__report *report, int output)
 {
+    char message[64];
+    snprintf(message, sizeof message, "still running after %.0f s", limit * test__factor);
+    test__settle(report, CASE_FAILED, message);
+    each_process(describe_threads, &(struct hang){output, pid});
+    kill(-pid, SIGUSR2);
+    double end = test__now() + DUMP_TIME;
+    while (wait_child_event(end))
+        ;
+    kill(-pid, SIGKILL);
+}
+
+static int await_case(pid_t pid, int limit, test__report *report, int output)
+{
+    bool killed = false;
     double deadline = test__now() + limit * test__factor;
     for (;;) {
-        pid_t ended = waitpid(-1, status, WNOHANG);
+        int status;
+        pid_t ended = waitpid(-1, &status, WNOHANG);
         if (ended == pid)
-            return true;
+            return status;
         if (ended == 0 && !wait_child_event(deadline)) {
-            each_process(describe_threads, &(struct hang){output, pid});
-            kill(-pid, SIGKILL);
-            while (waitpid(pid, status, 0) < 0 && errno == EINTR)
-                ;
-            return false;
+            if (!killed)
+                end_at_limit(pid, limit, report, output);
+            killed = true;
+            deadline = test__now() + 1;
         }
     }
 }
@@ -269,14 +286,9 @@ void test__keep(const test__run *run, test__report *report, int output)
         _exit(0);
     }
     setpgid(pid, pid);
-    int status;
-    bool in_time = await_case(pid, run->of->limit, &status, output);
+    int status = await_case(pid, run->of->limit, report, output);
     report->seconds = test__now() - start;
-    if (!in_time) {
-        char message[64];
-        snprintf(message, sizeof message, "still running after %.0f s", run->of->limit * test__factor);
-        test__settle(report, CASE_FAILED, message);
-    } else if (run->of->panics != NULL) {
+    if (run->of->panics != NULL) {
         judge_panic(run->of, report, status, output);
     } else {
         judge(report, status);

@@ -66,7 +66,13 @@ TEST(fail_prints_its_output)
 
 TEST_LIMIT(1, fail_hangs)
 {
-    pause();
+    for (;;)
+        pause();
+}
+
+TEST_LIMIT(1, fail_hangs_until_it_is_asked_why)
+{
+    pause(); /* ends when the keeper's signal comes; too late */
 }
 
 TEST_LIMIT(1, fail_spins)
@@ -257,6 +263,14 @@ static int sleep_on_word(void *arg)
     while (load_acquire(&s->word) == 0)
         weft__park(&s->word, 0, WEFT_FOREVER, s->flags, "test");
     return 0;
+}
+
+TEST_IN_LIMIT(1, THREAD | CO | PROCESS, fail_waiter_never_wakes)
+{
+    struct sleeper *s = test_alloc(t, sizeof *s);
+    s->flags = test_flags(t);
+    test_spawn(t, sleep_on_word, s);
+    test_join(t);
 }
 
 TEST_IN(THREAD | CO | PROCESS, pass_sees_when_waiters_are_asleep)
