@@ -1,5 +1,6 @@
 /* dump.c - a case that hangs says who sleeps on what. The keeper sends SIGUSR2 to every process of the case at its
- * limit; the handler reads the registry of waiters, as it is, and writes one line for each that sleeps. */
+ * limit; the handler reads the registry of waiters, as it is, and writes one line for each that sleeps.
+ * ThreadSanitizer holds the signal back while all threads sleep; the kernel's view (keeper.c) must do there. */
 #include "harness/internal.h"
 #include "park/waiter.h"
 
