@@ -146,7 +146,7 @@ static void put_request(weft__out *o, const weft__log_line *line)
     weft__out_log(o, line->method);
     weft__out_text(o, " ");
     weft__out_log(o, line->target);
-    weft__out_text(o, line->minor == 0 ? " HTTP/1.0\"" : " HTTP/1.1\"");
+    weft__out_span(o, line->minor == 0 ? WEFT__SPAN(" HTTP/1.0\"") : WEFT__SPAN(" HTTP/1.1\""));
     if (line->minor < 0 || line->method.len == 0 || o->overflow) {
         o->overflow = false;
         o->len = before;

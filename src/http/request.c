@@ -111,10 +111,10 @@ static int drop_body(weft__request *r, size_t have, char **copy)
 
 static int answer(weft__request *r)
 {
+    if (r->head.method == WEFT__HTTP_OPTIONS && r->head.status == 405)
+        return weft__answer_options(r);
     if (r->head.status != 0)
         return weft__answer_error(r, r->head.status);
-    if (r->head.method == WEFT__HTTP_OPTIONS)
-        return weft__answer_options(r);
     return weft__answer_file(r);
 }
 

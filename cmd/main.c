@@ -1,0 +1,66 @@
+/* main.c - the command `weft`: finds the subcommand and hands it the rest of the command line. */
+#include "cmd.h"
+
+#include <weft/base.h>
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct subcommand {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} subcommand;
+
+static const subcommand subcommands[] = {
+    {"web", cmd_web, "serve a directory over HTTP"},
+};
+
+enum {
+    COUNT = sizeof subcommands / sizeof subcommands[0]
+};
+
+static int print_help(void)
+{
+    puts("weft - tools made of libweft, a concurrency toolkit for C\n\n"
+         "Usage: weft COMMAND [options]\n"
+         "       weft COMMAND --help\n"
+         "       weft --version\n\n"
+         "Commands:");
+    for (size_t i = 0; i < COUNT; i++)
+        printf("  %-10s %s\n", subcommands[i].name, subcommands[i].help);
+    puts("\nExample: serve the current directory on http://127.0.0.1:8000/\n\n"
+         "  weft web .");
+    return CMD_OK;
+}
+
+static int unknown_command(const char *name)
+{
+    char words[256] = "", near[32];
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t at = strlen(words);
+        snprintf(words + at, sizeof words - at, "%s ", subcommands[i].name);
+    }
+    if (name[0] == '-')
+        return cmd_usage("weft", "there is no option %s here; options follow a command ('weft --help' lists them)", name);
+    if (cmd_nearest(name, words, near, sizeof near))
+        return cmd_usage("weft", "there is no command '%s'; did you mean '%s'? ('weft --help' lists them)", name, near);
+    return cmd_usage("weft", "there is no command '%s' ('weft --help' lists them)", name);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return cmd_usage("weft", "which command? try 'weft web .', or 'weft --help' for all of them");
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0 || strcmp(name, "-h") == 0)
+        return print_help();
+    if (strcmp(name, "--version") == 0) {
+        printf("weft %s\n", weft_version());
+        return CMD_OK;
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        if (strcmp(name, subcommands[i].name) == 0)
+            return subcommands[i].run(argc - 1, argv + 1);
+    return unknown_command(name);
+}
