@@ -2,8 +2,8 @@
  * functions (select, poll, epoll, epoll-et, uring). The waiting of streams and coroutines and the server stand on it.
  *
  * A *slot* is one descriptor's registration. It lies in memory of its owner, who fills `fn` and `fd` and adds it to the
- * poller of his own thread. All calls here but weft__poller_interrupt and weft__poller_post are made by the poller's thread
- * only. A slot is in one of three modes at a time:
+ * poller of his own thread. All calls here but weft__poller_interrupt are made by the poller's thread only; others reach
+ * it by weft__sched_call. A slot is in one of three modes at a time:
  *   readiness  event(slot, events) tells that reading or writing would not wait        (weft__slot_want)
  *   receive    received(slot, buffer, n) brings the bytes themselves                   (weft__recv_start)
  *   accept     accepted(slot, fd) brings connections                                   (weft__accept_start)
@@ -79,24 +79,25 @@ struct weft__fd_slot {
     const weft__slot_fn *fn; /* owner's; set before add */
     weft__poller *poller;    /* where it is registered; NULL: nowhere */
     int fd;                  /* owner's; set before add */
-    uint16_t events;         /* wanted in readiness mode: WEFT_POLLIN | WEFT_POLLOUT | WEFT_POLLRDHUP; errors always */
+    uint16_t events;         /* wanted in readiness mode: WEFT_POLLIN, WEFT_POLLOUT, WEFT_POLLPRI, WEFT_POLLRDHUP */
     uint8_t mode;            /* enum weft__slot_mode */
-    uint8_t on;              /* receiving or accepting is started */
+    bool on;                 /* receiving or accepting is started */
     /* Back ends' own. */
-    uint16_t armed;    /* what the kernel has been told */
+    uint16_t armed; /* what the kernel has been told to look for */
     uint8_t flags;
-    uint8_t unused;
-    uint32_t index;    /* place in the back end's table */
-    void *op;          /* the operation in the kernel */
-    weft__send *sends; /* started and not done, oldest first */
+    uint8_t burst;      /* connections accepted at a time; adapts */
+    uint32_t index;     /* place in the back end's table */
+    void *op;           /* the operation in the kernel */
+    weft__send *sends;  /* started and not done, oldest first */
+    weft__list pending; /* is to be looked at again without being asked */
 };
 
-/* Register slot->fd with `events` wanted (0: errors only, to be used with recv or accept). Returns 0; -EPERM: a descriptor
- * that never waits (a file); -EEXIST: this poller has it already (select, epoll); -EBADF; -EMFILE: beyond 1023 in
- * select; -ENOMEM, -ENOSPC. */
+/* Register slot->fd, in readiness mode with `events` wanted. With 0 nothing is told, errors neither, until want, recv_start or
+ * accept_start; these then give the errors too. Returns 0; -EPERM: a descriptor that never waits (a file); -EEXIST: this
+ * poller has it already (select, epoll); -EBADF; -EMFILE: beyond 1023 in select; -ENOMEM, -ENOSPC. */
 int weft__slot_add(weft__poller *p, weft__fd_slot *slot, unsigned events);
 
-/* From now on wait for `events`, in readiness mode. Edge pollers tell at once what is true already. 0 or -ENOMEM, -ENOSPC. */
+/* From now on tell `events`, in readiness mode; 0: nothing. What is true already is told by the next poll. 0 or -errno. */
 int weft__slot_want(weft__fd_slot *slot, unsigned events);
 
 /* Take the slot out (P2). Sends under way get -ECANCELED soon. Removing what is not registered does nothing. */
@@ -112,7 +113,7 @@ int weft__recv_start(weft__fd_slot *slot);
 /* No more for now (the owner has enough unread). Bytes that were already under way may still be delivered. */
 void weft__recv_stop(weft__fd_slot *slot);
 
-/* Bring me connections, until stop or error. 0 or -errno. */
+/* Bring me connections, until stop or error; some that were under way may still come after stop. 0 or -errno. */
 int weft__accept_start(weft__fd_slot *slot);
 void weft__accept_stop(weft__fd_slot *slot);
 
@@ -129,6 +130,8 @@ struct weft__send {
     weft__send *next;
     size_t sent;
     struct msghdr msg;
+    bool in_kernel;
+    uint32_t serial;
 };
 
 enum {
@@ -145,67 +148,75 @@ void weft__send_cancel(weft__send *s);
 
 /* ---- pollers ---- */
 
+/* A back end. Those that know readiness only take the functions of ready.c for the middle part. */
 typedef struct weft__poller_ops {
     const char *name;
     bool edge;
-    int (*open)(weft__poller **p);
-    void (*close)(weft__poller *p); /* pre: no slot is registered, or their owners forget them too */
 
-    /* Sleep until something is to be told, until_ns, or an interrupt; then make at most `max` callbacks (level pollers
-     * and kernels keep the rest). until_ns <= 0: do not sleep. Returns the number of callbacks, 0, or -errno (-EINTR is 0). */
+    /* Allocate and open; zero but for ops and interrupt_fd, which is watched from now on. one_thread: only the opening
+     * thread will ever call. 0, or -errno with nothing left open. */
+    int (*open)(weft__poller **p, int interrupt_fd, bool one_thread);
+    void (*close)(weft__poller *p);
+
+    /* Ask the kernel; sleep until something is to be told, until_ns (<= 0: do not sleep) or an interrupt; call
+     * weft__poller_woke; then make callbacks for at most `max` slots: the rest is kept. Their number, or -errno. */
     int (*poll)(weft__poller *p, int64_t until_ns, unsigned max);
 
-    int (*add)(weft__poller *p, weft__fd_slot *slot);
-    int (*modify)(weft__poller *p, weft__fd_slot *slot);  /* slot->events, mode, on or flags changed */
-    void (*remove)(weft__poller *p, weft__fd_slot *slot);
-    int (*out_once)(weft__poller *p, weft__fd_slot *slot);
-    ssize_t (*send)(weft__poller *p, weft__send *s);      /* slot->sends is empty */
-    void (*cancel)(weft__poller *p, weft__send *s);
-    void (*give_back)(weft__poller *p, weft__buffer *b);  /* NULL: the common free list */
-    void (*after_fork)(weft__poller *p);                  /* in a child: close descriptors, touch nothing shared */
-    int (*pollable)(weft__poller *p);                     /* a descriptor that is readable when poll would tell; -1: none */
+    int (*update)(weft__poller *p, weft__fd_slot *slot);  /* events, mode or on changed, or out-once was asked for */
+    void (*remove)(weft__poller *p, weft__fd_slot *slot); /* P2; slot->sends is empty already */
+    ssize_t (*send)(weft__poller *p, weft__send *s);      /* pre: s is first on its slot's list. As weft__send_start */
+    void (*cancel)(weft__poller *p, weft__send *s);       /* pre: s is out of its slot's list, s->slot is NULL */
+
+    int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events); /* for ready.c: look for these from now on; 0: for
+                                                                          nothing, never fails. Edge: tell what is true */
+    int (*pollable)(weft__poller *p); /* a descriptor that is readable when poll would tell something; -1: none */
 } weft__poller_ops;
 
-/* A message to a poller's thread. Lies in the sender's memory until fn is called, by that thread, inside poll. */
-typedef struct weft__post {
-    struct weft__post *next;
-    void (*fn)(struct weft__post *post);
-} weft__post;
+extern const weft__poller_ops weft__poller_select, weft__poller_poll, weft__poller_epoll, weft__poller_epoll_et,
+    weft__poller_uring;
 
 /* What all back ends have in common; each embeds it first. */
 struct weft__poller {
     const weft__poller_ops *ops;
-    int interrupt_fd;        /* an eventfd, registered like any other */
-    uint32_t slots;          /* registered */
-    weft__buffer *free;      /* free buffers, last used first */
-    void *slabs;             /* their memory */
-    weft__send *cancelled;   /* sends whose done is to be called at the next poll */
-    weft__post *posted;      /* atomic: messages, newest first */
-    uint64_t polls;          /* how often the kernel was asked: for tests and reports */
-    uint64_t events;         /* callbacks made */
+    int interrupt_fd;       /* an eventfd, watched like any other descriptor */
+    bool scheduler;         /* a scheduler thread sleeps in it */
+    bool interrupted;       /* seen in this poll */
+    uint32_t slots;         /* registered */
+    weft__fd_slot *current; /* whose callback is running; NULL once it was removed */
+    weft__list pending;     /* slots to be looked at in the next poll */
+    weft__send *cancelled;  /* sends whose done is to be called in the next poll */
+    weft__buffer *free;     /* free buffers, last used first */
+    void **slabs;           /* their memory */
+    uint32_t slab_count;
+    uint64_t polls;  /* how often the kernel was asked; for tests and reports */
+    uint64_t events; /* callbacks made */
 };
 
-/* The back end for this name; NULL: "select", "poll", "epoll", "epoll-et" or "uring" for what weft_io_use, or else the
- * environment (WEFT_POLLER), or else the default says. *ops on 0; -EINVAL for an unknown name. */
+/* The back end of this name; NULL: what weft_io_use, else the environment (WEFT_POLLER), else the default says. 0, or -EINVAL
+ * for an unknown name. */
 int weft__poller_ops_by_name(const char *name, const weft__poller_ops **ops);
 
-/* Open a poller for the calling thread. uring falls back to epoll, with one warning, where the kernel does not have it
- * or does not let us. */
-int weft__poller_open(weft__poller **p, const weft__poller_ops *ops);
+/* Open a poller. uring becomes epoll, with one warning, where the kernel does not have it or does not let us. */
+int weft__poller_open(weft__poller **p, const weft__poller_ops *ops, bool one_thread);
 void weft__poller_close(weft__poller *p);
 
-/* The calling scheduler thread's poller, opened at first need; NULL on other threads' stacks (*err says why: -ENOTSUP), or
- * when it cannot be opened. Call it in a coroutine or in a callback. */
-weft__poller *weft__poller_here(int *err);
+/* One round: deferred callbacks, then ops->poll. Returns callbacks made, 0, or -errno. */
+int weft__poller_run(weft__poller *p, int64_t until_ns, unsigned max);
 
 /* The present or the next poll returns at once. From any thread. */
 void weft__poller_interrupt(weft__poller *p);
 
-/* post->fn(post) will be called by the poller's thread in its next poll, which is hurried up. From any thread. */
-void weft__poller_post(weft__poller *p, weft__post *post);
+/* For back ends: the sleep is over. */
+void weft__poller_woke(weft__poller *p);
 
-/* Make the scheduler threads' idle hook ours. Called by everything in io that needs it; cheap when done. Returns 0, or
- * -EINVAL when WEFT_POLLER names no poller. */
+/* The calling scheduler thread's poller, opened at first need. -ENOTSUP on threads that are no scheduler, -EINVAL when
+ * WEFT_POLLER names no poller, or what open gave. For coroutines and callbacks. */
+int weft__poller_here(weft__poller **p);
+
+/* Make the scheduler threads' idle hook ours; cheap when done. 0, or -EINVAL when WEFT_POLLER names no poller. */
 int weft__io_start(void);
+
+/* Counts the forks that this process comes from: what was registered in an earlier epoch is registered no more. */
+extern uint32_t weft__io_epoch; /* atomic for readers */
 
 #endif

@@ -59,6 +59,12 @@ int weft__sys_epoll_ctl(int epfd, int op, int fd, uint32_t events, void *data)
     return epoll_ctl(epfd, op, fd, &e) < 0 ? -errno : 0;
 }
 
+void weft__sys_epoll_forget(int epfd, int fd)
+{
+    struct epoll_event unused = {0};
+    epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &unused);
+}
+
 static uint32_t no_pwait2; /* atomic: the kernel does not have it */
 
 int weft__sys_epoll_wait(int epfd, struct epoll_event *events, int max, int64_t until_ns)

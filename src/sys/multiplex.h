@@ -15,6 +15,9 @@ int weft__sys_poll(struct pollfd *fds, unsigned n, int64_t until_ns);
 int weft__sys_epoll_create(void);
 int weft__sys_epoll_ctl(int epfd, int op, int fd, uint32_t events, void *data);
 
+/* Take fd out; does nothing when it is not in. */
+void weft__sys_epoll_forget(int epfd, int fd);
+
 /* To the nanosecond where the kernel has epoll_pwait2 (Linux 5.11), else rounded up to the millisecond. */
 int weft__sys_epoll_wait(int epfd, struct epoll_event *events, int max, int64_t until_ns);
 

@@ -184,10 +184,10 @@ int weft__sys_listen(int fd, unsigned backlog)
     return err < 0 ? err : listen(fd, backlog > INT32_MAX ? INT32_MAX : (int)backlog) < 0 ? -errno : 0;
 }
 
-/* Errors of the connection that was to be accepted, not of the listener: accept(2), "Error handling". */
-static bool is_about_peer(int err)
+/* Errors of the connection that was to be accepted: accept(2), "Error handling". */
+bool weft__sys_accept_again(int err)
 {
-    switch (err) {
+    switch (-err) {
     case ECONNABORTED:
     case EPROTO:
     case ENETDOWN:
@@ -218,7 +218,7 @@ int weft__sys_accept(int fd, weft__address *peer)
             }
             err = -errno;
         }
-        if (!is_about_peer(-err))
+        if (!weft__sys_accept_again(err))
             return err;
     }
 }

@@ -46,6 +46,9 @@ int weft__sys_listen(int fd, unsigned backlog);
  * are skipped. */
 int weft__sys_accept(int fd, weft__address *peer);
 
+/* Whether this result of an accept says nothing about the listener: try again. */
+bool weft__sys_accept_again(int err);
+
 /* 0, or -EINPROGRESS: wait for writability and ask weft__sys_socket_error. */
 int weft__sys_connect(int fd, const weft__address *a);
 int weft__sys_shutdown(int fd, int how);

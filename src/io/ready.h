@@ -1,0 +1,30 @@
+/* ready.h - receiving, accepting and sending for back ends that know readiness only. For back ends. */
+#ifndef WEFT_IO_READY_H
+#define WEFT_IO_READY_H
+
+#include "io/poller.h"
+
+enum {
+    WEFT__SLOT_OUT_ONCE = 1, /* weft__slot_want_out_once is under way */
+    WEFT__SLOT_READY = 2,    /* edge: reading would not wait, as far as we know */
+    WEFT__SLOT_ENDED = 4     /* edge: the end or an error lies behind the bytes: a short read is not the last */
+};
+
+int weft__ready_update(weft__poller *p, weft__fd_slot *slot);
+void weft__ready_remove(weft__poller *p, weft__fd_slot *slot);
+ssize_t weft__ready_send(weft__poller *p, weft__send *s);
+void weft__ready_cancel(weft__poller *p, weft__send *s);
+
+/* The kernel says so of this slot: make its callbacks. Returns how many. The slot may be gone afterwards. */
+int weft__ready_event(weft__poller *p, weft__fd_slot *slot, unsigned events);
+
+/* Look again at slots that had more than was taken at a time. Returns callbacks made. */
+int weft__ready_pending(weft__poller *p);
+
+/* Drop the first `n` bytes of what s still has to send. */
+void weft__send_advance(weft__send *s, size_t n);
+
+/* Take s from the head of its slot's list, hand it its result. Pre: the slot is p->current or s is cancelled. */
+void weft__send_finish(weft__send *s, ssize_t result);
+
+#endif

@@ -1,0 +1,145 @@
+/* select.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of them. Level.
+ *
+ * The sets hold what is wanted and are copied for each call. A descriptor that was closed while it was registered makes
+ * the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms nobody else. */
+#include "io/poller.h"
+#include "io/ready.h"
+#include "sys/multiplex.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct select_poller {
+    weft__poller base;
+    int top; /* no registered descriptor is above */
+    int at;  /* where the next round begins, so that all have their turn when callbacks are few */
+    fd_set readable, writable, urgent;
+    weft__fd_slot *slots[FD_SETSIZE];
+} select_poller;
+
+static int select_open(weft__poller **out, int interrupt_fd, bool one_thread)
+{
+    (void)one_thread;
+    if (interrupt_fd >= FD_SETSIZE)
+        return -EMFILE;
+    select_poller *p = weft__calloc(1, sizeof *p);
+    if (p == NULL)
+        return -ENOMEM;
+    p->base.ops = &weft__poller_select;
+    p->base.interrupt_fd = interrupt_fd;
+    FD_ZERO(&p->readable);
+    FD_ZERO(&p->writable);
+    FD_ZERO(&p->urgent);
+    FD_SET(interrupt_fd, &p->readable);
+    p->top = interrupt_fd;
+    *out = &p->base;
+    return 0;
+}
+
+static void select_close(weft__poller *base)
+{
+    weft__free(base);
+}
+
+static void set_bit(fd_set *set, int fd, bool on)
+{
+    if (on)
+        FD_SET(fd, set);
+    else
+        FD_CLR(fd, set);
+}
+
+static int select_arm(weft__poller *base, weft__fd_slot *slot, unsigned events)
+{
+    select_poller *p = (select_poller *)base;
+    int fd = slot->fd;
+    if (events == 0 && slot->armed == 0)
+        return 0;
+    if (fd < 0)
+        return -EBADF;
+    if (fd >= FD_SETSIZE)
+        return -EMFILE;
+    if (p->slots[fd] != NULL && p->slots[fd] != slot)
+        return -EEXIST;
+    p->slots[fd] = events != 0 ? slot : NULL;
+    slot->armed = (uint16_t)events;
+    set_bit(&p->readable, fd, events & (WEFT_POLLIN | WEFT_POLLRDHUP));
+    set_bit(&p->writable, fd, events & WEFT_POLLOUT);
+    set_bit(&p->urgent, fd, events & WEFT_POLLPRI);
+    if (fd > p->top)
+        p->top = fd;
+    while (p->top > base->interrupt_fd && p->slots[p->top] == NULL)
+        p->top--;
+    return 0;
+}
+
+/* One of the registered descriptors is not open. Returns callbacks made. */
+static int tell_closed(select_poller *p)
+{
+    int n = 0;
+    for (int fd = 0; fd <= p->top; fd++) {
+        struct pollfd one = {.fd = fd};
+        weft__fd_slot *slot = p->slots[fd];
+        if (slot == NULL || weft__sys_poll(&one, 1, 0) < 1 || !(one.revents & POLLNVAL))
+            continue;
+        select_arm(&p->base, slot, 0);
+        n += weft__ready_event(&p->base, slot, WEFT_POLLERR | WEFT_POLLHUP);
+    }
+    return n;
+}
+
+static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
+{
+    select_poller *p = (select_poller *)base;
+    fd_set readable = p->readable, writable = p->writable, urgent = p->urgent;
+    int count = weft__sys_select(p->top + 1, &readable, &writable, &urgent, until_ns);
+    weft__poller_woke(base);
+    if (count == -EBADF)
+        return tell_closed(p);
+    if (count <= 0)
+        return count;
+    if (FD_ISSET(base->interrupt_fd, &readable)) {
+        weft__sys_eventfd_clear(base->interrupt_fd);
+        base->interrupted = true;
+    }
+    int n = 0, last = p->top;
+    unsigned told = 0;
+    for (int i = 0; i <= last && told < max; i++) {
+        int fd = p->at + i <= last ? p->at + i : p->at + i - last - 1;
+        if (fd > last)
+            fd = 0; /* descriptors above have gone since the last round */
+        unsigned events = (FD_ISSET(fd, &readable) ? WEFT_POLLIN : 0u) | (FD_ISSET(fd, &writable) ? WEFT_POLLOUT : 0u) |
+                          (FD_ISSET(fd, &urgent) ? WEFT_POLLPRI : 0u);
+        weft__fd_slot *slot = p->slots[fd];
+        if (events == 0 || slot == NULL)
+            continue;
+        FD_CLR(fd, &readable);
+        FD_CLR(fd, &writable);
+        FD_CLR(fd, &urgent);
+        told++;
+        n += weft__ready_event(base, slot, events & slot->armed);
+        if (told == max)
+            p->at = fd + 1;
+    }
+    return n;
+}
+
+static int select_pollable(weft__poller *base)
+{
+    (void)base;
+    return -1;
+}
+
+const weft__poller_ops weft__poller_select = {
+    .name = "select",
+    .open = select_open,
+    .close = select_close,
+    .poll = select_poll,
+    .update = weft__ready_update,
+    .remove = weft__ready_remove,
+    .send = weft__ready_send,
+    .cancel = weft__ready_cancel,
+    .arm = select_arm,
+    .pollable = select_pollable,
+};
