@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,6 +68,20 @@ void bench_skip(bench *b, const char *fmt, ...)
 
 /* --- one sample ----------------------------------------------------------------------------------------------- */
 
+/* Ahead of what else runs here, if we may. The kernel weighs sessions against each other before it looks at what is
+ * nice within one, so the sample gets a session of its own, and the session gets the weight. */
+static void raise_priority(void)
+{
+    setsid();
+    if (setpriority(PRIO_PROCESS, 0, -15) < 0)
+        return;
+    FILE *f = fopen("/proc/self/autogroup", "we");
+    if (f != NULL) {
+        fputs("-15", f);
+        fclose(f);
+    }
+}
+
 /* The last core this process may use: the first one takes most of the machine's interrupts. */
 static void pin_to_one_core(void)
 {
@@ -113,6 +128,7 @@ static bool sample(const bench_spec *spec, uint64_t n, unsigned cores, bench *b)
         result_fd = fds[1];
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         alarm(SAMPLE_LIMIT_S);
+        raise_priority();
         if (cores == 1)
             pin_to_one_core();
         if (spec->peer != NULL)

@@ -16,6 +16,11 @@ void core_keep_second_thread(void);
  * end. */
 void core_run_threads(bench *b, unsigned threads, void *(*worker)(void *));
 
+void core_sleep_ms(unsigned ms);
+
+/* MemAvailable of this machine, or -1. */
+int64_t core_available_bytes(void);
+
 /* One word on a cache line of its own, so that two sides do not disturb each other by neighbourhood. */
 typedef struct core_word {
     _Alignas(64) uint32_t word;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 void core_keep_to(unsigned which)
@@ -21,6 +22,25 @@ void core_keep_to(unsigned which)
             return;
         }
     }
+}
+
+void core_sleep_ms(unsigned ms)
+{
+    struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+int64_t core_available_bytes(void)
+{
+    char line[128];
+    long kb = -1;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f != NULL && kb < 0 && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "MemAvailable: %ld kB", &kb) != 1)
+            kb = -1;
+    if (f != NULL)
+        fclose(f);
+    return kb < 0 ? -1 : (int64_t)kb * 1024;
 }
 
 /* --- locks ---------------------------------------------------------------------------------------------------- */
