@@ -132,19 +132,28 @@ static unsigned field_of(const char *name, size_t len)
 
 static unsigned method_of(const char *name, size_t len)
 {
-    static const struct {
-        uint8_t len;
-        uint8_t method;
-        char name[8];
-    } known[] = {
-        {3, WEFT__HTTP_GET, "GET"},         {4, WEFT__HTTP_HEAD, "HEAD"},     {4, WEFT__HTTP_POST, "POST"},
-        {3, WEFT__HTTP_PUT, "PUT"},         {6, WEFT__HTTP_DELETE, "DELETE"}, {7, WEFT__HTTP_CONNECT, "CONNECT"},
-        {7, WEFT__HTTP_OPTIONS, "OPTIONS"}, {5, WEFT__HTTP_TRACE, "TRACE"},   {5, WEFT__HTTP_PATCH, "PATCH"},
-    };
-    for (size_t i = 0; i < WEFT__ARRAY_LEN(known); i++)
-        if (len == known[i].len && memcmp(name, known[i].name, len) == 0)
-            return known[i].method;
-    return WEFT__HTTP_OTHER;
+    switch (len) {
+    case 3:
+        if (memcmp(name, "GET", 3) == 0)
+            return WEFT__HTTP_GET;
+        return memcmp(name, "PUT", 3) == 0 ? WEFT__HTTP_PUT : WEFT__HTTP_OTHER;
+    case 4:
+        if (memcmp(name, "HEAD", 4) == 0)
+            return WEFT__HTTP_HEAD;
+        return memcmp(name, "POST", 4) == 0 ? WEFT__HTTP_POST : WEFT__HTTP_OTHER;
+    case 5:
+        if (memcmp(name, "TRACE", 5) == 0)
+            return WEFT__HTTP_TRACE;
+        return memcmp(name, "PATCH", 5) == 0 ? WEFT__HTTP_PATCH : WEFT__HTTP_OTHER;
+    case 6:
+        return memcmp(name, "DELETE", 6) == 0 ? WEFT__HTTP_DELETE : WEFT__HTTP_OTHER;
+    case 7:
+        if (memcmp(name, "OPTIONS", 7) == 0)
+            return WEFT__HTTP_OPTIONS;
+        return memcmp(name, "CONNECT", 7) == 0 ? WEFT__HTTP_CONNECT : WEFT__HTTP_OTHER;
+    default:
+        return WEFT__HTTP_OTHER;
+    }
 }
 
 /* One empty line before the request line is forgiven (RFC 9112 2.2); a second one is no method. */
@@ -258,6 +267,8 @@ static enum weft__http_outcome read_version(weft__http_head *h, reader *r)
     static const char pattern[] = "HTTP/#.#\r\n";
     const char *first = r->buf + h->mark;
 
+    if (r->end - first >= 10 && memcmp(first, "HTTP/1.1\r\n", 10) == 0)
+        r->p = first + 10;
     for (; r->p - first < (ptrdiff_t)sizeof pattern - 1; r->p++) {
         if (r->p == r->end)
             return WEFT__HTTP_MORE;
