@@ -14,11 +14,15 @@ _weft()
             --poller) words=(auto epoll epoll-et uring poll select) ;;
             --model) words=(coroutine thread) ;;
             --bind) words=(127.0.0.1 0.0.0.0 ::1 ::) ;;
+            --mime-types)
+                compopt -o default
+                ;;
             --log)
                 words=(none -)
                 compopt -o default
                 ;;
-            --port | --threads | --processes | --index | --cache-size | --max-connections | --head-timeout | --idle-timeout)
+            --port | --index | --threads | --processes | --max-connections | --idle-timeout | \
+                --head-timeout | --write-timeout | --grace | --cache-size | --cache-file-size)
                 return
                 ;;
             *)
@@ -26,8 +30,9 @@ _weft()
                     compopt -o dirnames
                     return
                 fi
-                words=(--bind --port --poller --model --threads --processes --index --listing --cache-size
-                    --max-connections --head-timeout --idle-timeout --log --help)
+                words=(--bind --port --listing --index --log --model --poller --threads --processes --max-connections
+                    --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
+                    --no-gzip --well-known --mime-types --help)
                 ;;
         esac
     fi
