@@ -1,0 +1,206 @@
+/* accept.c - how connections come in, and what gives way when there are too many (model "coroutine").
+ *
+ * Every worker accepts on a socket of its own and keeps the connection, unless another worker has noticeably fewer.
+ * Full (max_connections) or out of descriptors: somebody who keeps us waiting gives way (room.c), or the newcomer is told
+ * so and turned away. Out of descriptors with nobody to give way, the spare one is let go for as long as it takes to
+ * turn one newcomer away: accepting never spins on a connection that it cannot take.
+ * Pinned by tests/serve/attack_test.c. */
+#include "co/sched.h"
+#include "serve/worker.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+
+enum {
+    REFUSED_MAX = 64, /* that linger at once */
+    RETRY_MS = 50
+};
+
+/* ---- turning away ---- */
+
+static void refuse(weft__worker *w, int fd, bool linger)
+{
+    weft_conn *c = NULL;
+    WEFT__COUNT(&w->refused);
+    weft__refuse_text(w->server, fd);
+    if (linger && w->refused_open < REFUSED_MAX)
+        c = weft__conn_new(w, fd);
+    if (c == NULL) {
+        weft__refuse_close(fd);
+        return;
+    }
+    c->slot.fn = &weft__conn_slot_fn;
+    c->flags = WEFT__CONN_REFUSED;
+    c->state = WEFT__CONN_LINGERING;
+    w->refused_open++;
+    weft__keeper_lingering(c);
+    if (weft__slot_add(w->poller, &c->slot, 0) < 0 || weft__recv_start(&c->slot) < 0)
+        weft__conn_end(c);
+}
+
+/* ---- letting in ---- */
+
+static void adopt(weft__worker *w, int fd)
+{
+    weft_server *s = w->server;
+    weft_conn *c = weft__conn_new(w, fd);
+    if (c == NULL) {
+        sub_relaxed(&s->open, 1);
+        refuse(w, fd, false);
+        return;
+    }
+    c->slot.fn = &weft__conn_slot_fn;
+    int err = weft__slot_add(w->poller, &c->slot, 0);
+    if (err == 0)
+        err = weft__recv_start(&c->slot);
+    store_relaxed(&w->open, w->open + 1);
+    WEFT__COUNT(&w->accepted);
+    if (err == 0 && s->options.on_open != NULL)
+        err = s->options.on_open(c, s->options.arg);
+    if (err != 0) {
+        c->flags = WEFT__CONN_UNOPENED;
+        weft__conn_end(c);
+        return;
+    }
+    weft__keeper_idle(c);
+}
+
+struct passing {
+    weft__call call;
+    weft__worker *to;
+    int fd;
+};
+
+static void passed_on(weft__call *call)
+{
+    struct passing *p = container_of(call, struct passing, call);
+    weft__worker *w = p->to;
+    if (w->drained) {
+        weft__sys_close(p->fd);
+        sub_relaxed(&w->server->open, 1);
+    } else {
+        adopt(w, p->fd);
+    }
+    weft__free(p);
+    sub_seq_cst(&w->coming, 1);
+    weft__keeper_ended(w);
+}
+
+/* Which worker a new connection of w should go to. */
+static weft__worker *place(weft__worker *w)
+{
+    weft_server *s = w->server;
+    weft__worker *best = w;
+    uint32_t least = w->open;
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        weft__worker *other = &s->workers[i];
+        uint32_t open = load_relaxed(&other->open) + load_relaxed(&other->coming);
+        if (open < least && load_acquire(&other->accepting)) {
+            least = open;
+            best = other;
+        }
+    }
+    return w->open > least + 2 + least / 8 ? best : w;
+}
+
+static void admit(weft__worker *w, int fd)
+{
+    weft_server *s = w->server;
+    if (add_relaxed(&s->open, 1) >= s->options.max_connections && weft__room_make(w, false) == WEFT__ROOM_NONE) {
+        sub_relaxed(&s->open, 1);
+        refuse(w, fd, true);
+        return;
+    }
+    weft__worker *to = s->nworkers > 1 ? place(w) : w;
+    struct passing *p = to != w ? weft__malloc(sizeof(*p)) : NULL;
+    if (p == NULL) {
+        adopt(w, fd);
+        return;
+    }
+    *p = (struct passing){.call.fn = passed_on, .to = to, .fd = fd};
+    add_seq_cst(&to->coming, 1);
+    if (!load_seq_cst(&to->accepting)) { /* stopping: it counts `coming` only after it cleared this */
+        sub_seq_cst(&to->coming, 1);
+        weft__free(p);
+        adopt(w, fd);
+        return;
+    }
+    weft__sched_call(to->index, &p->call);
+}
+
+/* Take one connection with the spare descriptor and turn it away. */
+static bool refuse_with_spare(weft__worker *w)
+{
+    if (w->spare_fd < 0)
+        return false;
+    weft__sys_close(w->spare_fd);
+    int fd = weft__sys_accept(w->listener.fd, NULL);
+    if (fd >= 0)
+        refuse(w, fd, false);
+    w->spare_fd = weft__sys_dup(w->listener.fd);
+    return fd >= 0;
+}
+
+static void accept_failed(weft__worker *w, int err)
+{
+    bool descriptors = err == -EMFILE || err == -ENFILE;
+    enum weft__room room = weft__room_make(w, descriptors);
+    bool again = descriptors && (room == WEFT__ROOM_NOW || (room == WEFT__ROOM_NONE && refuse_with_spare(w)));
+    if (again && weft__accept_start(&w->listener) == 0)
+        return;
+    w->accept_again = weft__sys_now() + RETRY_MS * WEFT_MS;
+    weft__keeper_by(w, w->accept_again);
+}
+
+static void listener_accepted(weft__fd_slot *slot, int fd)
+{
+    weft__worker *w = container_of(slot, weft__worker, listener);
+    if (likely(fd >= 0))
+        admit(w, fd);
+    else
+        accept_failed(w, fd);
+}
+
+static const weft__slot_fn listener_slot_fn = {.accepted = listener_accepted};
+
+void weft__accept_retry(weft__worker *w)
+{
+    w->accept_again = INT64_MAX;
+    if (w->spare_fd < 0)
+        w->spare_fd = weft__sys_dup(w->listener.fd);
+    if (weft__accept_start(&w->listener) < 0)
+        w->accept_again = weft__sys_now() + RETRY_MS * WEFT_MS;
+}
+
+int weft__accept_open(weft__worker *w)
+{
+    w->spare_fd = weft__sys_dup(w->server->listeners[w->index]);
+    if (w->spare_fd < 0)
+        return w->spare_fd;
+    w->listener = (weft__fd_slot){.fn = &listener_slot_fn, .fd = w->server->listeners[w->index]};
+    int err = weft__slot_add(w->poller, &w->listener, 0);
+    if (err < 0)
+        goto fail_spare;
+    err = weft__accept_start(&w->listener);
+    if (err < 0)
+        goto fail_slot;
+    store_release(&w->accepting, true);
+    return 0;
+fail_slot:
+    weft__slot_remove(&w->listener);
+fail_spare:
+    weft__sys_close(w->spare_fd);
+    w->spare_fd = -1;
+    return err;
+}
+
+void weft__accept_close(weft__worker *w)
+{
+    store_seq_cst(&w->accepting, false);
+    w->accept_again = INT64_MAX;
+    weft__slot_remove(&w->listener);
+    weft__listen_close(w->server, w->index);
+    if (w->spare_fd >= 0)
+        weft__sys_close(w->spare_fd);
+    w->spare_fd = -1;
+}

@@ -1,0 +1,129 @@
+/* listen.c - the listening sockets, and how many descriptors there may be.
+ *
+ * With several workers each has a listening socket of its own on the same address (SO_REUSEPORT): the kernel spreads the
+ * connections, nobody is woken in vain, accepts run in parallel. The spread is by chance, so a worker that has
+ * noticeably more connections than another passes newcomers on (coroutine.c). Rejected: one socket in every epoll set
+ * wakes all workers for each connection; EPOLLEXCLUSIVE prefers the same worker; one acceptor is a bottleneck and a
+ * worker's long computation would stop everybody's accepts.
+ * SO_REUSEPORT also lets a second server take the same port unnoticed. Therefore the first socket is bound without it,
+ * which fails if anybody has the port, and gets it only afterwards, for our others. */
+#include "serve/serve.h"
+
+#include <weft/co.h>
+
+#include "sys/limit.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+
+enum {
+    ADDRESSES = 8,
+    DESCRIPTORS_ASIDE = 64,      /* for the program itself: files, logs, pollers */
+    DESCRIPTORS_A_WORKER = 8,
+    CONNECTIONS_DEFAULT = 10000,
+    TEXT_MAX = 2048              /* of a refusal */
+};
+
+struct lookup {
+    const weft_server_options *options;
+    weft__address *out;
+};
+
+static int lookup_blocking(void *arg)
+{
+    struct lookup *l = arg;
+    return weft__address_lookup(l->options->host, l->options->port, true, l->out, ADDRESSES);
+}
+
+/* One listening socket on *a. `more`: others of ours have the address already. */
+static int open_listener(const weft__address *a, unsigned backlog, bool more)
+{
+    int err, fd = weft__sys_socket(a->any.sa_family, SOCK_STREAM);
+    if (fd < 0)
+        return fd;
+    (void)weft__sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (more && (err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
+        goto fail;
+    /* Accepted sockets inherit it: one call here instead of one a connection. */
+    (void)weft__sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if ((err = weft__sys_bind(fd, a)) < 0)
+        goto fail;
+    if ((err = weft__sys_listen(fd, backlog)) < 0)
+        goto fail;
+    return fd;
+fail:
+    weft__sys_close(fd);
+    return err;
+}
+
+int weft__listen(weft_server *s, unsigned n)
+{
+    const weft_server_options *o = &s->options;
+    weft__address found[ADDRESSES];
+    struct lookup l = {o, found};
+    int count = 1, err;
+    if (weft__address_parse(&found[0], o->host, o->port) < 0) {
+        count = weft_blocking(lookup_blocking, &l);
+        if (count <= 0)
+            return count < 0 ? count : -ENOENT;
+    }
+    for (int i = 0; i < count; i++) {
+        err = s->listeners[0] = open_listener(&found[i], o->backlog, false);
+        if (err >= 0)
+            break;
+    }
+    if (err < 0)
+        return err;
+    if ((err = weft__sys_local(s->listeners[0], &s->address)) < 0)
+        goto fail;
+    weft__address_text(&s->address, s->address_text, sizeof(s->address_text));
+    if (n > 1 && (err = weft__sys_setsockopt(s->listeners[0], SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
+        goto fail;
+    for (unsigned i = 1; i < n; i++) {
+        err = s->listeners[i] = open_listener(&s->address, o->backlog, true);
+        if (err < 0)
+            goto fail;
+    }
+    return 0;
+fail:
+    for (unsigned i = 0; i < n; i++)
+        weft__listen_close(s, i);
+    return err;
+}
+
+void weft__listen_close(weft_server *s, unsigned i)
+{
+    if (s->listeners[i] >= 0)
+        weft__sys_close(s->listeners[i]);
+    s->listeners[i] = -1;
+}
+
+unsigned weft__listen_limit(unsigned want, unsigned workers)
+{
+    unsigned connections = want != 0 ? want : CONNECTIONS_DEFAULT;
+    uint64_t aside = DESCRIPTORS_ASIDE + (uint64_t)workers * DESCRIPTORS_A_WORKER;
+    uint64_t limit = weft__sys_descriptor_limit(connections + aside);
+    if (limit >= connections + aside)
+        return connections;
+    return limit > aside ? (unsigned)(limit - aside) : 1;
+}
+
+void weft__refuse_text(weft_server *s, int fd)
+{
+    char text[TEXT_MAX];
+    size_t n = 0;
+    if (s->options.on_refuse != NULL)
+        n = s->options.on_refuse(text, sizeof(text), s->options.arg);
+    if (n > 0)
+        (void)weft__sys_send(fd, text, n < sizeof(text) ? n : sizeof(text), MSG_DONTWAIT);
+    (void)weft__sys_shutdown(fd, SHUT_WR);
+}
+
+void weft__refuse_close(int fd)
+{
+    char drop[1024];
+    for (int i = 0; i < 16 && weft__sys_recv(fd, drop, sizeof(drop), MSG_DONTWAIT) > 0; i++) {
+    }
+    weft__sys_close(fd);
+}

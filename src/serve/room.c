@@ -1,0 +1,82 @@
+/* room.c - who gives way when a newcomer finds the server full, or descriptors have run out. For both models.
+ *
+ *      1. who has been answered and only lingers
+ *      2. who has waited longest without a whole request: idle, or in the middle of a head (C2 of serve.h keeps the order)
+ *      3. who is at work but has stalled us for more than a second: takes no bytes, sends no body
+ * so clients that are slow on purpose displace each other and never the quick ones. A look goes over at most SCAN
+ * connections and puts those that work to the end, so each newcomer of a flood costs the same.
+ * Thread model: under the worker's lock; what is read of a connection is what it was a moment ago, and evicting one that
+ * has just begun to work costs that client its request, no more.
+ * Pinned by tests/serve/attack_test.c. */
+#include "serve/serve.h"
+
+#include <errno.h>
+
+enum {
+    SCAN = 64,
+    STALLED_MS = 1000
+};
+
+static enum weft__room evict(weft_conn *c)
+{
+    WEFT__COUNT(&c->worker->shed);
+    return c->worker->server->model->evict(c, -ECONNABORTED) ? WEFT__ROOM_NOW : WEFT__ROOM_SOON;
+}
+
+static unsigned wait_of(const weft_conn *c)
+{
+    return c->turn != NULL ? load_relaxed(&c->turn->waits) : (unsigned)WEFT__WAIT_NOTHING;
+}
+
+static bool waits_for_request(const weft_conn *c)
+{
+    unsigned state = load_relaxed(&c->state), waits = wait_of(c);
+    if (state == WEFT__CONN_IDLE || state == WEFT__CONN_LINGERING)
+        return true;
+    if (load_relaxed(&c->flags) & WEFT__CONN_BUSY)
+        return false;
+    return waits == WEFT__WAIT_FIRST || waits == WEFT__WAIT_INPUT;
+}
+
+/* Remember in *worst who has stalled us longest. */
+static void compare_stall(weft_conn *c, uint32_t now, weft_conn **worst)
+{
+    bool waits = load_relaxed(&c->state) == WEFT__CONN_FLUSHING || wait_of(c) != WEFT__WAIT_NOTHING;
+    uint32_t stall = now - load_relaxed(&c->stalled);
+    if (!waits || load_relaxed(&c->error) < 0 || stall < STALLED_MS || stall > INT32_MAX)
+        return;
+    if (*worst == NULL || stall > now - load_relaxed(&(*worst)->stalled))
+        *worst = c;
+}
+
+enum weft__room weft__room_make(weft__worker *w, bool descriptors)
+{
+    uint32_t now = weft__server_ms(w->server);
+    unsigned looked = 0;
+    weft_conn *worst = NULL;
+    list_each (l, &w->lingering) {
+        weft_conn *c = container_of(l, weft_conn, link);
+        if (descriptors || !(c->flags & WEFT__CONN_REFUSED)) {
+            weft__conn_end(c);
+            return WEFT__ROOM_NOW;
+        }
+        if (looked++ == SCAN)
+            break;
+    }
+    for (looked = 0; looked < SCAN && !list_empty(&w->waiting); looked++) {
+        weft_conn *c = container_of(w->waiting.next, weft_conn, link);
+        store_relaxed(&c->since, now);
+        list_remove(&c->link);
+        list_push_back(&w->waiting, &c->link);
+        if (load_relaxed(&c->error) == 0 && waits_for_request(c))
+            return evict(c);
+        compare_stall(c, now, &worst);
+    }
+    looked = 0;
+    list_each (l, &w->flushing) {
+        if (looked++ == SCAN)
+            break;
+        compare_stall(container_of(l, weft_conn, link), now, &worst);
+    }
+    return worst != NULL ? evict(worst) : WEFT__ROOM_NONE;
+}

@@ -1,0 +1,307 @@
+/* serve.h - what the files of the server share: the server, its workers, a connection, a handler's turn with it.
+ *
+ * A *worker* serves some of the connections: in the coroutine model one scheduler thread, in the thread model the one
+ * record that all client threads share. A *turn* is the time from a handler's call until its connection is idle again
+ * (or closed); it lies on the stack that runs the handler, so an idle connection has neither stack nor buffer.
+ *
+ * States of a connection, and who moves it:
+ *      IDLE      -> READY      bytes arrived
+ *      READY     -> RUNNING    a runner (or the client's thread) begins a turn
+ *      RUNNING   -> FLUSHING   the handler is done, its last bytes are on their way without a stack
+ *      RUNNING, FLUSHING -> IDLE, READY, LINGERING or the end
+ *      LINGERING -> the end    the client left, sent enough, or 2 s have passed
+ * C1  a connection in the coroutine model is touched by its worker's thread only, but for `turn->waiter`, which is made to
+ *     be cancelled by others. In the thread model by its own thread, but for the fields marked "atomic", which whoever
+ *     makes room or stops reads under the worker's lock.
+ * C2  worker->waiting holds every connection that is IDLE, READY or RUNNING, the one that has waited longest first
+ *     (since, to 1/8 of the idle timeout or 128 ms); flushing and lingering hold the others.
+ * C3  a connection ends in one place (weft__conn_end); nothing else closes its descriptor.
+ * C4  an error is sticky: once c->error is set, every wait and every send returns it. */
+#ifndef WEFT_SERVE_SERVE_H
+#define WEFT_SERVE_SERVE_H
+
+#include <weft/lock.h>
+#include <weft/server.h>
+
+#include "base/list.h"
+#include "io/poller.h"
+#include "sys/net.h"
+
+typedef struct weft__worker weft__worker;
+typedef struct weft__turn weft__turn;
+typedef struct weft__out weft__out;
+typedef struct weft__model weft__model;
+
+enum weft__conn_state {
+    WEFT__CONN_IDLE,
+    WEFT__CONN_READY,
+    WEFT__CONN_RUNNING,
+    WEFT__CONN_FLUSHING,
+    WEFT__CONN_LINGERING
+};
+
+enum weft__conn_flag {
+    WEFT__CONN_ENDED = 1,    /* the client's end of input (or an error, see error) has been read */
+    WEFT__CONN_TOLD = 2,     /* ... and the handler has been called since */
+    WEFT__CONN_BUSY = 4,     /* weft_conn_busy */
+    WEFT__CONN_HELD = 8,     /* receiving is stopped: enough is unread */
+    WEFT__CONN_REFUSED = 16, /* never was let in: only lingers so that the refusal can be read */
+    WEFT__CONN_UNOPENED = 32 /* on_open has not let it in: on_close is not called */
+};
+
+/* What a turn waits for at this moment. */
+enum weft__turn_wait {
+    WEFT__WAIT_NOTHING,
+    WEFT__WAIT_FIRST, /* input, and nothing is unread: between two requests */
+    WEFT__WAIT_INPUT,
+    WEFT__WAIT_OUTPUT
+};
+
+struct weft_conn {
+    weft__fd_slot slot;
+    weft__list link;      /* in one of the worker's lists (C2) */
+    weft__worker *worker;
+    weft_conn *next;      /* worker->ready; free list */
+    weft__turn *turn;     /* atomic: while RUNNING */
+    weft__buffer *in;     /* unread bytes, oldest first; NULL when there are none */
+    weft__out *out;       /* gathered output; on its way while FLUSHING; NULL when there is none */
+    void *data;
+    uint64_t id;
+    uint32_t at;          /* unread bytes begin here in `in` */
+    uint32_t unread;      /* in all of `in` */
+    uint32_t seen;        /* so many unread bytes the last call has left without consuming any */
+    uint32_t opened;      /* ms since the server's epoch */
+    uint32_t since;       /* atomic: ms; see C2; begin of lingering */
+    uint32_t stalled;     /* atomic: ms; begin of the present wait or flush, last progress of it */
+    int32_t write_ms;     /* limits of sending; -1 none */
+    uint32_t write_rate;  /* bytes a second; 0 none */
+    int32_t error;        /* atomic: C4; 0 or -errno */
+    uint8_t state;        /* atomic: enum weft__conn_state */
+    uint8_t after;        /* FLUSHING: what the handler returned */
+    uint8_t flags;        /* atomic: enum weft__conn_flag */
+};
+
+struct weft__turn {
+    weft_conn *conn;
+    weft__waiter *waiter; /* of the runner or the client's thread */
+    void *state;          /* from state_open */
+    uint8_t waits;        /* atomic: enum weft__turn_wait */
+    bool consumed;        /* the handler has used some bytes in this call */
+};
+
+/* What is gathered, in buffers of the poller, with the send that takes it away. Outlives its connection when that ends
+ * while the kernel still holds the bytes: then conn is NULL. */
+enum {
+    WEFT__OUT_PIECES = 64
+};
+struct weft__out {
+    weft__send send;
+    weft_conn *conn;
+    weft__worker *worker;
+    weft__out *next; /* free list */
+    weft__buffer *first, *last;
+    uint32_t total;  /* bytes gathered */
+    uint32_t sent;   /* what send.sent was when it was last looked at */
+    struct iovec iov[WEFT__OUT_PIECES];
+};
+
+struct weft__worker {
+    weft_server *server;
+    weft__poller *poller;
+    void *state;           /* coroutine model */
+    weft__list waiting, flushing, lingering;
+    weft_conn *ready, **ready_end;
+    bool runner_coming;    /* one is in the run queue and has not looked at `ready` yet */
+    unsigned runners;      /* alive */
+    weft__out *outs;       /* free */
+    weft_conn *free;       /* free connections, of the slabs */
+    void *slabs;
+    uint64_t last_id;
+    unsigned index;
+
+    weft__fd_slot listener;
+    int spare_fd;          /* held back so that one connection can be taken and turned away when descriptors run out */
+    int64_t accept_again;  /* when to try after an error; INT64_MAX */
+
+    uint32_t control;      /* atomic: the keeper sleeps on it; counted up to wake it */
+    int64_t wake_at;       /* when the keeper will wake by itself */
+    int64_t tick_at;       /* when state_tick is due; INT64_MAX */
+    bool drained;          /* the stop has been carried out */
+    bool cut;
+
+    uint32_t open;         /* atomic: connections let in and not ended */
+    uint32_t refused_open; /* connections that linger after a refusal */
+    uint32_t sends;        /* under way without a turn */
+    bool accepting;        /* atomic: others may pass connections on to this worker */
+    uint32_t coming;       /* atomic: connections on their way from another worker */
+
+    uint64_t accepted, calls, timeouts, shed, refused, cuts; /* atomic */
+
+    bool shared;           /* thread model: many threads use this record, under `lock` */
+    weft_lock lock;        /* the lists, the free records, states */
+    struct thread_state *states; /* thread model: those not lent */
+    weft__waiter *acceptor;      /* thread model: to be cancelled by the stop; under `lock` */
+};
+
+/* How connections are run. Pre of wait_input, send and wait_output: called in the turn of c, c->error is 0. */
+struct weft__model {
+    const char *name;
+    size_t stack_size; /* default of options.stack_size */
+
+    /* Start serving; 0 or -errno, and then nothing is left running. */
+    int (*start)(weft_server *s);
+
+    /* stopping or grace has changed. From any thread; does not wait. */
+    void (*notify)(weft_server *s);
+
+    /* Wait until input was appended or has ended: 0. Or -errno. `first`: nothing is unread. */
+    int (*wait_input)(weft_conn *c, bool first, int64_t until);
+
+    /* Send all of it; 0 or -errno. */
+    int (*send)(weft_conn *c, struct iovec *iov, unsigned n, unsigned flags, int64_t until);
+
+    /* Wait until the socket takes bytes again: 0 or -errno. */
+    int (*wait_output)(weft_conn *c, int64_t until);
+
+    /* Buffers. take: NULL when out of memory. */
+    weft__buffer *(*take)(weft__worker *w);
+    void (*give)(weft__worker *w, weft__buffer *b);
+
+    /* Break c with err and have it end: at once (true), or as soon as its handler has seen the error. */
+    bool (*evict)(weft_conn *c, int err);
+
+    /* weft__conn_end is letting go of the descriptor: forget it. */
+    void (*forget)(weft_conn *c);
+};
+
+extern const weft__model weft__model_coroutine;
+extern const weft__model weft__model_thread;
+
+enum {
+    WEFT__SERVER_OPEN,
+    WEFT__SERVER_RUNNING,
+    WEFT__SERVER_ENDED
+};
+
+struct weft_server {
+    weft_server_options options; /* with defaults filled in; host, model and poller are NULL */
+    const weft__model *model;
+    weft__worker *workers;
+    unsigned nworkers;
+    int *listeners;         /* one a worker; -1 when closed */
+    int64_t epoch;          /* ns; what ms fields count from */
+    uint32_t since_grain;   /* ms; see C2 */
+    weft__address address;
+    char address_text[WEFT_CONN_ADDRESS_MAX];
+
+    uint32_t state;         /* atomic: above; waited on by weft_server_wait */
+    uint32_t stopping;      /* atomic */
+    int64_t grace;          /* atomic: end of the grace */
+    uint32_t open;          /* atomic: all workers' */
+    uint32_t starting;      /* atomic: workers that have not reported; waited on by start */
+    int32_t start_error;    /* atomic: the first one */
+    uint32_t serving;       /* atomic: workers not ended */
+};
+
+/* ---- small helpers ---- */
+
+#define WEFT__MS_OF(ns) ((ns) / 1000000)
+
+/* Now in ms since the server's epoch, wrapping: compare by subtraction. Coarse (a few ms). */
+uint32_t weft__server_ms(const weft_server *s);
+
+static inline void weft__worker_lock(weft__worker *w)
+{
+    if (w->shared)
+        weft_lock_acquire(&w->lock);
+}
+
+static inline void weft__worker_unlock(weft__worker *w)
+{
+    if (w->shared)
+        weft_lock_release(&w->lock);
+}
+
+/* Counters that one thread at a time writes and any may read. */
+#define WEFT__COUNT(p) store_relaxed((p), load_relaxed(p) + 1)
+
+static inline bool weft__server_stopping(const weft_server *s)
+{
+    return load_relaxed(&s->stopping) != 0;
+}
+
+/* ---- server.c ---- */
+
+/* Everything has ended, or start failed: tell who waits. s may be gone afterwards. */
+void weft__server_ended(weft_server *s);
+
+/* ---- listen.c ---- */
+
+/* Bind and listen as the options say; n listeners. Fills listeners, address, address_text. */
+int weft__listen(weft_server *s, unsigned n);
+void weft__listen_close(weft_server *s, unsigned i);
+
+/* Raise the soft limit of descriptors to what `want` connections need; returns how many are possible. */
+unsigned weft__listen_limit(unsigned want, unsigned workers);
+
+/* Tell the client at fd that it is not let in. */
+void weft__refuse_text(weft_server *s, int fd);
+
+/* Read what is there, so that the close does not reset the connection before the text was read; and close. */
+void weft__refuse_close(int fd);
+
+/* ---- room.c ---- */
+
+enum weft__room {
+    WEFT__ROOM_NONE, /* everybody is at work */
+    WEFT__ROOM_SOON, /* somebody was told to leave */
+    WEFT__ROOM_NOW   /* somebody has left */
+};
+
+/* Let somebody who keeps us waiting give way. `descriptors`: these are short, not the count of connections. Pre: the
+ * worker is locked. */
+enum weft__room weft__room_make(weft__worker *w, bool descriptors);
+
+/* ---- conn.c ---- */
+
+/* Call the handler, again as long as it leaves work behind; returns WEFT_CONN_... or -errno, never IDLE with work left. */
+int weft__turn_run(weft__turn *t);
+
+/* There is something new for the handler in c. */
+bool weft__conn_has_work(const weft_conn *c);
+
+/* A record for fd, in no list yet. NULL when out of memory. Pre: the worker is locked. */
+weft_conn *weft__conn_new(weft__worker *w, int fd);
+
+/* The end: hook, descriptor, buffers, record. c is in a list of its worker. */
+void weft__conn_end(weft_conn *c);
+
+/* All ended: free the worker's memory. */
+void weft__conn_slabs_free(weft__worker *w);
+
+/* Break it: the first error stays. */
+static inline void weft__conn_break(weft_conn *c, int err)
+{
+    if (load_relaxed(&c->error) == 0)
+        store_relaxed(&c->error, err);
+}
+
+/* ---- input.c ---- */
+
+/* b has arrived: c's from now on. */
+void weft__input_append(weft_conn *c, weft__buffer *b);
+void weft__input_free(weft_conn *c);
+
+/* Going to wait with unread bytes: keep them in a block of their size, give the large buffer back. */
+void weft__input_compact(weft_conn *c);
+
+/* ---- output.c ---- */
+
+/* Pieces for all that is gathered; returns how many. */
+unsigned weft__out_pieces(weft__out *o);
+void weft__out_free(weft__out *o);
+
+/* Where a wait for progress of a send must end at the latest. */
+int64_t weft__stall_until(const weft_conn *c, int64_t until);
+
+#endif

@@ -1,0 +1,225 @@
+/* server.c - the server as its owner sees it: options, open, start, wait, stop, close, counts.
+ *
+ * Life: OPEN -> RUNNING -> ENDED, in s->state, which weft_server_wait sleeps on. A server that never started goes from
+ * OPEN to ENDED by stop or close. `stopping` and `grace` only ever go one way (0 to 1, earlier), so asking again is safe;
+ * the model's keepers carry the stop out and the last of them stores ENDED.
+ * Pinned by tests/serve/server_test.c. */
+#include "serve/serve.h"
+
+#include <weft/co.h>
+#include <weft/poller.h>
+
+#include "co/sched.h"
+#include "park/park.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    BACKLOG_DEFAULT = 4096,
+    BUFFER_DEFAULT = 64 * 1024,
+    OUTPUT_MOST = 1 << 20,
+    SELECT_MOST = 960 /* select watches descriptors below 1024 only */
+};
+
+static const weft__model *const models[] = {&weft__model_coroutine, &weft__model_thread};
+
+static const weft__model *find_model(const char *name)
+{
+    if (name == NULL)
+        return models[0];
+    for (size_t i = 0; i < WEFT__ARRAY_LEN(models); i++)
+        if (strcmp(models[i]->name, name) == 0)
+            return models[i];
+    return NULL;
+}
+
+/* ---- open ---- */
+
+static int fill_options(weft_server *s, const weft_server_options *given)
+{
+    weft_server_options *o = &s->options;
+    if (given == NULL || given->handler == NULL || given->port > 65535)
+        return -EINVAL;
+    *o = *given;
+    s->model = find_model(o->model);
+    if (s->model == NULL)
+        return -EINVAL;
+    if (o->poller != NULL) {
+        int err = weft_io_use(o->poller);
+        if (err < 0)
+            return err;
+    }
+    if (o->host == NULL)
+        o->host = "127.0.0.1";
+    if (o->backlog == 0)
+        o->backlog = BACKLOG_DEFAULT;
+    if (o->stack_size == 0)
+        o->stack_size = s->model->stack_size;
+    if (o->input_max == 0)
+        o->input_max = BUFFER_DEFAULT;
+    if (o->output_max == 0)
+        o->output_max = BUFFER_DEFAULT;
+    if (o->output_max > OUTPUT_MOST)
+        o->output_max = OUTPUT_MOST;
+    if (o->idle_timeout == 0)
+        o->idle_timeout = 60 * WEFT_SECOND;
+    if (o->write_timeout == 0)
+        o->write_timeout = 30 * WEFT_SECOND;
+    s->nworkers = 1;
+    if (s->model == &weft__model_coroutine) {
+        unsigned most = weft__sched_count();
+        s->nworkers = o->threads == 0 || o->threads > most ? most : o->threads;
+    }
+    o->max_connections = weft__listen_limit(o->max_connections, s->nworkers);
+    if (strcmp(weft_io_kind(), "select") == 0 && o->max_connections > SELECT_MOST)
+        o->max_connections = SELECT_MOST;
+    s->since_grain = 128;
+    if (o->idle_timeout > 0 && o->idle_timeout < 1024 * WEFT_MS)
+        s->since_grain = (uint32_t)(WEFT__MS_OF(o->idle_timeout) / 8);
+    return 0;
+}
+
+int weft_server_open(weft_server **out, const weft_server_options *options)
+{
+    weft_server *s = weft__calloc(1, sizeof(*s));
+    if (s == NULL)
+        return -ENOMEM;
+    int err = fill_options(s, options);
+    if (err < 0)
+        goto fail_free;
+    err = -ENOMEM;
+    s->workers = weft__calloc(s->nworkers, sizeof(*s->workers));
+    if (s->workers == NULL)
+        goto fail_free;
+    s->listeners = weft__malloc(s->nworkers * sizeof(*s->listeners));
+    if (s->listeners == NULL)
+        goto fail_workers;
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        weft__worker *w = &s->workers[i];
+        *w = (weft__worker){.server = s, .index = i, .spare_fd = -1, .accept_again = INT64_MAX, .tick_at = INT64_MAX};
+        list_init(&w->waiting);
+        list_init(&w->flushing);
+        list_init(&w->lingering);
+        w->ready_end = &w->ready;
+        s->listeners[i] = -1;
+    }
+    s->epoch = weft__sys_now();
+    s->grace = INT64_MAX;
+    err = weft__listen(s, s->nworkers);
+    if (err < 0)
+        goto fail_listeners;
+    s->options.host = s->options.model = s->options.poller = NULL;
+    *out = s;
+    return 0;
+fail_listeners:
+    weft__free(s->listeners);
+fail_workers:
+    weft__free(s->workers);
+fail_free:
+    weft__free(s);
+    return err;
+}
+
+/* ---- run ---- */
+
+int weft_server_start(weft_server *s)
+{
+    uint32_t seen = WEFT__SERVER_OPEN;
+    if (!cas_seq_cst(&s->state, &seen, WEFT__SERVER_RUNNING))
+        return -EALREADY;
+    int err = s->model->start(s);
+    if (err < 0) {
+        int was = weft_shield(1);
+        weft_server_stop(s, WEFT_NOW);
+        (void)weft_server_wait(s, WEFT_FOREVER);
+        weft_shield(was);
+    }
+    return err;
+}
+
+void weft__server_ended(weft_server *s)
+{
+    for (unsigned i = 0; i < s->nworkers; i++)
+        weft__listen_close(s, i);
+    /* After the store a waiter may free s: the wake uses its address only. */
+    store_seq_cst(&s->state, WEFT__SERVER_ENDED);
+    weft__wake(&s->state, UINT32_MAX, 0);
+}
+
+int weft_server_wait(weft_server *s, weft_until until)
+{
+    for (;;) {
+        uint32_t state = load_seq_cst(&s->state);
+        if (state == WEFT__SERVER_ENDED)
+            return 0;
+        int err = weft__park(&s->state, state, until, 0, "server");
+        if (err < 0)
+            return err;
+    }
+}
+
+int weft_server_run(weft_server *s, weft_until until)
+{
+    int err = weft_server_start(s);
+    return err < 0 && err != -EALREADY ? err : weft_server_wait(s, until);
+}
+
+void weft_server_stop(weft_server *s, weft_until grace)
+{
+    int64_t old = load_relaxed(&s->grace);
+    while (grace.at < old && !cas_seq_cst(&s->grace, &old, grace.at)) {
+    }
+    store_seq_cst(&s->stopping, 1);
+    uint32_t seen = WEFT__SERVER_OPEN;
+    if (cas_seq_cst(&s->state, &seen, WEFT__SERVER_ENDED)) {
+        weft__wake(&s->state, UINT32_MAX, 0);
+        return;
+    }
+    if (seen == WEFT__SERVER_RUNNING)
+        s->model->notify(s);
+}
+
+void weft_server_close(weft_server *s)
+{
+    if (s == NULL)
+        return;
+    weft_server_stop(s, WEFT_NOW);
+    int was = weft_shield(1);
+    (void)weft_server_wait(s, WEFT_FOREVER);
+    weft_shield(was);
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        weft__listen_close(s, i);
+        weft__conn_slabs_free(&s->workers[i]);
+    }
+    weft__free(s->listeners);
+    weft__free(s->workers);
+    weft__free(s);
+}
+
+/* ---- about it ---- */
+
+unsigned weft_server_port(const weft_server *s)
+{
+    return weft__address_port(&s->address);
+}
+
+const char *weft_server_address(const weft_server *s)
+{
+    return s->address_text;
+}
+
+void weft_server_get_stats(const weft_server *s, weft_server_stats *stats)
+{
+    *stats = (weft_server_stats){.open = load_relaxed(&s->open)};
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        const weft__worker *w = &s->workers[i];
+        stats->accepted += load_relaxed(&w->accepted);
+        stats->calls += load_relaxed(&w->calls);
+        stats->timeouts += load_relaxed(&w->timeouts);
+        stats->shed += load_relaxed(&w->shed);
+        stats->refused += load_relaxed(&w->refused);
+        stats->cut += load_relaxed(&w->cuts);
+    }
+}
