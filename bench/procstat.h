@@ -45,14 +45,14 @@ static inline int64_t procstat_rss_bytes(pid_t pid)
 
 /* Clock ticks that core `cpu` was not idle since boot, whoever it worked for (the host's stolen time included), or -1.
  */
-static inline int64_t procstat_core_busy_ticks(int cpu)
+static inline int64_t procstat_core_busy_ticks(unsigned cpu)
 {
     char line[512], name[16];
     int64_t busy = -1;
     FILE *f = fopen("/proc/stat", "re");
     if (f == NULL)
         return -1;
-    snprintf(name, sizeof name, "cpu%d", cpu);
+    snprintf(name, sizeof name, "cpu%u", cpu);
     while (busy < 0 && fgets(line, sizeof line, f) != NULL) {
         char label[16];
         long long user, nice, sys, idle, iowait, irq, softirq, steal;

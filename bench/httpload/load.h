@@ -64,7 +64,7 @@ struct options {
     unsigned connections, depth, idle, slow;
     double seconds, warmup, slow_lead;
     int64_t slow_interval, pause, timeout;
-    int cpu, server_cpu;
+    unsigned cpu, server_cpu; /* cores */
     bool trunc, fresh;
     pid_t pids[MAX_PIDS];
     unsigned npids;

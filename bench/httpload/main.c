@@ -28,14 +28,15 @@
 #include <unistd.h>
 
 #define IDLE_AT_ONCE 64
+#define NO_CORE      ((unsigned)-1)
 
 struct options opt = {.connections = 64,
                       .depth = 1,
                       .seconds = 3,
                       .warmup = 0.5,
                       .slow_lead = 2,
-                      .cpu = -1,
-                      .server_cpu = -1,
+                      .cpu = NO_CORE,
+                      .server_cpu = NO_CORE,
                       .slow_interval = SECOND / 10,
                       .timeout = 10 * SECOND};
 struct load load;
@@ -143,9 +144,9 @@ static int64_t server_rss(void)
     return sum;
 }
 
-static int64_t core_ticks(int cpu)
+static int64_t core_ticks(unsigned cpu)
 {
-    return cpu < 0 ? 0 : procstat_core_busy_ticks(cpu);
+    return cpu == NO_CORE ? 0 : procstat_core_busy_ticks(cpu);
 }
 
 static void measure(struct window *w)
@@ -296,91 +297,79 @@ static void parse_pids(char *list)
     }
 }
 
+enum kind_of_option {
+    COUNT,
+    REAL,
+    NANOSECONDS,
+    FLAG,
+    PIDS
+};
+
+static const struct choice {
+    const char *name;
+    char letter;
+    enum kind_of_option kind;
+    void *value;
+    double least, most, scale; /* what is given is multiplied by scale */
+} choices[] = {
+    {"connections", 'c', COUNT, &opt.connections, 1, 20000, 1},
+    {"depth", 'd', COUNT, &opt.depth, 1, 256, 1},
+    {"seconds", 't', REAL, &opt.seconds, 0.01, 600, 1},
+    {"warmup", 'w', REAL, &opt.warmup, 0, 60, 1},
+    {"cpu", 0, COUNT, &opt.cpu, 0, CPU_SETSIZE - 1, 1},
+    {"trunc", 0, FLAG, &opt.trunc, 0, 0, 0},
+    {"fresh", 0, FLAG, &opt.fresh, 0, 0, 0},
+    {"pause", 0, NANOSECONDS, &opt.pause, 0, 60000, 1e6},
+    {"timeout", 0, NANOSECONDS, &opt.timeout, 0.1, 600, 1e9},
+    {"idle", 0, COUNT, &opt.idle, 0, 1000000, 1},
+    {"slow", 0, COUNT, &opt.slow, 0, 100000, 1},
+    {"slow-interval", 0, NANOSECONDS, &opt.slow_interval, 1, 60000, 1e6},
+    {"slow-lead", 0, REAL, &opt.slow_lead, 0, 600, 1},
+    {"server-pid", 0, PIDS, NULL, 0, 0, 0},
+    {"server-cpu", 0, COUNT, &opt.server_cpu, 0, CPU_SETSIZE - 1, 1},
+};
+enum {
+    CHOICES = sizeof choices / sizeof *choices,
+    FIRST_CHOICE = 256
+};
+
+static void choose(const struct choice *c, char *text)
+{
+    switch (c->kind) {
+    case COUNT:
+        *(unsigned *)c->value = (unsigned)number(text, c->least, c->most);
+        break;
+    case REAL:
+        *(double *)c->value = number(text, c->least, c->most) * c->scale;
+        break;
+    case NANOSECONDS:
+        *(int64_t *)c->value = (int64_t)(number(text, c->least, c->most) * c->scale);
+        break;
+    case FLAG:
+        *(bool *)c->value = true;
+        break;
+    case PIDS:
+        parse_pids(text);
+        break;
+    }
+}
+
 static void parse_options(int argc, char **argv)
 {
-    enum {
-        CPU = 256,
-        TRUNC,
-        FRESH,
-        PAUSE,
-        TIMEOUT,
-        IDLES,
-        SLOWS,
-        SLOW_INTERVAL,
-        SLOW_LEAD,
-        SERVER_PID,
-        SERVER_CPU
-    };
-    static const struct option longs[] = {{"connections", 1, NULL, 'c'},
-                                          {"depth", 1, NULL, 'd'},
-                                          {"seconds", 1, NULL, 't'},
-                                          {"warmup", 1, NULL, 'w'},
-                                          {"help", 0, NULL, 'h'},
-                                          {"cpu", 1, NULL, CPU},
-                                          {"trunc", 0, NULL, TRUNC},
-                                          {"fresh", 0, NULL, FRESH},
-                                          {"pause", 1, NULL, PAUSE},
-                                          {"timeout", 1, NULL, TIMEOUT},
-                                          {"idle", 1, NULL, IDLES},
-                                          {"slow", 1, NULL, SLOWS},
-                                          {"slow-lead", 1, NULL, SLOW_LEAD},
-                                          {"slow-interval", 1, NULL, SLOW_INTERVAL},
-                                          {"server-pid", 1, NULL, SERVER_PID},
-                                          {"server-cpu", 1, NULL, SERVER_CPU},
-                                          {NULL, 0, NULL, 0}};
+    struct option longs[CHOICES + 2] = {{"help", no_argument, NULL, 'h'}};
+    for (int i = 0; i < CHOICES; i++)
+        longs[i + 1] = (struct option){choices[i].name, choices[i].kind == FLAG ? no_argument : required_argument, NULL,
+                                       choices[i].letter != 0 ? choices[i].letter : FIRST_CHOICE + i};
     for (int o; (o = getopt_long(argc, argv, "c:d:t:w:h", longs, NULL)) != -1;) {
-        switch (o) {
-        case 'c':
-            opt.connections = (unsigned)number(optarg, 1, 20000);
-            break;
-        case 'd':
-            opt.depth = (unsigned)number(optarg, 1, 256);
-            break;
-        case 't':
-            opt.seconds = number(optarg, 0.01, 600);
-            break;
-        case 'w':
-            opt.warmup = number(optarg, 0, 60);
-            break;
-        case 'h':
+        if (o == 'h') {
             fputs(usage, stdout);
             exit(0);
-        case CPU:
-            opt.cpu = (int)number(optarg, 0, CPU_SETSIZE - 1);
-            break;
-        case TRUNC:
-            opt.trunc = true;
-            break;
-        case FRESH:
-            opt.fresh = true;
-            break;
-        case PAUSE:
-            opt.pause = (int64_t)(number(optarg, 0, 60000) * 1e6);
-            break;
-        case TIMEOUT:
-            opt.timeout = (int64_t)(number(optarg, 0.1, 600) * 1e9);
-            break;
-        case IDLES:
-            opt.idle = (unsigned)number(optarg, 0, 1000000);
-            break;
-        case SLOWS:
-            opt.slow = (unsigned)number(optarg, 0, 100000);
-            break;
-        case SLOW_INTERVAL:
-            opt.slow_interval = (int64_t)(number(optarg, 1, 60000) * 1e6);
-            break;
-        case SLOW_LEAD:
-            opt.slow_lead = number(optarg, 0, 600);
-            break;
-        case SERVER_PID:
-            parse_pids(optarg);
-            break;
-        case SERVER_CPU:
-            opt.server_cpu = (int)number(optarg, 0, CPU_SETSIZE - 1);
-            break;
-        default:
-            exit(2);
         }
+        if (o == '?')
+            exit(2);
+        for (int i = 0; i < CHOICES; i++)
+            if (o == choices[i].letter || o == FIRST_CHOICE + i)
+                choose(&choices[i], optarg);
     }
     if (optind + 1 != argc)
         die(2, "one URL, please (--help shows the options)");
@@ -424,12 +413,12 @@ static void prepare(void)
             die(1, "%u connections need more descriptors than the limit of %llu", n,
                 (unsigned long long)files.rlim_max);
     }
-    if (opt.cpu >= 0) {
+    if (opt.cpu != NO_CORE) {
         cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET(opt.cpu, &set);
         if (sched_setaffinity(0, sizeof set, &set) < 0)
-            die(1, "cannot run on core %d: %s", opt.cpu, strerror(errno));
+            die(1, "cannot run on core %u: %s", opt.cpu, strerror(errno));
     }
 }
 

@@ -219,6 +219,7 @@ def floor(program):
 
 def weft(program, poller):
     def argv(path, root, workload):
-        return [path, "web", root, "--port", 0, "--poller", poller, "--threads", 1, "--log", "none"] + workload.weft_options
+        return [path, "web", root, "--port", 0, "--poller", poller, "--threads", 1, "--log", "none",
+                "--idle-timeout", 3600] + (workload.weft_options or ["--max-connections", 16384])
 
     return Kind(f"weft-{poller}", program, argv, ours=True)

@@ -55,7 +55,7 @@ WORKLOADS = [
     Workload("file_1m", 1 << 20, connections=16, options=["--trunc"]),
     Workload("idle_10k", 1024, idle=10000),
     Workload("slow_900", 1024, connections=16, seconds=5, rounds=3, ours_only=True,
-             options=["--slow", "900", "--fresh", "--pause", "10"], weft_options=["--connections", "512"]),
+             options=["--slow", "900", "--fresh", "--pause", "10"], weft_options=["--max-connections", "512"]),
 ]
 
 
