@@ -36,6 +36,11 @@ typedef struct weft_co_options {
     size_t stack_size; /* bytes of stack, rounded up to a size class; 0 = 64 KiB. At most 64 MiB */
 } weft_co_options;
 
+/* Have at most n scheduler threads instead of one for each processor that this process may use (or what the environment
+ * variable WEFT_THREADS says). They start one by one, as work appears. Call it before the first coroutine; later the number
+ * can only grow. Returns 0, -EINVAL for 0 or more than 1024, or -EBUSY when more are running. Allocates nothing. */
+WEFT_API int weft_co_threads(unsigned n);
+
 /* Start a coroutine that nobody joins; its result is dropped. Runs on this scheduler thread when called from a
  * coroutine (after the caller next waits or yields), else on any.
  * Returns 0 or -ENOMEM. Allocates a stack, or reuses one. */

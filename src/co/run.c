@@ -1,0 +1,479 @@
+/* run.c - one scheduler thread: its run queue, the switches between its coroutines, and how it idles.
+ *
+ * The run queue is strictly first come, first served over two containers: the local list of ready coroutines, plain loads
+ * and stores, and the ring of unstarted ones, which others may steal from. A coroutine that is made ready remembers the
+ * ring's tail; it runs once the ring's head has come that far, whoever took those in between (take_next).
+ *
+ * A coroutine that gives way switches to the next one directly. It goes to the thread's own stack when nothing is ready and
+ * at every 64th switch, to look around: inbox, unstarted coroutines from other threads, timers, descriptors. One that ends
+ * hands its stack to an unstarted one in place, without a switch.
+ *
+ * Sleep against wake: the sleeper stores `sleeping`, then looks at its inbox and at all that could be stolen; who brings
+ * work stores it, then looks at `sleeping`; all seq_cst, so one of the two sees the other. `sleeping` is claimed by
+ * compare-and-swap, so a batch of wakes costs one system call.
+ * Pinned by tests/co/sched_test.c and tests/co/stress_test.c. */
+#include "co/untraced.h"
+WEFT__UNTRACED_BEGIN
+#include "co/run.h"
+
+#include "base/panic.h"
+#include "park/park.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+    ROUND = 64, /* switches between two looks around */
+    SPIN_MIN = 8,
+    SPIN_MAX = 400
+};
+
+WEFT__TLS weft__sched *weft__sched_self;
+
+static uint32_t starved; /* atomic: some coroutine waits for a stack */
+
+/* ---- the run queue ---- */
+
+void weft__run_enqueue(weft__sched *s, weft_co *co)
+{
+    fiber_release(co);
+    co->next = NULL;
+    co->after = load_relaxed(&s->ring.tail);
+    if (s->first == NULL)
+        s->first = co;
+    else
+        s->last->next = co;
+    s->last = co;
+}
+
+static weft_co *take_local(weft__sched *s)
+{
+    weft_co *co = s->first;
+    if (co != NULL)
+        s->first = co->next;
+    return co;
+}
+
+/* The coroutine whose turn it is, started or not; NULL when there is none. */
+static weft_co *take_next(weft__sched *s)
+{
+    const weft_co *first = s->first;
+    if (first != NULL && (int64_t)(load_relaxed(&s->ring.head) - first->after) >= 0)
+        return take_local(s);
+    void *unstarted = NULL;
+    if (load_relaxed(&s->ring.tail) != load_relaxed(&s->ring.head) && ring_take(&s->ring, &unstarted, 1) != 0)
+        return unstarted;
+    return take_local(s);
+}
+
+/* ---- starting and ending ---- */
+
+static void deadline_came(weft__timer *t)
+{
+    weft_co *co = container_of(t, weft_co, timer);
+    if (weft__waiter_claim(&co->waiter, WEFT__TIMEDOUT))
+        weft__run_enqueue(co->sched, co);
+}
+
+/* The coroutine is over: hand its result to whoever has the handle. The slot may be another's when this returns. */
+static void publish(weft__sched *s, weft_co *co, int result)
+{
+    weft__waiter_retire(&co->waiter);
+    co->stack = NULL;
+    if (load_acquire(&co->life) == WEFT__CO_DETACHED) {
+        weft__pool_give(s, co);
+        return;
+    }
+    co->result = result;
+    uint32_t was = swap_seq_cst(&co->life, WEFT__CO_ENDED);
+    if (was == WEFT__CO_JOINED)
+        weft__wake(&co->life, 1, 0);
+    else if (was == WEFT__CO_DETACHED)
+        weft__pool_give(s, co);
+}
+
+/* A stack may be free again: let one that waits for a stack try again. */
+static void retry_starved(weft__sched *s)
+{
+    weft_co *co = s->starved;
+    s->starved = co->next;
+    if (s->starved == NULL)
+        store_relaxed(&starved, 0);
+    weft__run_enqueue(s, co);
+}
+
+/* There is no stack for co. It waits for one that another coroutine of this thread leaves; without any, it fails. */
+WEFT__COLD static void starve(weft__sched *s, weft_co *co)
+{
+    static uint32_t warned;
+    if (swap_acq_rel(&warned, 1) == 0)
+        weft__warn("no memory for more coroutine stacks (or no mapping: see /proc/sys/vm/max_map_count); "
+                   "coroutines wait until others end");
+    if (s->live == 0) {
+        publish(s, co, -ENOMEM);
+        if (s->starved != NULL)
+            retry_starved(s);
+        return;
+    }
+    store_relaxed(&starved, 1);
+    co->next = s->starved;
+    s->starved = co;
+}
+
+bool weft__sched_starved(void)
+{
+    return load_relaxed(&starved) != 0;
+}
+
+static void own_stack(weft__sched *s, weft_co *co, weft__stack *stack)
+{
+    co->sched = s;
+    co->stack = stack;
+    co->timer.fire = deadline_came;
+    s->live++;
+}
+
+static void run_coroutines(void *arg);
+
+/* Make an unstarted coroutine ready to be switched to. False: there is no stack for it now. */
+static bool begin(weft__sched *s, weft_co *co)
+{
+    weft__stack *stack = weft__stack_take(&s->stacks, co->size_class);
+    if (unlikely(stack == NULL)) {
+        starve(s, co);
+        return false;
+    }
+    own_stack(s, co, stack);
+    /* The tops of all stacks have the same address modulo the page, which a processor's first cache would have to keep in
+     * eight places: spread them over 1 KiB. */
+    size_t colour = ((uintptr_t)stack / sizeof *stack & 15) * WEFT__CACHE_LINE;
+    char *top = stack->low + weft__stack_size(co->size_class) - colour;
+    context_prepare(&co->context, stack->low, top, run_coroutines, s);
+    return true;
+}
+
+/* The coroutine to switch to now; NULL: look around on the thread's own stack. */
+static weft_co *choose(weft__sched *s)
+{
+    if (++s->switches % ROUND == 0)
+        return NULL;
+    weft_co *co;
+    do
+        co = take_next(s);
+    while (co != NULL && co->stack == NULL && !begin(s, co));
+    return co;
+}
+
+/* ---- switching ---- */
+
+static void bury(weft__sched *s)
+{
+#if WEFT__TSAN
+    if (s->dead_fiber != NULL)
+        __tsan_destroy_fiber(s->dead_fiber);
+    s->dead_fiber = NULL;
+#endif
+    (void)s;
+}
+
+/* Switch to a coroutine, or to the thread's own stack when co is NULL. */
+static inline void switch_to(weft__sched *s, weft__context *from, weft_co *co, bool ends)
+{
+    s->current = co;
+    weft__become(co != NULL ? &co->waiter : &s->waiter);
+    context_switch(from, co != NULL ? &co->context : &s->own, ends);
+}
+
+/* The running coroutine stops running until somebody has made it ready, which may have happened already. */
+static void leave(weft__sched *s, weft_co *co)
+{
+    weft_co *next = choose(s);
+    if (next != co) {
+        switch_to(s, &co->context, next, false);
+        bury(s);
+    }
+    fiber_acquire(co);
+}
+
+/* What follows a coroutine that has ended on this stack: an unstarted one that can use the same stack, or NULL after
+ * the stack was given back, and then *next is where to switch to. */
+static weft_co *inherit(weft__sched *s, weft__stack *stack, const weft__context *context, weft_co **next)
+{
+    *next = NULL;
+    if (++s->switches % ROUND != 0) {
+        weft_co *co = take_next(s);
+        if (co != NULL && co->stack == NULL && co->size_class == stack->size_class) {
+            own_stack(s, co, stack);
+            context_inherit(&co->context, context);
+            s->current = co;
+            weft__become(&co->waiter);
+            fiber_acquire(co);
+            return co;
+        }
+        while (co != NULL && co->stack == NULL && !begin(s, co))
+            co = take_next(s);
+        *next = co;
+    }
+    weft__stack_give(&s->stacks, stack); /* nobody takes it before we have left it: the cache is this thread's */
+    return NULL;
+}
+
+/* The base of every coroutine's stack: run one, then those that inherit its stack. */
+static void run_coroutines(void *arg)
+{
+    weft__sched *s = arg;
+    context_begin(&s->own);
+    bury(s);
+    weft_co *co = s->current, *next;
+    weft__context context;
+    fiber_acquire(co);
+    do {
+        int result = co->fn(co->arg);
+        if (unlikely(weft__sched_self != s))
+            weft__panic("the coroutine that called fork() has returned in the child: there is nothing left to return to; end "
+                        "the child by _exit() or exec");
+        weft__stack *stack = co->stack;
+        context = co->context;
+        s->live--;
+        s->current = NULL;
+        weft__become(&s->waiter);
+        publish(s, co, result);
+        if (unlikely(s->starved != NULL))
+            retry_starved(s);
+        co = inherit(s, stack, &context, &next);
+    } while (co != NULL);
+#if WEFT__TSAN
+    s->dead_fiber = context.fiber;
+#endif
+    switch_to(s, &context, next, true);
+    __builtin_unreachable();
+}
+
+void weft__sched_yield(weft__sched *s, weft_co *co)
+{
+    weft__run_enqueue(s, co);
+    leave(s, co);
+}
+
+/* ---- a coroutine as a waiter ---- */
+
+static void co_block(weft__waiter *self, int64_t until_ns)
+{
+    weft_co *co = container_of(self, weft_co, waiter);
+    weft__sched *s = co->sched;
+    if (until_ns == INT64_MAX) {
+        leave(s, co);
+        return;
+    }
+    weft__wheel_set(&s->wheel, &co->timer, until_ns);
+    leave(s, co);
+    weft__wheel_cancel(&s->wheel, &co->timer);
+}
+
+static void co_ready(weft__waiter *w)
+{
+    weft_co *co = container_of(w, weft_co, waiter);
+    weft__sched *s = co->sched;
+    if (s == weft__sched_self) {
+        weft__run_enqueue(s, co);
+        return;
+    }
+    fiber_release(co);
+    weft__run_post(s, &co->call);
+}
+
+static void co_name(const weft__waiter *w, char *buf, size_t size)
+{
+    const weft_co *co = container_of((weft__waiter *)(uintptr_t)w, weft_co, waiter);
+    size_t n = 0;
+    while (n + 1 < size && n < WEFT__CO_NAME && (buf[n] = load_relaxed(&co->name[n])) != 0)
+        n++;
+    if (n == 0)
+        snprintf(buf, size, "%s", co->default_name);
+    else
+        buf[n] = 0;
+}
+
+const weft__waiter_ops weft__co_ops = {"coroutine", co_block, co_ready, co_name};
+
+/* The thread on its own stack: it may take a free lock, but there is nobody to give way to. */
+static void own_block(weft__waiter *self, int64_t until_ns)
+{
+    (void)self, (void)until_ns;
+    weft__panic("a callback on a scheduler thread's own stack (timer, descriptor event or call) must not wait; start a "
+                "coroutine for it");
+}
+
+static void own_ready(weft__waiter *w)
+{
+    (void)w;
+}
+
+static void own_name(const weft__waiter *w, char *buf, size_t size)
+{
+    snprintf(buf, size, "scheduler-%u", (unsigned)container_of((weft__waiter *)(uintptr_t)w, weft__sched, waiter)->index);
+}
+
+const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_name};
+
+/* ---- what comes from elsewhere ---- */
+
+bool weft__run_notify(weft__sched *s, uint32_t how)
+{
+    uint32_t state = load_seq_cst(&s->sleeping);
+    while (state == WEFT__ASLEEP || state == WEFT__ASLEEP_POLL) {
+        bool polls = state == WEFT__ASLEEP_POLL;
+        if (!cas_seq_cst(&s->sleeping, &state, how))
+            continue;
+        if (polls)
+            load_acquire(&weft__idler_ops)->interrupt(s->poller);
+        else
+            weft__sys_futex_wake(&s->sleeping, 1, false);
+        return true;
+    }
+    return false;
+}
+
+void weft__run_post(weft__sched *s, weft__call *call)
+{
+    weft__call *newest = load_relaxed(&s->inbox);
+    do
+        call->next = newest;
+    while (!cas_seq_cst(&s->inbox, &newest, call));
+    if (newest == NULL) /* else the one who posted before us wakes it, or it was awake */
+        weft__run_notify(s, WEFT__NOTIFIED);
+}
+
+weft__call *weft__run_reverse(weft__call *newest)
+{
+    weft__call *oldest = NULL;
+    while (newest != NULL) {
+        weft__call *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+static void check_fork(const weft__sched *s)
+{
+    if (unlikely(weft__sched_self != s))
+        weft__panic("a callback on a scheduler thread called fork() and returned in the child; end the child by _exit() or "
+                    "exec");
+}
+
+/* Make the calls that other threads have posted, oldest first. */
+static void drain(weft__sched *s)
+{
+    if (load_relaxed(&s->inbox) == NULL)
+        return;
+    weft__call *call = weft__run_reverse(swap_acquire(&s->inbox, NULL)), *next;
+    for (; call != NULL; call = next) {
+        next = call->next; /* its owner may reuse it at once */
+        call->fn(call);
+    }
+    check_fork(s);
+}
+
+static void fire_timers(weft__sched *s)
+{
+    if (s->wheel.set == 0 || weft__wheel_next(&s->wheel) == INT64_MAX)
+        return;
+    int64_t now = weft__sys_now();
+    if (weft__wheel_next(&s->wheel) <= now) {
+        weft__wheel_fire(&s->wheel, now);
+        check_fork(s);
+    }
+}
+
+static void poll_descriptors(weft__sched *s, int64_t until_ns)
+{
+    int n = load_acquire(&weft__idler_ops)->poll(s->poller, until_ns);
+    check_fork(s);
+    if (unlikely(n < 0 && n != -EINTR && n != -ETIMEDOUT))
+        weft__panic("the poller of scheduler %u failed: error %d", (unsigned)s->index, -n);
+}
+
+/* Between two rounds of a busy thread. */
+static void look_around(weft__sched *s)
+{
+    drain(s);
+    weft__share_take(s);
+    fire_timers(s);
+    if (s->poller != NULL)
+        poll_descriptors(s, 0);
+}
+
+/* ---- idling ---- */
+
+void weft__sched_awake(void)
+{
+    weft__sched *s = weft__sched_self;
+    if (load_relaxed(&s->sleeping) != WEFT__AWAKE && swap_seq_cst(&s->sleeping, WEFT__AWAKE) == WEFT__NOTIFIED_SEARCH)
+        s->searching = true;
+}
+
+/* Look for work from other threads a little before sleeping; see spin_for_token in park/waiter.c. */
+static bool spin_for_work(weft__sched *s)
+{
+    if (!weft__may_spin())
+        return false;
+    for (uint32_t i = 0; i < s->spin; i++) {
+        if (load_relaxed(&s->inbox) != NULL || weft__share_waiting()) {
+            s->spin = s->spin * 2 < SPIN_MAX ? s->spin * 2 : SPIN_MAX;
+            return true;
+        }
+        cpu_relax();
+    }
+    s->spin = s->spin / 2 > SPIN_MIN ? s->spin / 2 : SPIN_MIN;
+    return false;
+}
+
+static void sleep_until(weft__sched *s, int64_t until_ns)
+{
+    store_seq_cst(&s->sleeping, s->poller != NULL ? WEFT__ASLEEP_POLL : WEFT__ASLEEP);
+    if (load_seq_cst(&s->inbox) == NULL && !weft__share_any()) {
+        if (s->poller != NULL)
+            poll_descriptors(s, until_ns);
+        else
+            weft__sys_futex_wait(&s->sleeping, WEFT__ASLEEP, until_ns, false);
+    }
+    weft__sched_awake();
+}
+
+/* Nothing is ready: find something, or sleep until there is. */
+static void idle(weft__sched *s)
+{
+    drain(s);
+    weft__share_search(s);
+    fire_timers(s);
+    if (s->first != NULL || !ring_empty(&s->ring))
+        return;
+    if (spin_for_work(s))
+        return;
+    sleep_until(s, weft__wheel_next(&s->wheel));
+    if (s->searching) /* somebody else must not be kept from searching while we are busy */
+        weft__share_search(s);
+}
+
+void weft__run(weft__sched *s)
+{
+    weft__sched_self = s;
+    weft__become(&s->waiter);
+    context_of_thread(&s->own);
+    weft__wheel_init(&s->wheel, weft__sys_now());
+    s->spin = SPIN_MIN;
+    for (;;) {
+        weft_co *co = choose(s);
+        if (co != NULL) {
+            switch_to(s, &s->own, co, false);
+            bury(s);
+        }
+        if (s->switches % ROUND == 0)
+            look_around(s);
+        else
+            idle(s);
+    }
+}
+WEFT__UNTRACED_END

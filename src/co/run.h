@@ -1,0 +1,40 @@
+/* run.h - what the scheduler's own files know of each other: run.c is one thread, share.c what the threads share. */
+#ifndef WEFT_CO_RUN_H
+#define WEFT_CO_RUN_H
+
+#include "co/state.h"
+
+/* ---- run.c ---- */
+
+extern const weft__waiter_ops weft__run_ops; /* of a scheduler thread on its own stack */
+
+/* The thread's whole life. s is all zero but for its index, its waiter and `searching`. */
+_Noreturn void weft__run(weft__sched *s);
+
+/* Put a coroutine at the end of the run queue of this thread. */
+void weft__run_enqueue(weft__sched *s, weft_co *co);
+
+/* Have call->fn called by that thread. From any thread. */
+void weft__run_post(weft__sched *s, weft__call *call);
+
+/* Wake s if it sleeps; how: WEFT__NOTIFIED or WEFT__NOTIFIED_SEARCH. Whether it slept and this woke it. */
+bool weft__run_notify(weft__sched *s, uint32_t how);
+
+/* A stack of calls, turned over: oldest first. */
+weft__call *weft__run_reverse(weft__call *newest);
+
+/* ---- share.c ---- */
+
+/* Whether there is, at a glance, something that other threads brought. Racy. */
+bool weft__share_waiting(void);
+
+/* Whether there is an unstarted coroutine anywhere. In the order of seq_cst operations. */
+bool weft__share_any(void);
+
+/* Take what other threads brought, if there is something. */
+void weft__share_take(weft__sched *s);
+
+/* s is idle: take unstarted coroutines from wherever there are some. Gives up the right to search if s held it. */
+void weft__share_search(weft__sched *s);
+
+#endif
