@@ -22,11 +22,11 @@ static void refuse(weft__worker *w, int fd, bool linger)
 {
     weft_conn *c = NULL;
     WEFT__COUNT(&w->refused);
-    weft__refuse_text(w->server, fd);
+    weft__turn_away_text(w->server, fd);
     if (linger && w->refused_open < REFUSED_MAX)
         c = weft__conn_new(w, fd);
     if (c == NULL) {
-        weft__refuse_close(fd);
+        weft__turn_away_close(fd);
         return;
     }
     c->slot.fn = &weft__conn_slot_fn;

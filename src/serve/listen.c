@@ -109,7 +109,7 @@ unsigned weft__listen_limit(unsigned want, unsigned workers)
     return limit > aside ? (unsigned)(limit - aside) : 1;
 }
 
-void weft__refuse_text(weft_server *s, int fd)
+void weft__turn_away_text(weft_server *s, int fd)
 {
     char text[TEXT_MAX];
     size_t n = 0;
@@ -120,7 +120,7 @@ void weft__refuse_text(weft_server *s, int fd)
     (void)weft__sys_shutdown(fd, SHUT_WR);
 }
 
-void weft__refuse_close(int fd)
+void weft__turn_away_close(int fd)
 {
     char drop[1024];
     for (int i = 0; i < 16 && weft__sys_recv(fd, drop, sizeof(drop), MSG_DONTWAIT) > 0; i++) {

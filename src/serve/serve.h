@@ -245,10 +245,10 @@ void weft__listen_close(weft_server *s, unsigned i);
 unsigned weft__listen_limit(unsigned want, unsigned workers);
 
 /* Tell the client at fd that it is not let in. */
-void weft__refuse_text(weft_server *s, int fd);
+void weft__turn_away_text(weft_server *s, int fd);
 
 /* Read what is there, so that the close does not reset the connection before the text was read; and close. */
-void weft__refuse_close(int fd);
+void weft__turn_away_close(int fd);
 
 /* ---- room.c ---- */
 

@@ -364,8 +364,8 @@ static void admit(weft__worker *w, int fd, weft_conn **out)
     }
     weft_lock_release(&w->lock);
     if (c == NULL) {
-        weft__refuse_text(s, fd);
-        weft__refuse_close(fd);
+        weft__turn_away_text(s, fd);
+        weft__turn_away_close(fd);
     }
     *out = c;
 }
@@ -388,7 +388,7 @@ static void take_in(weft__worker *w, int fd)
     if (weft__sys_thread(client_main, c, o->stack_size) < 0) {
         sub_seq_cst(&w->coming, 1);
         WEFT__COUNT(&w->refused);
-        weft__refuse_text(w->server, fd);
+        weft__turn_away_text(w->server, fd);
         weft__conn_end(c);
     }
 }
@@ -405,8 +405,8 @@ static void accept_failed(weft__worker *w, int err)
         fd = weft__sys_accept(w->listener.fd, NULL);
         if (fd >= 0) {
             WEFT__COUNT(&w->refused);
-            weft__refuse_text(w->server, fd);
-            weft__refuse_close(fd);
+            weft__turn_away_text(w->server, fd);
+            weft__turn_away_close(fd);
         }
         w->spare_fd = weft__sys_dup(w->listener.fd);
     }

@@ -1,0 +1,440 @@
+/* conn_test.c - one connection at a time: bytes in any cut, answers of every kind, clients that leave at every moment. */
+#include "serve/serve_support.h"
+
+#include "base/atomic.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+SERVE_CASE(conn_lines_are_answered_in_order)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo one\n", "one\n");
+    client_expect_reply(fd, "echo two\necho three\n", "two\nthree\n");
+    client_expect_reply(fd, "close\n", "bye\n");
+    client_expect_end(fd);
+    client_close(fd);
+    wait_open(s, 0);
+    serve_stop(s);
+    CHECK_INT(1, service.opened);
+    CHECK_INT(1, service.closed);
+    CHECK_INT(0, service.states);
+}
+
+/* A thousand requests in one piece: answers come whole and in order, however they are cut on the way. */
+static void pipelined(const serve_kind *kind, bool stays)
+{
+    line_service service = {.stays = stays};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    char request[20000], *at = request;
+    for (int i = 0; i < 1000; i++)
+        at += sprintf(at, "echo %d\n", i);
+    client_send(fd, request, (size_t)(at - request));
+    for (int i = 0; i < 1000; i++) {
+        char want[32];
+        sprintf(want, "%d\n", i);
+        client_expect(fd, want);
+    }
+    client_close(fd);
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_pipelined_requests)
+{
+    pipelined(kind, false);
+}
+
+SERVE_CASE(conn_pipelined_requests_of_a_handler_that_stays)
+{
+    pipelined(kind, true);
+}
+
+static void cut_everywhere(const serve_kind *kind, bool stays)
+{
+    static const char text[] = "echo alpha\necho beta\n";
+    line_service service = {.stays = stays};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    for (size_t cut = 1; cut < sizeof(text) - 1; cut++) {
+        client_send(fd, text, cut);
+        if (cut >= 11)
+            client_expect(fd, "alpha\n"); /* has arrived by itself */
+        usleep(500); /* makes separate arrival likely; right either way */
+        client_send(fd, text + cut, sizeof(text) - 1 - cut);
+        client_expect(fd, cut >= 11 ? "beta\n" : "alpha\nbeta\n");
+    }
+    for (size_t i = 0; i < sizeof(text) - 1; i++) {
+        client_send(fd, text + i, 1);
+        usleep(200);
+    }
+    client_expect(fd, "alpha\nbeta\n");
+    client_close(fd);
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_requests_cut_at_each_byte)
+{
+    cut_everywhere(kind, false);
+}
+
+SERVE_CASE(conn_requests_cut_at_each_byte_of_a_handler_that_stays)
+{
+    cut_everywhere(kind, true);
+}
+
+/* Clients that leave after each byte, politely and by a reset, unread answers or not. */
+static void vanish(const serve_kind *kind, bool stays)
+{
+    static const char text[] = "echo alpha\nbig 100000\necho beta\n";
+    line_service service = {.stays = stays};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int before = test_fd_count();
+    for (size_t bytes = 0; bytes < sizeof(text); bytes++) {
+        for (int polite = 0; polite < 2; polite++) {
+            int fd = client_open(weft_server_port(s));
+            client_send(fd, text, bytes);
+            if (polite)
+                client_close(fd);
+            else
+                client_reset(fd);
+        }
+    }
+    wait_open(s, 0);
+    CHECK_INT(before, test_fd_count());
+    int fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo still here\n", "still here\n");
+    client_close(fd);
+    serve_stop(s);
+    CHECK_INT(service.opened, service.closed);
+}
+
+SERVE_CASE(conn_clients_vanish_at_each_byte)
+{
+    vanish(kind, false);
+}
+
+SERVE_CASE(conn_clients_vanish_at_each_byte_of_a_handler_that_stays)
+{
+    vanish(kind, true);
+}
+
+static void half_close(const serve_kind *kind, bool stays)
+{
+    line_service service = {.stays = stays};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    client_say(fd, "echo a\nunfinished");
+    shutdown(fd, SHUT_WR);
+    client_expect(fd, "a\nrest unfinished\n");
+    client_expect_end(fd);
+    client_close(fd);
+    fd = client_open(weft_server_port(s)); /* the end comes by itself, later */
+    client_expect_reply(fd, "echo b\nmore", "b\n");
+    usleep(1000);
+    shutdown(fd, SHUT_WR);
+    client_expect(fd, "rest more\n");
+    client_expect_end(fd);
+    client_close(fd);
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_half_closed_client_reads_its_answers)
+{
+    half_close(kind, false);
+}
+
+SERVE_CASE(conn_half_closed_client_reads_its_answers_of_a_handler_that_stays)
+{
+    half_close(kind, true);
+}
+
+SERVE_CASE(conn_answers_larger_than_every_buffer)
+{
+    static const size_t sizes[] = {1, 999, 16352, 16353, 65536, 65537, 200000, 3000000};
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        char request[64];
+        for (int send = 0; send < 2; send++) {
+            sprintf(request, "echo before\n%s %zu\necho after\n", send ? "send" : "big", sizes[i]);
+            client_say(fd, request);
+            client_expect(fd, "before\n");
+            client_expect_pattern(fd, sizes[i]);
+            client_expect(fd, "after\n");
+        }
+    }
+    client_close(fd);
+    serve_stop(s);
+}
+
+/* A pattern file of this size in the test's directory. */
+static void make_file(char *path, size_t size)
+{
+    sprintf(path, "%s/file", test_dir());
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL);
+    for (size_t i = 0; i < size; i++)
+        putc(line_pattern(i), f);
+    fclose(f);
+}
+
+SERVE_CASE(conn_files_follow_their_head)
+{
+    static const size_t sizes[] = {0, 1, 5000, 100000, 5000000};
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        char path[200], request[300], head[64];
+        make_file(path, sizes[i]);
+        sprintf(request, "file %s %zu\necho next\n", path, sizes[i]);
+        sprintf(head, "size %zu\n", sizes[i]);
+        client_expect_reply(fd, request, head);
+        client_expect_pattern(fd, sizes[i]);
+        client_expect(fd, "next\n");
+    }
+    client_close(fd);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_a_file_that_ends_early_ends_the_connection)
+{
+    line_service service = {0};
+    char path[200], request[300];
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    make_file(path, 1000);
+    sprintf(request, "file %s 1001\necho next\n", path);
+    client_expect_reply(fd, request, "size 1001\n");
+    client_expect_pattern(fd, 1000);
+    client_expect_end(fd);
+    client_close(fd);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_a_line_beyond_input_max_is_told_and_lingers)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.input_max = 30000}, &service);
+    char *much = malloc(200000);
+    memset(much, 'x', 200000);
+    int fd = client_open(weft_server_port(s));
+    client_send(fd, much, 60000); /* twice what fits; no line end */
+    client_expect(fd, "too long\n");
+    client_expect_end(fd); /* by the end, not by a reset: read below */
+    client_close(fd);
+    free(much);
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_lingering_lets_the_answer_be_read)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    char byte, text[32];
+    client_say(fd, "linger\n");
+    client_say(fd, "and much that nobody wants\n");
+    client_expect(fd, "bye\n");
+    CHECK_INT(0, recv(fd, &byte, 1, 0)); /* an end, no reset */
+    client_say(fd, "even now\n");
+    usleep(2000);
+    CHECK_INT(0, recv(fd, text, 1, 0));
+    client_close(fd);
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_a_client_that_lingers_for_ever_is_let_go)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "linger\n", "bye\n");
+    wait_open(s, 0); /* after 2 s */
+    client_close(fd);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_a_failing_handler_ends_its_own_connection_only)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int bad = client_open(weft_server_port(s)), good = client_open(weft_server_port(s));
+    client_expect_reply(good, "echo 1\n", "1\n");
+    client_say(bad, "echo dropped\nfail\n");
+    client_expect(bad, kind->model[0] == 'x' ? "" : ""); /* nothing is promised of what was gathered */
+    wait_open(s, 1);
+    client_close(bad);
+    client_expect_reply(good, "echo 2\n", "2\n");
+    client_close(good);
+    serve_stop(s);
+}
+
+/* ---- flow control ---- */
+
+static int echo(weft_conn *c, void *arg)
+{
+    (void)arg;
+    const void *bytes;
+    ssize_t n = weft_conn_fill(c, 0, &bytes, WEFT_FOREVER);
+    if (n <= 0 || weft_conn_write(c, bytes, (size_t)n) < 0)
+        return WEFT_CONN_CLOSE;
+    weft_conn_consume(c, (size_t)n);
+    return WEFT_CONN_IDLE;
+}
+
+struct flood {
+    int fd;
+    size_t size;
+};
+
+static void *flood(void *arg)
+{
+    struct flood *f = arg;
+    unsigned char buf[5000];
+    for (size_t at = 0; at < f->size; at += sizeof(buf)) {
+        for (size_t i = 0; i < sizeof(buf); i++)
+            buf[i] = line_pattern(at + i);
+        client_send(f->fd, buf, sizeof(buf));
+    }
+    shutdown(f->fd, SHUT_WR);
+    return NULL;
+}
+
+/* A client that sends 20 MB before it reads: the server must stop reading, hold little, and lose nothing. */
+SERVE_CASE(conn_a_flood_is_echoed_whole_and_held_back)
+{
+    weft_server *s = serve_start(kind, (weft_server_options){.handler = echo});
+    struct flood f = {client_open(weft_server_port(s)), 20000000};
+    pthread_t thread;
+    long before = test_rss_kb();
+    CHECK_INT(0, pthread_create(&thread, NULL, flood, &f));
+    usleep(100000); /* let it fill what it can */
+    CHECK(test_rss_kb() - before < 8192 * test_limit_factor());
+    client_expect_pattern(f.fd, f.size);
+    client_expect_end(f.fd);
+    CHECK_INT(0, pthread_join(thread, NULL));
+    client_close(f.fd);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_crawling_client_is_served_beside_a_quick_one)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int slow = client_open(weft_server_port(s)), quick = client_open(weft_server_port(s));
+    static const char text[] = "echo crawling along\n";
+    for (size_t i = 0; i < sizeof(text) - 1; i++) {
+        client_send(slow, text + i, 1);
+        client_expect_reply(quick, "echo quick\n", "quick\n");
+    }
+    client_expect(slow, "crawling along\n");
+    client_close(slow);
+    client_close(quick);
+    serve_stop(s);
+}
+
+/* Neither reads: one blocks in its handler, one in the last flush. Both go after the limit, the third does not notice. */
+SERVE_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
+{
+    line_service service = {0};
+    weft_server_options options = {.write_timeout = 200 * WEFT_MS, .output_max = 1 << 20};
+    weft_server *s = serve_lines(kind, options, &service);
+    int in_handler = client_open(weft_server_port(s)), in_flush = client_open(weft_server_port(s));
+    int good = client_open(weft_server_port(s));
+    client_say(in_handler, "big 30000000\n");
+    for (int i = 0; i < 20; i++)
+        client_say(in_flush, "big 1000000\n");
+    client_expect_reply(good, "echo 1\n", "1\n");
+    wait_open(s, 1);
+    client_expect_reply(good, "echo 2\n", "2\n");
+    client_close(in_handler);
+    client_close(in_flush);
+    client_close(good);
+    serve_stop(s);
+}
+
+/* ---- about a connection ---- */
+
+SERVE_CASE(conn_knows_its_client)
+{
+    line_service service = {0};
+    char text[64];
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open_from(weft_server_port(s), "127.0.0.77");
+    client_say(fd, "peer\n");
+    client_expect(fd, "127.0.0.77 ");
+    size_t n = client_recv(fd, text, sizeof(text) - 1);
+    text[n] = '\0';
+    CHECK_BETWEEN(1, 65535, atoi(text));
+    client_close(fd);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_hooks_see_each_connection_once)
+{
+    line_service service = {.refuse_open = 1};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    client_expect_end(fd);
+    client_close(fd);
+    wait_open(s, 0);
+    store_relaxed(&service.refuse_open, 0);
+    fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo in\n", "in\n");
+    client_close(fd);
+    wait_open(s, 0);
+    serve_stop(s);
+    CHECK_INT(1, service.opened);
+    CHECK_INT(1, service.closed);
+}
+
+static bool has_ticked(void *arg)
+{
+    return load_relaxed(&((line_service *)arg)->ticks) > 0;
+}
+
+SERVE_CASE(conn_state_is_lent_and_ticks_after_use)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.threads = 1}, &service);
+    int fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "state\n", "1\n");
+    client_expect_reply(fd, "state\nstate\n", "2\n3\n");
+    wait_until(has_ticked, &service, "a tick");
+    client_close(fd);
+    serve_stop(s);
+    CHECK_INT(0, service.states);
+}
+
+SERVE_CASE(conn_idle_is_closed_after_its_time_and_not_while_active)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.idle_timeout = 400 * WEFT_MS}, &service);
+    int idle = client_open(weft_server_port(s)), active = client_open(weft_server_port(s));
+    client_expect_reply(idle, "echo 1\n", "1\n");
+    for (int i = 0; i < 15; i++) {
+        client_expect_reply(active, "echo 2\n", "2\n");
+        usleep(50000);
+    }
+    wait_open(s, 1);
+    client_expect_end(idle);
+    client_expect_reply(active, "echo 3\n", "3\n");
+    client_close(idle);
+    client_close(active);
+    serve_stop(s);
+}

@@ -1,0 +1,84 @@
+/* serve_support.h - what the server's tests share: each case under both models and every poller, a line protocol to serve,
+ * and clients that are plain blocking sockets of a thread, so that nothing of weft is on their side. */
+#ifndef TESTS_SERVE_SUPPORT_H
+#define TESTS_SERVE_SUPPORT_H
+
+#include "harness/harness.h"
+
+#include <weft/server.h>
+
+#include <stdbool.h>
+
+typedef struct serve_kind {
+    const char *name, *model, *poller;
+} serve_kind;
+
+extern const serve_kind serve_thread, serve_select, serve_poll, serve_epoll, serve_epoll_et, serve_uring;
+
+/* A case that is run once for each model and poller. */
+#define SERVE_CASE_LIMIT(seconds, name)                                                                                \
+    static void name(const serve_kind *kind);                                                                          \
+    TEST_LIMIT(seconds, name##_thread) { name(&serve_thread); }                                                        \
+    TEST_LIMIT(seconds, name##_select) { name(&serve_select); }                                                        \
+    TEST_LIMIT(seconds, name##_poll) { name(&serve_poll); }                                                            \
+    TEST_LIMIT(seconds, name##_epoll) { name(&serve_epoll); }                                                          \
+    TEST_LIMIT(seconds, name##_epoll_et) { name(&serve_epoll_et); }                                                    \
+    TEST_LIMIT(seconds, name##_uring) { name(&serve_uring); }                                                          \
+    static void name(__attribute__((unused)) const serve_kind *kind)
+#define SERVE_CASE(name) SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+
+/* The line protocol. Each line is one request and is answered with one line:
+ *      echo TEXT      "TEXT"
+ *      sleep MS       at work for so long, then "slept" or "cut"
+ *      wait           at work until another client says `go`
+ *      go             "went"
+ *      big N          N bytes of a pattern (line_pattern) by write, without a line end
+ *      send N         the same by send in three pieces
+ *      file PATH N    "size N\n" gathered, then N bytes of the file
+ *      peer           "ADDRESS PORT" of the client
+ *      state          a number that counts the calls this state has seen
+ *      stopping       "0" or "1"
+ *      stop           stops the server with a grace of 5 s, "stopping"
+ *      close          "bye", then close
+ *      linger         "bye", then a lingering close
+ *      fail           -EIO
+ * A line that does not fit is answered with "too long" and a lingering close. What comes last without a line end is
+ * answered with "rest TEXT". `arg` is a line_service. */
+typedef struct line_service {
+    bool stays;          /* the handler stays in its call and waits in fill, instead of returning idle */
+    weft_server *server;
+    uint32_t waiting;    /* atomic: requests in `wait` */
+    uint32_t go;         /* atomic: may go on */
+    uint32_t opened, closed, states, ticks; /* atomic: hook calls */
+    uint32_t refuse_open; /* atomic: on_open says no */
+} line_service;
+
+int line_handler(weft_conn *c, void *service);
+
+/* A server of this kind; the fields of `options` that are not given are filled in. Started. */
+weft_server *serve_start(const serve_kind *kind, weft_server_options options);
+weft_server *serve_lines(const serve_kind *kind, weft_server_options options, line_service *service);
+
+/* Graceful stop, wait, close; fails if it takes longer than 10 s. */
+void serve_stop(weft_server *s);
+
+unsigned char line_pattern(size_t i);
+
+/* Clients: blocking, with a time limit on each receive that fails the case. */
+int client_open(unsigned port);
+int client_open_from(unsigned port, const char *source);
+void client_send(int fd, const void *data, size_t size);
+void client_say(int fd, const char *text);
+size_t client_recv(int fd, void *buf, size_t size); /* at least 1, or 0 at the end; a reset fails the case */
+void client_expect(int fd, const char *text);       /* exactly these bytes come next */
+void client_expect_end(int fd);                     /* end of input or a reset, nothing before */
+void client_expect_reply(int fd, const char *request, const char *reply);
+void client_expect_pattern(int fd, size_t size);
+void client_close(int fd);
+void client_reset(int fd);
+
+/* Wait until condition(arg) is true; fails the case after 10 s. For counts that another thread advances. */
+void wait_until(bool (*condition)(void *arg), void *arg, const char *what);
+void wait_open(weft_server *s, uint64_t count);
+
+#endif
