@@ -50,8 +50,8 @@ typedef struct weft_tcp_options {
 WEFT_API int weft_tcp_listen(weft_stream **s, const char *host, unsigned port, const weft_tcp_options *options);
 
 /* Take the next connection that came to `listener`. Connections that were aborted meanwhile are skipped.
- * Returns 0 and *s; -ETIMEDOUT, -ECANCELED, -EBADF (closed), -EMFILE, -ENFILE, -ENOMEM: the connection stays in the queue,
- * and the caller should make room before he tries again. One that arrives together with the deadline wins. Allocates. */
+ * Returns 0 and *s; -ETIMEDOUT, -ECANCELED, -EBADF (closed); -EMFILE, -ENFILE: the connection stays in the queue, make room
+ * before the next try; -ENOMEM. One that arrives together with the deadline wins. Allocates. */
 WEFT_API int weft_tcp_accept(weft_stream **s, weft_stream *listener, weft_until until);
 
 /* Connect to `host` (numeric or a name; NULL = "127.0.0.1") and `port`. The addresses of a name are tried in turn.

@@ -367,9 +367,21 @@ static void idler_close(void *p)
     weft__poller_close(p);
 }
 
+/* The kernel may be short of something for a while. The scheduler goes on with what it has; a moment's rest keeps the thread
+ * from asking all the time. */
+static int rest(int err)
+{
+    static const uint32_t word;
+    if (err != -ENOMEM && err != -EAGAIN && err != -EBUSY && err != -ENOBUFS)
+        return err;
+    weft__sys_futex_wait(&word, 0, weft__sys_now() + WEFT_MS, false);
+    return 0;
+}
+
 static int idler_poll(void *p, int64_t until_ns)
 {
-    return weft__poller_run(p, until_ns, CALLBACKS);
+    int n = weft__poller_run(p, until_ns, CALLBACKS);
+    return likely(n >= 0) ? n : rest(n);
 }
 
 static void idler_interrupt(void *p)
@@ -384,11 +396,15 @@ static void after_fork_child(void)
     store_release(&weft__io_epoch, load_relaxed(&weft__io_epoch) + 1);
 }
 
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-
 static void watch_fork(void)
 {
     pthread_atfork(NULL, NULL, after_fork_child);
+}
+
+void weft__io_watch_fork(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_fork);
 }
 
 int weft__io_start(void)
@@ -399,7 +415,7 @@ int weft__io_start(void)
     int err = weft__poller_ops_by_name(NULL, &ops);
     if (err < 0)
         return err;
-    pthread_once(&fork_once, watch_fork);
+    weft__io_watch_fork();
     choose(ops); /* another thread may have been first; then its choice holds */
     store_release(&weft__idler_ops, &idler);
     return 0;

@@ -188,6 +188,7 @@ struct weft__poller {
     weft__buffer *free;     /* free buffers, last used first */
     void **slabs;           /* their memory */
     uint32_t slab_count;
+    struct weft__shared_watch *shared[64]; /* watch.c: of coroutines that wait without a watch of their own, by descriptor */
     uint64_t polls;  /* how often the kernel was asked; for tests and reports */
     uint64_t events; /* callbacks made */
 };
@@ -217,6 +218,7 @@ int weft__poller_here(weft__poller **p);
 int weft__io_start(void);
 
 /* Counts the forks that this process comes from: what was registered in an earlier epoch is registered no more. */
-extern uint32_t weft__io_epoch; /* atomic for readers */
+extern uint32_t weft__io_epoch; /* atomic for readers; moves only once weft__io_start or this was called: */
+void weft__io_watch_fork(void);
 
 #endif

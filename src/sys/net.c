@@ -334,6 +334,12 @@ int weft__sys_peer(int fd, weft__address *a)
     return 0;
 }
 
+int weft__sys_set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 int weft__sys_dup(int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -71,6 +71,8 @@ int weft__sys_socket_error(int fd);
 int weft__sys_local(int fd, weft__address *a);
 int weft__sys_peer(int fd, weft__address *a);
 
+int weft__sys_set_nonblocking(int fd);
+
 /* A duplicate of fd, close-on-exec. */
 int weft__sys_dup(int fd);
 

@@ -1,0 +1,396 @@
+/* stream.c - streams: receive, send, sendfile, close. Each call tries first and waits when the kernel says so.
+ *
+ * S1 a stream's descriptor is closed by the last to leave: close marks the stream CLOSED and shuts the socket down, which makes
+ *    every wait on it end, wherever it takes place; calls find the mark and return -EBADF. So no call ever works on a
+ *    descriptor number that is another's by now.
+ * S2 the watch belongs to the scheduler thread whose coroutine waited first, the stream's *home*. There a wait costs no system
+ *    call, and a try that would be in vain is known beforehand. Coroutines elsewhere and threads wait without it. The last
+ *    to leave sends the stream home to be taken apart.
+ * S3 after a deadline or a cancellation there is one more try: what has come by then wins.
+ * Ordering: `users` carries the hand-over (acq_rel) from every call to the last to leave; `home` from who sets it to who
+ * finds it. After fork the child's streams have no home (the epoch differs). Pinned by tests/io/stream_test.c. */
+#include "io/stream.h"
+
+#include "sys/net.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+/* ---- life ---- */
+
+weft_stream *weft__stream_new(int fd, bool tcp)
+{
+    weft_stream *s = weft__calloc(1, sizeof *s);
+    if (s == NULL) {
+        weft__sys_close(fd);
+        return NULL;
+    }
+    s->users = 1;
+    s->fd = fd;
+    s->tcp = tcp;
+    return s;
+}
+
+static bool is_closed(const weft_stream *s)
+{
+    return (load_relaxed(&s->users) & WEFT__STREAM_CLOSED) != 0;
+}
+
+static uint64_t home_of_thread(void)
+{
+    return (uint64_t)load_relaxed(&weft__io_epoch) << 32 | (uint32_t)(weft__sched_index() + 1);
+}
+
+/* The home, or 0 when it has none in this process. */
+static uint32_t home_index(const weft_stream *s)
+{
+    uint64_t home = load_acquire(&s->home);
+    return home >> 32 == load_relaxed(&weft__io_epoch) ? (uint32_t)home : 0;
+}
+
+static bool is_home(const weft_stream *s)
+{
+    return weft__sched_self != NULL && load_relaxed(&s->home) == home_of_thread();
+}
+
+static void take_apart(weft_stream *s)
+{
+    if (home_index(s) != 0)
+        weft__watch_close(&s->watch);
+    weft__sys_close(s->fd);
+    weft__free(s);
+}
+
+static void take_apart_at_home(weft__call *call)
+{
+    take_apart(container_of(call, weft_stream, end));
+}
+
+int weft__stream_enter(weft_stream *s)
+{
+    if (likely(!(add_acq_rel(&s->users, 1u) & WEFT__STREAM_CLOSED)))
+        return 0;
+    weft__stream_leave(s);
+    return -EBADF;
+}
+
+void weft__stream_leave(weft_stream *s)
+{
+    if (likely(sub_acq_rel(&s->users, 1u) != (WEFT__STREAM_CLOSED | 1)))
+        return;
+    uint32_t home = home_index(s);
+    if (home == 0 || is_home(s)) {
+        take_apart(s);
+        return;
+    }
+    s->end.fn = take_apart_at_home;
+    weft__sched_call(home - 1, &s->end);
+}
+
+void weft_stream_close(weft_stream *s)
+{
+    if (s == NULL)
+        return;
+    uint32_t users = or_acq_rel(&s->users, (uint32_t)WEFT__STREAM_CLOSED);
+    if (users > 1)
+        weft__sys_shutdown(s->fd, SHUT_RDWR);
+    weft__stream_leave(s);
+}
+
+int weft_stream_adopt(weft_stream **out, int fd)
+{
+    int type, domain;
+    int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
+    if (err == 0)
+        err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+    if (err == 0 && type != SOCK_STREAM)
+        err = -ENOTSOCK;
+    if (err == 0)
+        err = weft__sys_set_nonblocking(fd);
+    if (err < 0) {
+        if (err != -EBADF)
+            weft__sys_close(fd);
+        return err;
+    }
+    weft_stream *s = weft__stream_new(fd, domain == AF_INET || domain == AF_INET6);
+    if (s == NULL)
+        return -ENOMEM;
+    *out = s;
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+bool weft__stream_may_try(weft_stream *s, unsigned events)
+{
+    if (is_home(s))
+        return (s->watch.ready & events) != 0;
+    return events != WEFT_POLLIN || weft__sched_self != NULL || load_relaxed(&s->drained) == 0;
+}
+
+void weft__stream_empty(weft_stream *s, unsigned events)
+{
+    if (is_home(s))
+        weft__watch_clear(&s->watch, events);
+    else if (weft__sched_self == NULL && events == WEFT_POLLIN)
+        store_relaxed(&s->drained, 1u);
+}
+
+/* Make this thread the home of a stream that has none. 0: it is; -EXDEV: another is; or -errno. */
+static int settle_here(weft_stream *s)
+{
+    uint64_t seen = load_acquire(&s->home), here = home_of_thread();
+    if (seen == here)
+        return 0;
+    uint64_t none = here >> 32 << 32;
+    if (seen >> 32 == here >> 32 && seen != none)
+        return -EXDEV;
+    weft__poller *p;
+    int err = weft__poller_here(&p);
+    if (err < 0)
+        return err;
+    if (!cas_acq_rel(&s->home, &seen, here))
+        return -EXDEV;
+    err = weft__watch_open(&s->watch, p, s->fd);
+    if (err < 0)
+        store_release(&s->home, none);
+    return err;
+}
+
+static int wait_for(weft_stream *s, unsigned events, weft_until until)
+{
+    if (until.at > 0 && weft__sched_self != NULL) {
+        int err = settle_here(s);
+        if (err == 0) {
+            weft__watch_clear(&s->watch, events);
+            return s->watch.ready & events ? 0 : weft__watch_wait(&s->watch, events, until);
+        }
+        if (err != -EXDEV && err != -EEXIST)
+            return err;
+    }
+    return weft_fd_wait(s->fd, events, until);
+}
+
+int weft__stream_wait(weft_stream *s, unsigned events, weft_until until, int *err)
+{
+    int got = wait_for(s, events, until);
+    if (is_closed(s))
+        return -EBADF;
+    if (events == WEFT_POLLIN)
+        store_relaxed(&s->drained, 0u);
+    if (got >= 0)
+        return 0;
+    *err = got;
+    return got == -ETIMEDOUT || got == -ECANCELED ? 1 : got;
+}
+
+/* ---- receive ---- */
+
+static ssize_t receive(weft_stream *s, void *buf, size_t size, weft_until until)
+{
+    bool try = weft__stream_may_try(s, WEFT_POLLIN);
+    int last = 0, err = 0;
+    for (;;) {
+        if (try) {
+            ssize_t n = weft__sys_recv(s->fd, buf, size, MSG_DONTWAIT);
+            if (n == 0 && is_closed(s))
+                return -EBADF;
+            if (n == -EAGAIN || (n > 0 && (size_t)n < size && s->tcp))
+                weft__stream_empty(s, WEFT_POLLIN);
+            if (n != -EAGAIN)
+                return n;
+        }
+        if (last > 0)
+            return err;
+        last = weft__stream_wait(s, WEFT_POLLIN, until, &err);
+        if (last < 0)
+            return last;
+        try = true;
+    }
+}
+
+ssize_t weft_stream_recv(weft_stream *s, void *buf, size_t size, weft_until until)
+{
+    ssize_t n = weft__stream_enter(s);
+    if (n < 0)
+        return n;
+    if (size > 0)
+        n = receive(s, buf, size, until);
+    weft__stream_leave(s);
+    return n;
+}
+
+ssize_t weft_stream_recv_all(weft_stream *s, void *buf, size_t size, size_t *got, weft_until until)
+{
+    size_t done = 0;
+    ssize_t n = weft__stream_enter(s);
+    if (n < 0) {
+        if (got != NULL)
+            *got = 0;
+        return n;
+    }
+    while (done < size && (n = receive(s, (char *)buf + done, size - done, until)) > 0)
+        done += (size_t)n;
+    weft__stream_leave(s);
+    if (got != NULL)
+        *got = done;
+    return n < 0 ? n : (ssize_t)done;
+}
+
+/* ---- send ---- */
+
+/* The state of a send: what is left, and whether the deadline has passed. */
+typedef struct sending {
+    weft_until until;
+    int last, err;
+} sending;
+
+/* The kernel took nothing: wait. 0: try again, or the error that ends the send. */
+static int wait_to_send(weft_stream *s, sending *state)
+{
+    weft__stream_empty(s, WEFT_POLLOUT);
+    if (state->last > 0)
+        return state->err;
+    state->last = weft__stream_wait(s, WEFT_POLLOUT, state->until, &state->err);
+    return state->last < 0 ? state->last : 0;
+}
+
+static ssize_t send_bytes(weft_stream *s, const char *data, size_t size, weft_until until)
+{
+    sending state = {.until = until};
+    size_t sent = 0;
+    while (sent < size) {
+        ssize_t n = weft__sys_send(s->fd, data + sent, size - sent, MSG_DONTWAIT);
+        if (n == -EPIPE && is_closed(s))
+            n = -EBADF;
+        if (n == -EAGAIN)
+            n = wait_to_send(s, &state);
+        if (n < 0)
+            return n;
+        sent += (size_t)n;
+    }
+    return (ssize_t)size;
+}
+
+ssize_t weft_stream_send(weft_stream *s, const void *data, size_t size, weft_until until)
+{
+    ssize_t n = weft__stream_enter(s);
+    if (n < 0)
+        return n;
+    n = send_bytes(s, data, size, until);
+    weft__stream_leave(s);
+    return n;
+}
+
+/* What a gathering send has left: the first piece not yet sent whole, and how much of it is gone. */
+static ssize_t send_gathered(weft_stream *s, const struct iovec *pieces, unsigned n, weft_until until)
+{
+    enum {
+        AT_A_TIME = 64
+    };
+    sending state = {.until = until};
+    size_t sent = 0, skip = 0;
+    while (n > 0) {
+        struct iovec some[AT_A_TIME];
+        unsigned count = n < AT_A_TIME ? n : AT_A_TIME;
+        memcpy(some, pieces, count * sizeof *some);
+        some[0].iov_base = (char *)some[0].iov_base + skip;
+        some[0].iov_len -= skip;
+        struct msghdr msg = {.msg_iov = some, .msg_iovlen = count};
+        ssize_t k = weft__sys_sendmsg(s->fd, &msg, MSG_DONTWAIT | (count < n ? MSG_MORE : 0));
+        if (k == -EPIPE && is_closed(s))
+            k = -EBADF;
+        if (k == -EAGAIN)
+            k = wait_to_send(s, &state);
+        if (k < 0)
+            return k;
+        sent += (size_t)k;
+        for (skip += (size_t)k; n > 0 && skip >= pieces->iov_len; n--)
+            skip -= pieces++->iov_len;
+    }
+    return (ssize_t)sent;
+}
+
+ssize_t weft_stream_send_pieces(weft_stream *s, const struct iovec *pieces, unsigned n, weft_until until)
+{
+    if (n > IOV_MAX)
+        return -EINVAL;
+    ssize_t k = weft__stream_enter(s);
+    if (k < 0)
+        return k;
+    k = send_gathered(s, pieces, n, until);
+    weft__stream_leave(s);
+    return k;
+}
+
+static ssize_t send_file(weft_stream *s, int fd, uint64_t offset, size_t size, weft_until until)
+{
+    sending state = {.until = until};
+    size_t sent = 0;
+    while (sent < size) {
+        ssize_t n = weft__sys_sendfile(s->fd, fd, &offset, size - sent);
+        if (n == 0)
+            break; /* the file ends here */
+        if (n == -EPIPE && is_closed(s))
+            n = -EBADF;
+        if (n == -EAGAIN)
+            n = wait_to_send(s, &state);
+        if (n < 0)
+            return n;
+        sent += (size_t)n;
+    }
+    return (ssize_t)sent;
+}
+
+ssize_t weft_stream_sendfile(weft_stream *s, int fd, uint64_t offset, size_t size, weft_until until)
+{
+    if (offset > INT64_MAX || size > SSIZE_MAX)
+        return -EINVAL;
+    ssize_t n = weft__stream_enter(s);
+    if (n < 0)
+        return n;
+    n = send_file(s, fd, offset, size, until);
+    weft__stream_leave(s);
+    return n;
+}
+
+/* ---- about a stream ---- */
+
+int weft_stream_shutdown(weft_stream *s, int how)
+{
+    if (how < WEFT_SHUTDOWN_RECV || how > WEFT_SHUTDOWN_BOTH)
+        return -EINVAL;
+    int err = weft__stream_enter(s);
+    if (err < 0)
+        return err;
+    err = weft__sys_shutdown(s->fd, how);
+    weft__stream_leave(s);
+    return err;
+}
+
+int weft_stream_local(weft_stream *s, char text[WEFT_ADDRESS_MAX])
+{
+    weft__address a;
+    int err = weft__sys_local(s->fd, &a);
+    return err < 0 ? err : weft__address_text(&a, text, WEFT_ADDRESS_MAX);
+}
+
+int weft_stream_peer(weft_stream *s, char text[WEFT_ADDRESS_MAX])
+{
+    weft__address a;
+    int err = weft__sys_peer(s->fd, &a);
+    return err < 0 ? err : weft__address_text(&a, text, WEFT_ADDRESS_MAX);
+}
+
+unsigned weft_stream_port(weft_stream *s)
+{
+    weft__address a;
+    return weft__sys_local(s->fd, &a) < 0 ? 0 : weft__address_port(&a);
+}
+
+int weft_stream_fd(weft_stream *s)
+{
+    return s->fd;
+}
