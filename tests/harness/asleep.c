@@ -10,8 +10,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#pragma weak weft_yield
-
 /* The kernel tells how many sleep on a word when it is asked to move them to where they are. */
 static long count_kernel_sleepers(const uint32_t *word)
 {

@@ -13,9 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#pragma weak weft_co_start
-#pragma weak weft_co_join
-
 enum {
     STACK_SIZE = 256 * 1024,
     ALIGNMENT = 64,

@@ -285,14 +285,24 @@ TEST_IN(THREAD | CO | PROCESS, pass_sees_when_waiters_are_asleep)
     test_join(t);
 }
 
-TEST(pass_test_dir_is_empty_and_goes_away)
+static void make_file_in_test_dir(void)
 {
     char path[200];
     snprintf(path, sizeof path, "%s/file", test_dir());
     int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
     CHECK(fd >= 0);
     close(fd);
-    printf("%s\n", test_dir());
+}
+
+TEST(pass_test_dir_is_empty_at_first)
+{
+    make_file_in_test_dir();
+}
+
+TEST(fail_but_its_test_dir_goes_away)
+{
+    make_file_in_test_dir();
+    FAIL("directory %s", test_dir());
 }
 
 TEST(pass_counts_descriptors)
