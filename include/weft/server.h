@@ -146,14 +146,13 @@ WEFT_API void weft_server_get_stats(const weft_server *s, weft_server_stats *sta
  * call on c that reads (fill, consume, recv) or the end of the handler call. Gathered output is flushed before it waits.
  * Returns how many are unread (> have); 0 when the input has ended and there are no more than `have` (*view still shows
  * them); -ENOBUFS when `have` is input_max already; -ETIMEDOUT, -ECANCELED, -ECONNRESET ..., or what the flush gave.
- * Bytes that arrive together with the deadline win. With WEFT_NOW it reads what the kernel has and does not wait. */
+ * Bytes that arrive together with the deadline win. With WEFT_NOW it neither waits nor flushes. */
 WEFT_API ssize_t weft_conn_fill(weft_conn *c, size_t have, const void **view, weft_until until);
 
 /* n of the unread bytes have been used. n is at most what the last fill returned. */
 WEFT_API void weft_conn_consume(weft_conn *c, size_t n);
 
-/* Copy form: wait for at least one byte, copy up to `size` into buf. Returns the count, 0 at the end of input, or as fill.
- * A large `buf` is read into directly. */
+/* Copy form: wait for at least one byte, copy up to `size` into buf. Returns the count, 0 at the end of input, or as fill. */
 WEFT_API ssize_t weft_conn_recv(weft_conn *c, void *buf, size_t size, weft_until until);
 
 /* ---- a connection's output ----

@@ -189,10 +189,10 @@ static void settle(weft_conn *c, int verdict)
         end_conn(c);
         return;
     }
-    c->state = WEFT__CONN_IDLE;
     if (c->in != NULL)
         weft__input_compact(c);
-    weft__keeper_idle(c);
+    weft__keeper_idle(c); /* looks at the state it comes from */
+    c->state = WEFT__CONN_IDLE;
 }
 
 static void out_done(weft__send *send, ssize_t result)

@@ -259,6 +259,8 @@ static int wait_idle(weft_conn *c)
     while (!weft__conn_has_work(c)) {
         if ((load_relaxed(&c->flags) & WEFT__CONN_ENDED) || load_seq_cst(&w->server->stopping))
             return -EPIPE;
+        if (c->unread >= o->input_max)
+            return -ENOBUFS; /* and the handler cannot use it */
         int err = wait_socket(c, WEFT__WAIT_FIRST, tick < until ? tick : until);
         if (err == 0)
             err = receive(c);

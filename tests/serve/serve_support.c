@@ -143,7 +143,9 @@ static ssize_t next_line(weft_conn *c, char *line, size_t size, bool may_return,
     size_t seen = 0;
     const void *view;
     for (;;) {
-        ssize_t n = weft_conn_fill(c, seen, &view, until);
+        ssize_t n = weft_conn_fill(c, seen, &view, seen > 0 && may_return ? WEFT_NOW : until);
+        if (n == -ETIMEDOUT && may_return)
+            return -EAGAIN;
         const char *end = n > 0 ? memchr((const char *)view + seen, '\n', (size_t)n - seen) : NULL;
         if (end != NULL) {
             size_t length = (size_t)(end - (const char *)view);
@@ -162,8 +164,6 @@ static ssize_t next_line(weft_conn *c, char *line, size_t size, bool may_return,
         if (n <= 0)
             return n < 0 ? n : -EPIPE;
         seen = (size_t)n;
-        if (may_return)
-            return -EAGAIN;
     }
 }
 
