@@ -53,14 +53,15 @@ int cmd_usage(const char *command, const char *fmt, ...) __attribute__((format(p
 
 /* ---- worker processes (workers.c) ---- */
 
-/* Fork n workers that each run work(arg) and exit with its result, and keep that many: one that dies is replaced, after a
- * growing pause if it died young. SIGINT or SIGTERM: every worker is sent CMD_STOP, and on a second one CMD_STOP_NOW. SIGHUP is
- * passed on. Returns an exit code when all have ended; CMD_FAILED if workers die as fast as they are made. The workers
- * end with the caller, whatever ends it. The calling process must have one thread and block these signals and SIGCHLD. */
+/* Fork n workers that each run work(arg) and exit with its result, and keep that many: one that dies is replaced, after
+ * a growing pause if it died young. SIGINT or SIGTERM: every worker is sent CMD_STOP, and on a second one CMD_STOP_NOW.
+ * SIGHUP is passed on. Returns an exit code when all have ended; CMD_FAILED if workers die as fast as they are made.
+ * The workers end with the caller, whatever ends it. The calling process must have one thread and block these signals
+ * and SIGCHLD. */
 int cmd_run_workers(const char *command, unsigned n, int (*work)(void *arg), void *arg, int64_t patience);
 
 #include <signal.h>
-#define CMD_STOP SIGUSR1     /* finish what is under way and end */
+#define CMD_STOP     SIGUSR1 /* finish what is under way and end */
 #define CMD_STOP_NOW SIGUSR2 /* end */
 
 #endif

@@ -42,7 +42,8 @@ static int unknown_command(const char *name)
         snprintf(words + at, sizeof words - at, "%s ", subcommands[i].name);
     }
     if (name[0] == '-')
-        return cmd_usage("weft", "there is no option %s here; options follow a command ('weft --help' lists them)", name);
+        return cmd_usage("weft", "there is no option %s here; options follow a command ('weft --help' lists them)",
+                         name);
     if (cmd_nearest(name, words, near, sizeof near))
         return cmd_usage("weft", "there is no command '%s'; did you mean '%s'? ('weft --help' lists them)", name, near);
     return cmd_usage("weft", "there is no command '%s' ('weft --help' lists them)", name);

@@ -1,4 +1,5 @@
-/* options.c - long options for every subcommand: --name value, --name=value, flags, and what is wrong said in one line. */
+/* options.c - long options for every subcommand: --name value, --name=value, flags, and what is wrong said in one line.
+ */
 #include "cmd.h"
 
 #include <ctype.h>
@@ -176,7 +177,8 @@ static int unknown_option(const char *command, const cmd_option *options, size_t
         snprintf(words + at, sizeof words - at, " %s", options[i].name);
     }
     if (cmd_nearest(name, words, near, sizeof near))
-        return cmd_usage(command, "there is no option --%s; did you mean --%s? ('%s --help' lists them)", name, near, command);
+        return cmd_usage(command, "there is no option --%s; did you mean --%s? ('%s --help' lists them)", name, near,
+                         command);
     return cmd_usage(command, "there is no option --%s ('%s --help' lists them)", name, command);
 }
 
@@ -198,7 +200,8 @@ int cmd_read_options(const char *command, const cmd_option *options, size_t n, i
             continue;
         }
         if (arg[1] != '-')
-            return cmd_usage(command, "options are written with two dashes: '%s' ('%s --help' lists them)", arg, command);
+            return cmd_usage(command, "options are written with two dashes: '%s' ('%s --help' lists them)", arg,
+                             command);
         char name[64];
         const char *value = strchr(arg, '=');
         size_t len = value != NULL ? (size_t)(value - arg) - 2 : strlen(arg) - 2;

@@ -1,7 +1,7 @@
 /* web.c - `weft web DIR`: a directory served over HTTP.
  *
- * The main thread only waits for signals; the server runs on threads of its own. With --processes the sockets are opened
- * first and inherited by every worker, so a replaced worker loses no client that waits to be accepted. */
+ * The main thread only waits for signals; the server runs on threads of its own. With --processes the sockets are
+ * opened first and inherited by every worker, so a replaced worker loses no client that waits to be accepted. */
 #include "cmd.h"
 
 #include <weft/co.h>
@@ -52,16 +52,21 @@ static const cmd_option options[] = {
      "worker processes (default 1: no others); a dead one is replaced"},
     {"max-connections", CMD_NUMBER, &set.max_connections, NULL, 1, 1000000, "N",
      "connections a process holds (default 10000); beyond it the one\nthat keeps us waiting longest makes room"},
-    {"idle-timeout", CMD_TIME, &set.idle_timeout, NULL, 0, 0, "SECONDS", "close idle connections after this (default 60)"},
-    {"head-timeout", CMD_TIME, &set.head_timeout, NULL, 0, 0, "SECONDS", "a request's head may take this long (default 10)"},
+    {"idle-timeout", CMD_TIME, &set.idle_timeout, NULL, 0, 0, "SECONDS",
+     "close idle connections after this (default 60)"},
+    {"head-timeout", CMD_TIME, &set.head_timeout, NULL, 0, 0, "SECONDS",
+     "a request's head may take this long (default 10)"},
     {"write-timeout", CMD_TIME, &set.write_timeout, NULL, 0, 0, "SECONDS",
      "give up on a client that takes nothing for this long (default 30)"},
     {"grace", CMD_TIME, &set.grace, NULL, 0, 0, "SECONDS",
      "on SIGINT or SIGTERM finish what is under way within this\n(default 10); a second signal ends at once"},
-    {"cache-size", CMD_SIZE, &set.cache_size, NULL, 0, INT64_MAX, "SIZE", "memory for small files, a process (default 32M; 0 = none)"},
-    {"cache-file-size", CMD_SIZE, &set.cache_file_size, NULL, 1, 16 << 20, "SIZE", "files up to this size are kept in it (default 64K)"},
+    {"cache-size", CMD_SIZE, &set.cache_size, NULL, 0, INT64_MAX, "SIZE",
+     "memory for small files, a process (default 32M; 0 = none)"},
+    {"cache-file-size", CMD_SIZE, &set.cache_file_size, NULL, 1, 16 << 20, "SIZE",
+     "files up to this size are kept in it (default 64K)"},
     {"no-gzip", CMD_FLAG, &set.no_gzip, NULL, 0, 0, NULL, "do not compress, do not look for .gz files"},
-    {"well-known", CMD_FLAG, &set.well_known, NULL, 0, 0, NULL, "serve /.well-known/ (other dot names are never served)"},
+    {"well-known", CMD_FLAG, &set.well_known, NULL, 0, 0, NULL,
+     "serve /.well-known/ (other dot names are never served)"},
     {"mime-types", CMD_TEXT, &set.mime_types, NULL, 0, 0, "FILE", "table of media types (default /etc/mime.types)"},
     {"help", CMD_FLAG, &set.help, NULL, 0, 0, NULL, "this text"},
 };
@@ -74,14 +79,16 @@ static int print_help(void)
 {
     puts("weft web - serve a directory over HTTP\n\n"
          "Usage: weft web DIR [options]\n\n"
-         "The first line on standard output is the URL. Ends with 0 after SIGINT or SIGTERM, with 2 when it cannot start.\n");
+         "The first line on standard output is the URL. Ends with 0 after SIGINT or SIGTERM, with 2 when it cannot "
+         "start.\n");
     cmd_print_options(options, OPTIONS);
     puts("\nExamples:\n"
          "  weft web public                                serve public/ on http://127.0.0.1:8000/\n"
          "  weft web . --port 0 --listing                  any free port, directories listed\n"
          "  weft web /srv/www --bind :: --port 80 --log /var/log/weft/access.log\n"
          "  weft web /srv/www --processes 4 --threads 1    four workers, replaced when they die\n\n"
-         "Never served: anything outside DIR (also by links), names that begin with a dot, anything that is not a file.");
+         "Never served: anything outside DIR (also by links), names that begin with a dot, anything that is not a "
+         "file.");
     return CMD_OK;
 }
 
@@ -108,8 +115,12 @@ static int site_error(const web *w, int err)
         return cmd_usage(COMMAND, "this kernel has no openat2, without which no directory can be served safely; "
                                   "Linux 5.6 or later is needed");
     if (strcmp(option, "root") != 0)
-        return cmd_usage(COMMAND, "--%s: %s", strcmp(option, "mime_types") == 0 ? "mime-types" :
-                         strcmp(option, "cache_file_size") == 0 ? "cache-file-size" : *option != 0 ? option : "memory", text);
+        return cmd_usage(COMMAND, "--%s: %s",
+                         strcmp(option, "mime_types") == 0        ? "mime-types"
+                         : strcmp(option, "cache_file_size") == 0 ? "cache-file-size"
+                         : *option != 0                           ? option
+                                                                  : "memory",
+                         text);
     if (err == -ENOENT)
         return cmd_usage(COMMAND, "there is no directory '%s'; give the one to serve", w->directory);
     if (err == -ENOTDIR)
@@ -123,18 +134,20 @@ static int server_error(int err)
 {
     switch (err) {
     case -EADDRINUSE:
-        return cmd_usage(COMMAND, "port %u on %s is in use; choose another with --port (0 takes any free one)", set.port,
-                         set.bind);
+        return cmd_usage(COMMAND, "port %u on %s is in use; choose another with --port (0 takes any free one)",
+                         set.port, set.bind);
     case -EADDRNOTAVAIL:
         return cmd_usage(COMMAND, "this machine does not have the address '%s'; choose another with --bind", set.bind);
     case -EACCES:
-        return cmd_usage(COMMAND, "port %u may not be opened by this user; choose one from 1024 up with --port", set.port);
+        return cmd_usage(COMMAND, "port %u may not be opened by this user; choose one from 1024 up with --port",
+                         set.port);
     case -ENOENT:
         return cmd_usage(COMMAND, "--bind '%s' is neither an address nor a name that resolves", set.bind);
     case -ENOSYS:
     case -EOPNOTSUPP:
     case -EPERM:
-        return cmd_usage(COMMAND, "this system does not allow the poller '%s'; choose another with --poller", set.poller);
+        return cmd_usage(COMMAND, "this system does not allow the poller '%s'; choose another with --poller",
+                         set.poller);
     default:
         return cmd_usage(COMMAND, "the server cannot be started: %s", weft_strerror(err));
     }
@@ -233,7 +246,8 @@ static int serve(void *arg)
             break;
         if (sig == SIGHUP && w->has_log_file) {
             if ((err = weft_http_reopen_log(w->site)) < 0)
-                fprintf(stderr, COMMAND ": the log cannot be opened anew: %s; still writing to the old one\n", weft_strerror(err));
+                fprintf(stderr, COMMAND ": the log cannot be opened anew: %s; still writing to the old one\n",
+                        weft_strerror(err));
             continue;
         }
         weft_server_stop(w->server, stopping || sig == CMD_STOP_NOW ? WEFT_NOW : weft_in(set.grace));

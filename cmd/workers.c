@@ -1,12 +1,11 @@
 /* workers.c - worker processes under one parent, which only waits: see cmd.h.
  *
  * W1 alone:     the parent has one thread and touches no server; so forking a replacement is safe at any time.
- * W2 together:  a worker dies with its parent (PR_SET_PDEATHSIG), also when that is killed with -9, and looks after setting
- *               it whether the parent is still there.
- * W3 told once: Ctrl-C reaches the whole group of a terminal, and the parent passes it on as well. Workers therefore ignore
- *               SIGINT, and are told by CMD_STOP and CMD_STOP_NOW, which nobody else sends.
- * W4 no storm:  a worker that dies within a second of its start is replaced after a pause that doubles up to 8 s; one that
- *               dies before any has lived for a second, five times over, ends the command. */
+ * W2 together:  a worker dies with its parent (PR_SET_PDEATHSIG), also when that is killed with -9, and looks after
+ * setting it whether the parent is still there. W3 told once: Ctrl-C reaches the whole group of a terminal, and the
+ * parent passes it on as well. Workers therefore ignore SIGINT, and are told by CMD_STOP and CMD_STOP_NOW, which nobody
+ * else sends. W4 no storm:  a worker that dies within a second of its start is replaced after a pause that doubles up
+ * to 8 s; one that dies before any has lived for a second, five times over, ends the command. */
 #include "cmd.h"
 
 #include <weft/base.h>
@@ -36,9 +35,9 @@ typedef struct pool {
     unsigned n, running;
     int (*work)(void *arg);
     void *arg;
-    int stops;               /* signals to stop so far */
-    int64_t pause;           /* before the next replacement */
-    unsigned early_deaths;   /* in a row */
+    int stops;             /* signals to stop so far */
+    int64_t pause;         /* before the next replacement */
+    unsigned early_deaths; /* in a row */
     int64_t patience, kill_at;
     int result;
 } pool;
@@ -143,7 +142,8 @@ static int64_t start_due(pool *p)
 int cmd_run_workers(const char *command, unsigned n, int (*work)(void *arg), void *arg, int64_t patience)
 {
     static pool p; /* too large for the stack; one a process */
-    p = (pool){.command = command, .n = n < WORKERS_MAX ? n : WORKERS_MAX, .work = work, .arg = arg, .patience = patience};
+    p = (pool){
+        .command = command, .n = n < WORKERS_MAX ? n : WORKERS_MAX, .work = work, .arg = arg, .patience = patience};
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGINT);

@@ -15,12 +15,12 @@
  *     }
  *
  * What is served: regular files below the root, read-only. GET and HEAD with keep-alive and pipelining, ranges,
- * conditional requests, `.gz` files beside the originals and gzip on the fly, index files, listings if asked for. What is
- * refused: everything that leads out of the root (also by a link), names that begin with a dot, whatever is not a regular
- * file or a directory, and every request whose framing two readers could understand differently.
+ * conditional requests, `.gz` files beside the originals and gzip on the fly, index files, listings if asked for. What
+ * is refused: everything that leads out of the root (also by a link), names that begin with a dot, whatever is not a
+ * regular file or a directory, and every request whose framing two readers could understand differently.
  *
- * Small files are answered from a cache that is looked over once a second: a replaced file is seen within that time, and
- * an answer is never made of two versions of it. Large ones go from the page cache to the socket (sendfile). */
+ * Small files are answered from a cache that is looked over once a second: a replaced file is seen within that time,
+ * and an answer is never made of two versions of it. Large ones go from the page cache to the socket (sendfile). */
 #ifndef WEFT_HTTP_H
 #define WEFT_HTTP_H
 
@@ -59,24 +59,24 @@ typedef struct weft_http_options {
 } weft_http_options;
 
 /* Open the root and make what serving it needs.
- * Returns 0 and *site; -EINVAL (no root, a value out of range), -ENOENT, -ENOTDIR, -EACCES (the root), -ENOSYS (this kernel
- * has no openat2, so nothing could be confined: Linux 5.6 or later is needed), -EMFILE, -ENOMEM; for the log file or a
- * table that was named: what opening it gave, and weft_http_open_error tells which. *site is untouched on failure.
- * Call from: thread, coroutine (it reads files: at start-up). Allocates. */
+ * Returns 0 and *site; -EINVAL (no root, a value out of range), -ENOENT, -ENOTDIR, -EACCES (the root), -ENOSYS (this
+ * kernel has no openat2, so nothing could be confined: Linux 5.6 or later is needed), -EMFILE, -ENOMEM; for the log
+ * file or a table that was named: what opening it gave, and weft_http_open_error tells which. *site is untouched on
+ * failure. Call from: thread, coroutine (it reads files: at start-up). Allocates. */
 WEFT_API int weft_http_open(weft_http **site, const weft_http_options *options);
 
 /* Which option the calling thread's last failed weft_http_open failed at: "root", "log", "mime_types", "index",
  * "cache_file_size", ... or "" (memory). A static text. */
 WEFT_API const char *weft_http_open_error(void);
 
-/* Make a server serve the site: sets handler, arg, on_refuse, the state hooks and, where it is zero, input_max. The site
- * has to outlive the server; it may be attached to several. on_open and on_close stay yours; their arg is the site.
- * Call from anywhere; allocates nothing. */
+/* Make a server serve the site: sets handler, arg, on_refuse, the state hooks and, where it is zero, input_max. The
+ * site has to outlive the server; it may be attached to several. on_open and on_close stay yours; their arg is the
+ * site. Call from anywhere; allocates nothing. */
 WEFT_API void weft_http_attach(weft_http *site, weft_server_options *options);
 
-/* Open the log file again by its name, after a rotation has renamed it; lines from now on go there. Returns 0, -ENOENT when
- * there is no log file, or what opening gave (then the old one stays).
- * Call from: thread, coroutine; not a signal handler. Any number of callers at once. */
+/* Open the log file again by its name, after a rotation has renamed it; lines from now on go there. Returns 0, -ENOENT
+ * when there is no log file, or what opening gave (then the old one stays). Call from: thread, coroutine; not a signal
+ * handler. Any number of callers at once. */
 WEFT_API int weft_http_reopen_log(weft_http *site);
 
 /* A racy picture of the counts since the site was opened, over all servers of this process that it is attached to. */

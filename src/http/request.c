@@ -118,8 +118,8 @@ static int answer(weft__request *r)
     return weft__answer_file(r);
 }
 
-/* The head at view[0..*have) is not complete: wait for the rest of it. Returns GO_ON with *have and r->buf renewed when it
- * is parsed, well or not; else what the handler returns. */
+/* The head at view[0..*have) is not complete: wait for the rest of it. Returns GO_ON with *have and r->buf renewed when
+ * it is parsed, well or not; else what the handler returns. */
 static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__http_outcome *what)
 {
     weft_until until = weft_in(r->site->head_timeout);
@@ -138,8 +138,8 @@ static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__h
     return GO_ON;
 }
 
-/* Serve the request whose first bytes are r->buf[0..have). Returns GO_ON if more is unread behind it, or what the handler
- * returns. */
+/* Serve the request whose first bytes are r->buf[0..have). Returns GO_ON if more is unread behind it, or what the
+ * handler returns. */
 static int serve_one(weft__request *r, size_t have)
 {
     weft__http_head_init(&r->head);

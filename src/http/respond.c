@@ -35,7 +35,7 @@ static void put_origin(weft__out *o, const weft_http *site, int64_t second)
     weft__out_text(o, "\r\n");
 }
 
-weft__span weft__ok_head(weft__worker *w, int64_t wall)
+weft__span weft__ok_head(weft__http_worker *w, int64_t wall)
 {
     int64_t second = wall / 1000000000;
     if (unlikely(second != w->second)) {
@@ -149,7 +149,7 @@ size_t weft__refuse_text(char *text, size_t size, void *site)
 
 void weft__request_done(weft__request *r)
 {
-    weft__worker *w = r->worker;
+    weft__http_worker *w = r->worker;
     w->requests++;
     w->errors += r->status >= 400;
     if (w->log.fill == NULL)

@@ -150,7 +150,7 @@ int weft__send_whole(weft__request *r, const weft__entry *e, const weft__form *f
     size_t head_len = ok.len + connection.len, rest_len = f->fields_len + (with_body ? f->size : 0);
     if (with_body)
         r->bytes = f->size;
-    if (likely(head_len + rest_len <= WEFT__COPY_MAX)) {
+    if (likely(head_len + rest_len <= WEFT__RESERVE_MAX)) {
         char *to = weft_conn_reserve(r->conn, head_len + rest_len);
         if (to == NULL)
             return -EPIPE;
@@ -165,7 +165,11 @@ int weft__send_whole(weft__request *r, const weft__entry *e, const weft__form *f
         if (connection.len > 0)
             append(head + ok.len, connection);
         struct iovec pieces[] = {{head, head_len}, {f->fields, rest_len}};
-        int err = weft_conn_send(r->conn, pieces, 2, 0, WEFT_FOREVER);
+        int err;
+        if (head_len + rest_len > WEFT__COPY_MAX)
+            err = weft_conn_send(r->conn, pieces, 2, 0, WEFT_FOREVER);
+        else if ((err = weft_conn_write(r->conn, head, head_len)) == 0)
+            err = weft_conn_write(r->conn, f->fields, rest_len);
         if (err < 0)
             return err;
     }

@@ -129,7 +129,10 @@ int weft_http_open(weft_http **site, const weft_http_options *options)
     if (err == 0)
         err = read_mime(s, o->mime_types);
     if (err == 0)
-        err = weft__cache_new(&s->cache, cache_bytes(o), o->cache_size < 0 ? 0 : o->cache_files > 0 ? o->cache_files : 256);
+        err = weft__cache_new(&s->cache, cache_bytes(o),
+                              o->cache_size < 0    ? 0
+                              : o->cache_files > 0 ? o->cache_files
+                                                   : 256);
     if (err == 0 && (err = weft__log_open(&s->log, o->log)) < 0 && err != -ENOMEM)
         fail("log", err);
     if (err < 0) {
@@ -163,7 +166,7 @@ int weft_http_reopen_log(weft_http *s)
 static int open_worker(void **state, void *arg)
 {
     weft_http *s = arg;
-    weft__worker *w = weft__calloc(1, sizeof *w);
+    weft__http_worker *w = weft__calloc(1, sizeof *w);
     if (w == NULL)
         return -ENOMEM;
     w->site = s;
@@ -178,7 +181,7 @@ static int open_worker(void **state, void *arg)
     return 0;
 }
 
-static void count(weft__worker *w)
+static void count(weft__http_worker *w)
 {
     add_relaxed(&w->site->requests, w->requests);
     add_relaxed(&w->site->errors, w->errors);
@@ -190,7 +193,7 @@ static void count(weft__worker *w)
 static void tick_worker(void *state, void *arg)
 {
     (void)arg;
-    weft__worker *w = state;
+    weft__http_worker *w = state;
     count(w);
     weft__front_sweep(&w->front, false);
     weft__log_flush(&w->log);
@@ -199,7 +202,7 @@ static void tick_worker(void *state, void *arg)
 static void close_worker(void *state, void *arg)
 {
     (void)arg;
-    weft__worker *w = state;
+    weft__http_worker *w = state;
     count(w);
     weft__front_sweep(&w->front, true);
     weft__log_buffer_close(&w->log);

@@ -18,10 +18,10 @@
 #include "http/parse.h"
 #include "sys/file.h"
 
-#define WEFT__PATH_MAX  4096 /* decoded path with its NUL; longer names do not exist */
-#define WEFT__INDEX_MAX 8    /* index file names */
-#define WEFT__COPY_MAX                                                                                                 \
-    16384 /* answers up to this size are copied into the gathered output, larger ones sent from where they lie */
+#define WEFT__PATH_MAX      4096  /* decoded path with its NUL; longer names do not exist */
+#define WEFT__INDEX_MAX     8     /* index file names */
+#define WEFT__RESERVE_MAX   8192  /* bytes that are put together in place in the gathered output */
+#define WEFT__COPY_MAX      16384 /* answers up to this size are copied to it, larger ones sent from where they lie */
 #define WEFT__GZIP_FILE_MIN 256
 #define WEFT__GZIP_FILE_MAX (1 << 20)
 
@@ -44,7 +44,7 @@ struct weft_http {
 };
 
 /* A serving thread's part: the server's state. */
-typedef struct weft__worker {
+typedef struct weft__http_worker {
     weft_http *site;
     weft__front front;
     weft__log_buffer log;
@@ -52,12 +52,12 @@ typedef struct weft__worker {
     int64_t second;                          /* what ok_head shows */
     unsigned ok_head_len;
     char ok_head[160]; /* "HTTP/1.1 200 OK", Server and Date */
-} weft__worker;
+} weft__http_worker;
 
 /* One request under way. */
 typedef struct weft__request {
     weft_http *site;
-    weft__worker *worker;
+    weft__http_worker *worker;
     weft_conn *conn;
     const char *buf; /* its head, valid until the answer is complete */
     weft__http_head head;
@@ -138,7 +138,7 @@ int weft__answer_slash(weft__request *r, const char *path, size_t len);
 int weft__answer_options(weft__request *r);
 
 /* The worker's "HTTP/1.1 200 OK" with Server and Date of this second. */
-weft__span weft__ok_head(weft__worker *w, int64_t wall);
+weft__span weft__ok_head(weft__http_worker *w, int64_t wall);
 
 /* "Connection: ..." as this answer needs it, possibly nothing. */
 weft__span weft__connection_line(const weft__request *r);

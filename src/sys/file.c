@@ -162,7 +162,9 @@ ssize_t weft__sys_getdents(int fd, void *buf, size_t size)
 
 bool weft__sys_dirent_next(const void *buf, size_t size, size_t *at, weft__dirent *entry)
 {
-    enum { TYPE_LINK = 10 };
+    enum {
+        TYPE_LINK = 10
+    };
     if (*at >= size)
         return false;
     const char *p = (const char *)buf + *at;

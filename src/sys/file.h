@@ -4,8 +4,8 @@
  *    "..", nor an absolute name, nor a symbolic link anywhere on the way leaves the directory, also while others rename
  *    things: what leads out is -EXDEV. Links that stay inside are followed. There is no fallback in user space, because
  *    none is free of races: without openat2 (before Linux 5.6, or filtered) it is -ENOSYS.
- * F2 no surprise: an opened file is close-on-exec and never becomes a controlling terminal, and O_NONBLOCK keeps the open
- *    of a FIFO from waiting. Callers look at the type with WEFT__FILE_PATH first, so that a device is never opened.
+ * F2 no surprise: an opened file is close-on-exec and never becomes a controlling terminal, and O_NONBLOCK keeps the
+ * open of a FIFO from waiting. Callers look at the type with WEFT__FILE_PATH first, so that a device is never opened.
  * Results are >= 0 or -errno; interrupted calls are made again. */
 #ifndef WEFT_SYS_FILE_H
 #define WEFT_SYS_FILE_H
@@ -41,7 +41,8 @@ ssize_t weft__sys_pread(int fd, void *buf, size_t size, uint64_t offset, bool ca
 /* Write all of it. Returns 0 or -errno, then an unknown part is written. */
 int weft__sys_write_all(int fd, const void *buf, size_t size);
 
-/* The same to a pipe, terminal or socket that may be slow: gives up with -ETIMEDOUT when it takes nothing for `wait_ns`. */
+/* The same to a pipe, terminal or socket that may be slow: gives up with -ETIMEDOUT when it takes nothing for
+ * `wait_ns`. */
 int weft__sys_write_stream(int fd, const void *buf, size_t size, int64_t wait_ns);
 
 /* The next entries of a directory, in the kernel's form (linux_dirent64); 0 at the end. */

@@ -359,6 +359,7 @@ SERVERS = [["--model", "thread"]] + [["--poller", p] for p in ("epoll", "epoll-e
 
 
 def run_server(tree, arguments, cases):
+    """Prints the failures; returns how many cases failed."""
     failed = 0
     with Server(tree.path, "--head-timeout", "1", "--idle-timeout", "2", *arguments) as server:
         with open(os.path.join(tree.path, "large.bin"), "rb") as f:
@@ -387,10 +388,10 @@ def main():
     with Tree() as tree:
         build(tree)
         for arguments in SERVERS if "WEFT_ARGS" not in os.environ else [os.environ["WEFT_ARGS"].split()]:
-            total += len(cases)
+            total += len(cases) + 1
             try:
                 failed += run_server(tree, arguments, cases)
-            except Failure as e:
+            except Failure as e:  # it did not start, or did not end well
                 failed += 1
                 print(f"FAIL [{' '.join(arguments)}]: {e}", flush=True)
     print(f"{len(cases)} cases, {total - failed} passed, {failed} failed, 0 skipped")

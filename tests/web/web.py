@@ -166,7 +166,9 @@ def get(server, path, fields="", method="GET"):
     """One request on a connection of its own."""
     with Client(server) as c:
         c.send(f"{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{fields}\r\n")
-        return c.answer(method)
+        answer = c.answer(method)
+        check(answer is not None, f"{method} {path}: closed without an answer")
+        return answer
 
 
 class Tree:
