@@ -5,7 +5,8 @@ Every page comes with its images, its style applied and its script run; every by
 another host; nothing fails. The page that is not there answers 404 with the site's own page. A reload is answered 304.
 Covers the issue's "a test that loads a page with its images, style and script and checks the page".
 
-    WEFT=build/weft tests/browser/site_test.py      exit 0: all true, 1: something is not, 77: no Chromium here"""
+    WEFT=build/weft tests/browser/site_test.py [flags for weft web]
+    exit 0: all true, 1: something is not, 77: no Chromium here"""
 
 import os
 import pathlib
@@ -34,7 +35,7 @@ def check(true, what, detail=""):
 
 def start_server():
     weft = os.environ.get("WEFT", str(ROOT / "build" / "weft"))
-    server = subprocess.Popen([weft, "web", str(SITE), "--port", "0"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    server = subprocess.Popen([weft, "web", str(SITE), "--port", "0", *sys.argv[1:]], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     watchdog = threading.Timer(20, server.kill)
     watchdog.start()
     line = server.stdout.readline()
