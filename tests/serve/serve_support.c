@@ -103,6 +103,12 @@ static int answer_wait(weft_conn *c, line_service *service)
     return answer(c, err == 0 ? "waited" : "cut");
 }
 
+void line_service_go(line_service *service)
+{
+    store_seq_cst(&service->go, 1);
+    weft__wake(&service->go, UINT32_MAX, 0);
+}
+
 static int run_line(weft_conn *c, char *line, line_service *service)
 {
     char path[256];
@@ -114,8 +120,7 @@ static int run_line(weft_conn *c, char *line, line_service *service)
     if (strcmp(line, "wait") == 0)
         return answer_wait(c, service);
     if (strcmp(line, "go") == 0) {
-        store_seq_cst(&service->go, 1);
-        weft__wake(&service->go, UINT32_MAX, 0);
+        line_service_go(service);
         return answer(c, "went");
     }
     if (sscanf(line, "big %llu", &n) == 1)

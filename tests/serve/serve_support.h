@@ -53,6 +53,9 @@ typedef struct line_service {
     uint32_t refuse_open; /* atomic: on_open says no */
 } line_service;
 
+/* Those in `wait` go on. */
+void line_service_go(line_service *service);
+
 int line_handler(weft_conn *c, void *service);
 
 /* A server of this kind; the fields of `options` that are not given are filled in. Started. */
