@@ -1,0 +1,113 @@
+/* group.c - coroutines that are waited for and cancelled together; see weft/group.h.
+ *
+ * G1  `members` lists exactly the members that are counted in `running`; both change under the lock.
+ * G2  a member's coroutine lives as long as it is on the list, so whoever holds the lock may cancel it.
+ * G3  the last member's store of running = 0 happens under the lock and wait takes the lock after it has seen it: so when
+ *     wait returns, nobody touches the group any more (a release touches nothing after its store, and a wake only uses
+ *     the address).
+ * Lock order: the group's lock, then park's. Pinned by tests/flow/group_test.c. */
+#include <weft/group.h>
+
+#include "co/sched.h"
+#include "park/park.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+
+typedef struct weft__member {
+    struct weft__member *next, **link;
+    weft_group *group;
+    weft_co *co;
+    weft_co_fn *fn;
+    void *arg;
+} member;
+
+/* Pre: locked. */
+static void stop_all(weft_group *g)
+{
+    if (g->stopping)
+        return;
+    g->stopping = 1;
+    for (const member *m = g->members; m != NULL; m = m->next)
+        weft_co_cancel(m->co);
+}
+
+static int run_member(void *arg)
+{
+    member *m = arg;
+    weft_group *g = m->group;
+    int result = m->fn(m->arg);
+
+    weft_lock_acquire(&g->lock);
+    *m->link = m->next;
+    if (m->next != NULL)
+        m->next->link = m->link;
+    if (result < 0 && g->failure == 0) {
+        g->failure = result;
+        stop_all(g);
+    }
+    bool last = sub_seq_cst(&g->running, 1) == 1;
+    weft_lock_release(&g->lock);
+    if (last)
+        weft__wake(&g->running, 1, 0); /* only the address: the group may be gone */
+    weft__free(m);
+    return result;
+}
+
+int weft_group_go(weft_group *g, weft_co_fn *fn, void *arg)
+{
+    member *m = weft__malloc(sizeof *m);
+    if (m == NULL)
+        return -ENOMEM;
+    *m = (member){.group = g, .fn = fn, .arg = arg};
+
+    int err = 0;
+    weft_lock_acquire(&g->lock);
+    if (g->stopping)
+        err = -ECANCELED;
+    else
+        err = weft__co_new(&m->co, run_member, m, NULL);
+    if (err < 0)
+        goto unlock;
+    m->link = &g->members;
+    m->next = g->members;
+    if (m->next != NULL)
+        m->next->link = &m->next;
+    g->members = m;
+    add_relaxed(&g->running, 1);
+    weft__co_launch(m->co);
+unlock:
+    weft_lock_release(&g->lock);
+    if (err < 0)
+        weft__free(m);
+    return err;
+}
+
+int weft_group_wait(weft_group *g, weft_until until)
+{
+    int err = 0;
+    uint32_t running;
+    while ((running = load_seq_cst(&g->running)) != 0 && err == 0)
+        err = weft__park(&g->running, running, until, 0, "end of a group");
+    if (running != 0 && load_seq_cst(&g->running) != 0)
+        return err;
+
+    weft_lock_acquire(&g->lock);
+    int failure = g->failure;
+    g->failure = 0;
+    g->stopping = 0;
+    weft_lock_release(&g->lock);
+    return failure;
+}
+
+void weft_group_cancel(weft_group *g)
+{
+    weft_lock_acquire(&g->lock);
+    stop_all(g);
+    weft_lock_release(&g->lock);
+}
+
+unsigned weft_group_running(const weft_group *g)
+{
+    return load_relaxed(&g->running);
+}
