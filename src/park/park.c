@@ -39,7 +39,7 @@ uint64_t weft__bucket_seed = UINT64_C(0x9e3779b97f4a7c15);
 WEFT__COLD static void bucket_lock_slow(weft__bucket *b, uint32_t add)
 {
     uint32_t keep = 0; /* CONTENDED once we have slept: others may still */
-    unsigned spins = 0;
+    unsigned spins = weft__may_spin() ? 0 : SPINS;
     uint32_t seen = load_relaxed(&b->lock);
     for (;;) {
         if (!(seen & LOCKED)) {

@@ -1,8 +1,9 @@
-/* barrier.c - weft_barrier: a lock, a condition and four states, as in Python's.
+/* barrier.c - weft_barrier: a lock, a condition and five states, after Python's.
  *
  * FILLING   parties come in; the last one runs the action and starts DRAINING.
  * DRAINING  the parties of a finished round leave; newcomers wait outside until all have left.
  * RESETTING the same after a reset: present waiters leave with -EPIPE.
+ * BREAKING  aborted while DRAINING: the round was complete and stays so; it is BROKEN when its parties have left.
  * BROKEN    nobody waits: everybody gets -EPIPE, until reset.
  * I1  all fields are changed under `lock` only; `arrived` counts the parties inside.
  * I2  the last to leave DRAINING or RESETTING makes it FILLING and tells those outside.
@@ -19,6 +20,7 @@ enum {
     FILLING,
     DRAINING,
     RESETTING,
+    BREAKING,
     BROKEN
 };
 
@@ -39,7 +41,7 @@ static void recovered(weft_barrier *b, int err)
 
 static void lock(weft_barrier *b)
 {
-    recovered(b, weft__lock_reacquire(&b->lock)); /* not cancellable; the starved way in does no harm here */
+    recovered(b, weft__lock_acquire(&b->lock, WEFT_FOREVER, WEFT__UNCANCELLABLE));
 }
 
 static int wait_changed(weft_barrier *b, weft_until until)
@@ -58,7 +60,7 @@ static int enter(weft_barrier *b, weft_until until)
             return err;
         err = wait_changed(b, until);
     }
-    return b->state == BROKEN ? -EPIPE : 0;
+    return b->state == BROKEN || b->state == BREAKING ? -EPIPE : 0;
 }
 
 static int last_party(weft_barrier *b)
@@ -78,14 +80,18 @@ static int wait_full(weft_barrier *b, weft_until until)
         }
         err = wait_changed(b, until);
     }
-    return b->state == DRAINING ? 0 : -EPIPE;
+    return b->state == DRAINING || b->state == BREAKING ? 0 : -EPIPE;
 }
 
 static void leave(weft_barrier *b)
 {
     b->arrived--;
-    if (b->arrived == 0 && (b->state == DRAINING || b->state == RESETTING))
+    if (b->arrived > 0)
+        return;
+    if (b->state == DRAINING || b->state == RESETTING)
         become(b, FILLING);
+    else if (b->state == BREAKING)
+        become(b, BROKEN);
 }
 
 int weft_barrier_wait(weft_barrier *b, weft_until until)
@@ -110,7 +116,9 @@ void weft_barrier_reset(weft_barrier *b)
     lock(b);
     if (b->arrived == 0)
         become(b, FILLING);
-    else if (b->state != DRAINING) /* a round that is complete stays complete */
+    else if (b->state == DRAINING || b->state == BREAKING)
+        become(b, DRAINING); /* a round that is complete stays complete */
+    else
         become(b, RESETTING);
     weft_lock_release(&b->lock);
 }
@@ -118,7 +126,7 @@ void weft_barrier_reset(weft_barrier *b)
 void weft_barrier_abort(weft_barrier *b)
 {
     lock(b);
-    become(b, BROKEN);
+    become(b, b->state == DRAINING || b->state == BREAKING ? BREAKING : BROKEN);
     weft_lock_release(&b->lock);
 }
 
@@ -133,7 +141,7 @@ unsigned weft_barrier_waiting(weft_barrier *b)
 int weft_barrier_broken(weft_barrier *b)
 {
     lock(b);
-    int broken = b->state == BROKEN;
+    int broken = b->state == BROKEN || b->state == BREAKING;
     weft_lock_release(&b->lock);
     return broken;
 }

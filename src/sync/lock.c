@@ -164,9 +164,14 @@ void weft_lock_acquire(weft_lock *l)
                     (void *)l);
 }
 
+int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags)
+{
+    return acquire_fast(l) ? 0 : acquire_slow(l, until, flags, false);
+}
+
 int weft_lock_acquire_until(weft_lock *l, weft_until until)
 {
-    return acquire_fast(l) ? 0 : acquire_slow(l, until, 0, false);
+    return weft__lock_acquire(l, until, 0);
 }
 
 WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)

@@ -23,6 +23,9 @@ static inline unsigned weft__lock_domain(const weft_lock *l)
     return load_relaxed(&l->flags) & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
 }
 
+/* weft_lock_acquire_until with park's flags; for those who must not be cancelled and want to know of a dead owner. */
+int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags);
+
 /* Take the lock as one that has slept already (it was in a condition): may pass STARVED, keeps WAITERS. Not cancellable.
  * Returns 0 or -EOWNERDEAD. */
 int weft__lock_reacquire(weft_lock *l);

@@ -115,7 +115,7 @@ void weft_rwlock_release_read(weft_rwlock *l)
 
 static int write_with(weft_rwlock *l, weft_until until, unsigned flags)
 {
-    int taken = flags & WEFT__UNCANCELLABLE ? weft__lock_reacquire(&l->writer) : weft_lock_acquire_until(&l->writer, until);
+    int taken = weft__lock_acquire(&l->writer, until, flags);
     if (taken != 0 && taken != -EOWNERDEAD)
         return taken;
     if (taken == -EOWNERDEAD) {

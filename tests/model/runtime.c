@@ -1,0 +1,97 @@
+/* runtime.c - what the real sources call below park, in the explorer's world: its kernel, its clock, its panics. */
+#include "base/panic.h"
+#include "explorer.h"
+#include "park/shared.h"
+#include "sys/sys.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int model_futex_wait(const uint32_t *word, uint32_t expected, bool timed, bool sliced);
+int model_futex_wake(const uint32_t *word, unsigned n);
+int64_t model_now(void);
+
+uint32_t weft__process_token;
+
+int weft__sys_futex_wait(const uint32_t *word, uint32_t expected, int64_t until_ns, bool shared)
+{
+    return model_futex_wait(word, expected, until_ns != INT64_MAX, shared);
+}
+
+int weft__sys_futex_wake(const uint32_t *word, unsigned n, bool shared)
+{
+    (void)shared;
+    return model_futex_wake(word, n);
+}
+
+int64_t weft__sys_now(void)
+{
+    return model_now();
+}
+
+unsigned weft__sys_cpus(void)
+{
+    return 1; /* nobody looks before sleeping */
+}
+
+pid_t weft__sys_tid(void)
+{
+    return 1;
+}
+
+void weft__sys_random(void *p, size_t size)
+{
+    memset(p, 0x5b, size); /* the same buckets in every run */
+}
+
+int weft__sys_map(void **out, size_t size)
+{
+    *out = calloc(1, size);
+    return *out != NULL ? 0 : -ENOMEM;
+}
+
+void weft__sys_eventfd_set(int fd)
+{
+    (void)fd;
+}
+
+void weft__panic(const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    model_fail("panic: %s", text);
+    abort();
+}
+
+/* The shared domain: the kernel's futex on the word itself. */
+int weft__shared_park(const uint32_t *word, uint32_t expected, weft_until until, unsigned flags, const char *what)
+{
+    weft__waiter *self = weft__self();
+    self->what = what;
+    if (!(flags & WEFT__UNCANCELLABLE) && weft__wait_cancelled(self))
+        return -ECANCELED;
+    int r = model_futex_wait(word, expected, until.at != INT64_MAX, true);
+    return r == -ETIMEDOUT ? r : 0;
+}
+
+int weft__shared_park_any(weft__case *cases, unsigned n, weft_until until, unsigned flags)
+{
+    (void)cases, (void)n, (void)until, (void)flags;
+    model_fail("waits for several shared words are not explored");
+    return -EINVAL;
+}
+
+/* Every virtual thread is a process of its own; its token is its number + 1. */
+uint32_t weft__process_token_slow(void)
+{
+    return 1;
+}
+
+bool weft__process_dead(uint32_t token)
+{
+    return model_dead(token - 1);
+}
