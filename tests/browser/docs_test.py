@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """What the documents say is so.
 
-Links and files of the site and of the documents lead somewhere, and the site asks nothing of another host. Every program that is
-printed, in a page or in a document, compiles; those that end by themselves are run and succeed, and the server among them
-is spoken to. The flags in the manual page, the guide and the completions are those of `weft web --help`.
+Links and files of the site and of the documents lead somewhere, and the site asks nothing of another host. Every program
+that is printed, in a page or in a document, compiles; those that end by themselves are run and succeed, and the server
+among them is spoken to. The flags in the manual page, the guide and the completions are those of `weft web --help`.
 
     WEFT=build/weft WEFT_BUILD=build tests/browser/docs_test.py      exit 0: all true, 1: something is not"""
 
@@ -24,6 +24,7 @@ SITE = ROOT / "docs" / "site"
 WEFT = os.environ.get("WEFT", str(ROOT / "build" / "weft"))
 BUILD = pathlib.Path(os.environ.get("WEFT_BUILD", ROOT / "build"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+COMPILE = ["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-I", str(ROOT / "include")]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 failures = []
@@ -68,14 +69,16 @@ def check_site():
             check(target.is_file(), path.name + ": a link leads to a file", link)
     for path in sorted(SITE.rglob("*.css")) + sorted(SITE.rglob("*.js")):
         text = path.read_text(encoding="utf-8")
-        check("//" not in re.sub(r"^\s*//.*$|\s// .*$", "", text, flags=re.M), path.name + ": asks nothing of another host")
+        without_comments = re.sub(r"^\s*//.*$|\s// .*$", "", text, flags=re.M)
+        check("//" not in without_comments, path.name + ": asks nothing of another host")
         for link in re.findall(r"url\(\"?([^)\"]+)", text):
             check((path.parent / link).is_file(), path.name + ": a link leads to a file", link)
 
 
 def check_document_links():
     for path in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)):
+        prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
             if not link.startswith("http"):
                 check((path.parent / link).exists(), path.name + ": a link leads to a file", link)
 
@@ -87,7 +90,8 @@ def programs():
         for index, source in enumerate(blocks):
             yield "%s, program %d" % (path.name, index + 1), source
     for path in sorted(SITE.glob("*.html")):
-        for index, block in enumerate(re.findall(r"<pre><code>(#include.*?)</code></pre>", path.read_text(encoding="utf-8"), flags=re.S)):
+        blocks = re.findall(r"<pre><code>(#include.*?)</code></pre>", path.read_text(encoding="utf-8"), flags=re.S)
+        for index, block in enumerate(blocks):
             yield "%s, program %d" % (path.name, index + 1), html.unescape(re.sub(r"<[^>]*>", "", block)) + "\n"
 
 
@@ -125,8 +129,8 @@ def check_programs():
             count += 1
             path, program = os.path.join(directory, "p%d.c" % count), os.path.join(directory, "p%d" % count)
             pathlib.Path(path).write_text(source, encoding="utf-8")
-            built = subprocess.run(["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-I", str(ROOT / "include"), path,
-                                    "-o", program, str(BUILD / "libweft.a"), "-pthread", *libraries()], capture_output=True, text=True)
+            built = subprocess.run([*COMPILE, path, "-o", program, str(BUILD / "libweft.a"), "-pthread", *libraries()],
+                                   capture_output=True, text=True)
             check(built.returncode == 0, name + ": compiles", built.stderr)
             if built.returncode != 0 or ".port = " in source:      # a fixed port is not ours to take
                 continue
@@ -156,7 +160,7 @@ def check_flags():
                         ("the guide", flags_of((ROOT / "docs/guide/web.md").read_text()) | {"--help"}),
                         ("the completion for bash", flags_of((completions / "weft.bash").read_text())),
                         ("the completion for zsh", flags_of((completions / "_weft").read_text())),
-                        ("the completion for fish", {"--" + flag for flag in re.findall(r"\$web .*?-l ([a-z-]+)", fish)})):
+                        ("the completion for fish", {"--" + flag for flag in re.findall(r"\$web .*?-l (\S+)", fish)})):
         check(found == flags, name + " has the flags of --help", "missing %s, unknown %s" %
               (sorted(flags - found), sorted(found - flags)))
 

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The bundled site as a browser sees it, served by `weft web`.
 
-Every page comes with its images, its style applied and its script run; every byte is that of the file; nothing is asked of
-another host; nothing fails. The page that is not there answers 404 with the site's own page. A reload is answered 304.
+Every page comes with its images, its style applied and its script run; every byte is that of the file; nothing is asked
+of another host; nothing fails. The page that is not there answers 404 with the site's own page. A reload is answered 304.
 Covers the issue's "a test that loads a page with its images, style and script and checks the page".
 
     WEFT=build/weft tests/browser/site_test.py [flags for weft web]
@@ -22,7 +22,8 @@ import devtools
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SITE = ROOT / "docs" / "site"
 PAGES = ("", "start.html", "waiting.html", "server.html")
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
+         ".png": "image/png"}
 
 failures = []
 
@@ -35,7 +36,8 @@ def check(true, what, detail=""):
 
 def start_server():
     weft = os.environ.get("WEFT", str(ROOT / "build" / "weft"))
-    server = subprocess.Popen([weft, "web", str(SITE), "--port", "0", *sys.argv[1:]], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    server = subprocess.Popen([weft, "web", str(SITE), "--port", "0", *sys.argv[1:]],
+                              stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     watchdog = threading.Timer(20, server.kill)
     watchdog.start()
     line = server.stdout.readline()
@@ -65,7 +67,7 @@ def file_of(base, url):
 
 
 def check_answers(browser, base, visit, name):
-    """Each request of a page load went to this server, was answered 200 with the right type, and with the file's bytes."""
+    """Each request of a page load went to this server and was answered 200, with the right type and the file's bytes."""
     check(visit.requests, name + ": something was loaded")
     check(not visit.failed, name + ": no load fails", visit.failed)
     check(not visit.complaints, name + ": no script or console error", visit.complaints)
@@ -89,8 +91,8 @@ def check_look(browser, name):
     """Style applied, script run, images there, and the page fits a phone."""
     check(browser.js("document.characterSet") == "UTF-8", name + ": UTF-8")
     check(browser.js("document.documentElement.dataset.script") == "ready", name + ": the script ran")
-    check(browser.js("[...document.styleSheets].some(s => s.cssRules.length > 20)"), name + ": the style sheet is there")
-    check(browser.js("getComputedStyle(document.querySelector('.top')).display") == "flex", name + ": the style is applied")
+    check(browser.js("[...document.styleSheets].some(s => s.cssRules.length > 20)"), name + ": the style is there")
+    check(browser.js("getComputedStyle(document.querySelector('.top')).display") == "flex", name + ": and is applied")
     broken = browser.js("[...document.images].filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.src)")
     check(broken == [], name + ": every image has its width", broken)
     check(browser.js("document.images.length") > 0, name + ": there are images")
@@ -112,14 +114,14 @@ def wait_for(browser, expression, limit_s=10):
 
 def check_loom(browser):
     check(browser.js("document.documentElement.dataset.loom") == "ready", "loom: it is set up")
-    check(browser.js("""(() => { const c = document.querySelector('.loom canvas');
+    inked = browser.js("""(() => { const c = document.querySelector('.loom canvas');
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-        let inked = 0; for (let i = 3; i < d.length; i += 4) inked += d[i] > 0; return inked > c.width * c.height / 4; })()"""),
-          "loom: the cloth is drawn")
+        let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n / (c.width * c.height); })()""")
+    check(inked > 0.25, "loom: the cloth is drawn", inked)
     browser.js("document.querySelector('.loom .heads .process button').click()")
-    check(browser.js("document.querySelector('.loom .heads .process small').textContent") == "killed", "loom: the process is killed")
-    check(wait_for(browser, "document.querySelector('.loom .heads .process small').textContent != 'killed'"),
-          "loom: and is started again")
+    state = "document.querySelector('.loom .heads .process small').textContent"
+    check(browser.js(state) == "killed", "loom: the process is killed")
+    check(wait_for(browser, state + " != 'killed'"), "loom: and is started again")
 
 
 def check_reload(browser, base):
@@ -137,10 +139,11 @@ def check_questions(browser):
     count = browser.js("document.querySelectorAll('.ask button').length")
     check(count == len(expected), "questions: one button each", count)
     for index, status in enumerate(expected):
-        browser.js("document.querySelector('.ask pre').textContent = ''; document.querySelectorAll('.ask button')[%d].click()" % index)
+        browser.js("document.querySelector('.ask pre').textContent = '';"
+                   "document.querySelectorAll('.ask button')[%d].click()" % index)
         wait_for(browser, "document.querySelector('.ask pre .got') !== null")
         got = browser.js("(document.querySelector('.ask pre .got') || {}).textContent || ''")
-        check(got.startswith("< %d " % status), "questions: number %d is answered %d" % (index + 1, status), got.strip())
+        check(got.startswith("< %d " % status), "questions: number %d is answered %d" % (index + 1, status), got)
 
 
 def check_lost(browser, base):
