@@ -57,4 +57,9 @@ weft__waiter *model_waiter(unsigned i);
 void model_enter(void *region);
 void model_leave(void *region);
 
+/* The explorer's kernel and clock, for runtime.c. */
+int model_futex_wait(const uint32_t *word, uint32_t expected, bool timed, bool sliced);
+int model_futex_wake(const uint32_t *word, unsigned n);
+int64_t model_now(void);
+
 #endif

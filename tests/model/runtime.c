@@ -8,10 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int model_futex_wait(const uint32_t *word, uint32_t expected, bool timed, bool sliced);
-int model_futex_wake(const uint32_t *word, unsigned n);
-int64_t model_now(void);
-
 uint32_t weft__process_token;
 
 int weft__sys_futex_wait(const uint32_t *word, uint32_t expected, int64_t until_ns, bool shared)
