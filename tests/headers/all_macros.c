@@ -5,6 +5,7 @@
 #include <weft/co.h>
 #include <weft/cond.h>
 #include <weft/event.h>
+#include <weft/group.h>
 #include <weft/lock.h>
 #include <weft/once.h>
 #include <weft/rwlock.h>
@@ -17,6 +18,7 @@ static weft_cond cond = WEFT_COND_INIT;
 static weft_sem sem = WEFT_SEM_INIT(3);
 static weft_event event = WEFT_EVENT_INIT;
 static weft_once once = WEFT_ONCE_INIT;
+static weft_group group = WEFT_GROUP_INIT;
 
 int main(void)
 {
@@ -25,7 +27,7 @@ int main(void)
     const char *version = WEFT_VERSION;
     int numbers[] = {WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH};
     (void)untils, (void)durations, (void)version, (void)numbers;
-    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once;
+    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group;
     WEFT_WITH_LOCK (&lock)
         numbers[0]++;
     WEFT_WITH_RLOCK (&rlock) {
