@@ -98,6 +98,9 @@ void weft__conn_end(weft_conn *c)
     weft__input_free(c);
     weft__worker_lock(w);
     list_remove(&c->link); /* before the close: whoever finds it in the list may shut its descriptor down */
+    weft__worker_unlock(w);
+    weft__sys_close(fd);
+    weft__worker_lock(w);
     c->id = 0;
     c->next = w->free;
     w->free = c;
@@ -108,7 +111,6 @@ void weft__conn_end(weft_conn *c)
         sub_relaxed(&s->open, 1);
     }
     weft__worker_unlock(w);
-    weft__sys_close(fd);
 }
 
 /* ---- turns ---- */

@@ -117,9 +117,13 @@ static WEFT__NOINLINE ssize_t fill_slow(weft_conn *c, size_t have, const void **
             err = -ENOBUFS;
             break;
         }
-        /* Bounded by the write limit alone: a deadline for input must not break the output. */
-        if (c->out != NULL && until.at > 0 && (err = weft_conn_flush(c, WEFT_FOREVER)) < 0)
-            break;
+        if (c->out != NULL && until.at > 0) {
+            /* Bounded by the write limit alone: a deadline for input must not break the output. */
+            err = weft_conn_flush(c, WEFT_FOREVER);
+            if (err < 0)
+                break;
+            continue; /* input may have come meanwhile */
+        }
         weft__input_compact(c);
         err = model->wait_input(c, c->unread == 0 && have == 0, until.at);
         if (err < 0 && c->unread <= have)
