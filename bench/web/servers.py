@@ -137,7 +137,7 @@ class Server:
     def fail(self, why):
         self.log.flush()
         text = pathlib.Path(self.log.name).read_text(errors="replace").strip()
-        raise Failed(f"{self.process.args[0]} {why}" + (f": {text.splitlines()[-1]}" if text else ""))
+        raise Failed(why + (f": {text.splitlines()[-1]}" if text else ""))
 
     def read_url(self):
         line = self.process.stdout.readline().decode().strip()
@@ -156,6 +156,10 @@ class Server:
                 if self.process.poll() is not None or time.monotonic() > limit:
                     self.fail("does not listen")
                 time.sleep(0.02)
+
+    def check_alive(self):
+        if self.process.poll() is not None:
+            self.fail(f"ended with {self.process.returncode} under load")
 
     def __enter__(self):
         return self

@@ -90,7 +90,7 @@ TARGETS = [
     Target("idle_10k", "idle_lost", None, at_most=0),
     Target("slow_900", "p99_us", None, at_most=100000),
 ]
-METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "rps_kept", "idle_lost", "errors"]
+METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "rps_kept", "cpu_grown", "idle_lost", "errors"]
 HIGHER_IS_BETTER = {"rps", "bytes_per_s", "rps_kept"}
 
 
@@ -148,6 +148,7 @@ def figures(result):
     if len(windows) == 3:
         without = (windows[0]["rps"] + windows[2]["rps"]) / 2
         values["rps_kept"] = windows[1]["rps"] / without
+        values["cpu_grown"] = 2 * windows[1]["server_cpu_ns"] / (windows[0]["server_cpu_ns"] + windows[2]["server_cpu_ns"])
         values["rss_per_idle"] = max(0, windows[1]["server_rss"] - windows[0]["server_rss"]) / result["idle"]
         values["idle_lost"] = result["idle"] - result["idle_alive"]
     return values
@@ -166,9 +167,10 @@ class Bench:
 
     def run_once(self, kind, workload):
         seconds = workload.seconds * (0.3 if self.args.quick else 1)
-        for attempt in range(RETRIES + 1):
+        for attempt in range(1 if self.args.quick else RETRIES + 1):
             with kind.start(self.root, self.cores[0], self.directory / kind.name, workload) as server:
                 result = load(self.args.httpload, server, workload, self.cores, seconds)
+                server.check_alive()
             if disturbance(result["windows"]) <= DISTURBED:
                 break
         else:
@@ -176,8 +178,8 @@ class Bench:
         return figures(result)
 
     def run_workload(self, workload, kinds):
-        """Values by server and metric, one a round; a server that fails once is left out and reported."""
-        values = {kind.name: {} for kind in kinds}
+        """Values by server and metric, one a round; and why, for each server that failed once and is left out."""
+        values, failed = {kind.name: {} for kind in kinds}, {}
         rounds = min(workload.rounds, 2) if self.args.quick else workload.rounds
         for turn in range(rounds):
             order = kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]
@@ -187,8 +189,9 @@ class Bench:
                         values[kind.name].setdefault(metric, []).append(value)
                 except (servers.Failed, subprocess.TimeoutExpired, OSError) as failure:
                     note(f"{workload.name}: {kind.name} is left out: {failure}")
+                    failed[kind.name] = str(failure)
                     del values[kind.name]
-        return values
+        return values, failed
 
 
 # --- report ------------------------------------------------------------------------------------------------------------
@@ -204,8 +207,12 @@ def best_peer(values, peers, metric):
     return choose(known, key=lambda name: statistics.median(values[name][metric])) if known else None
 
 
-def report_target(target, values, peers):
-    ours = [name for name in values if fnmatch.fnmatch(name, target.ours)]
+def report_target(target, values, failed, peers):
+    """A line for each of our servers. One that failed, or whose responses failed, misses, however fast it was else."""
+    for name in fnmatch.filter(failed, target.ours):
+        print(json.dumps({"bench": f"web/{target.workload}", "metric": target.metric, "subject": name, "note": failed[name],
+                          "verdict": "MISS"}), flush=True)
+    ours = fnmatch.filter(values, target.ours)
     baseline = best_peer(values, peers, target.metric) if target.baseline == "best" else target.baseline
     for name in ours:
         line = {"bench": f"web/{target.workload}", "metric": target.metric, "subject": name,
@@ -224,17 +231,20 @@ def report_target(target, values, peers):
             line[f"{limit}_at_most"] = target.at_most
         if target.at_least is not None:
             line[f"{limit}_at_least"] = target.at_least
-        line["verdict"] = "NO BASELINE" if judged is None else "PASS" if target.met(judged) else "MISS"
+        errors = sum(values[name]["errors"])
+        if errors:
+            line["note"] = f"{errors} responses failed"
+        line["verdict"] = "NO BASELINE" if judged is None else "PASS" if target.met(judged) and not errors else "MISS"
         print(json.dumps(line), flush=True)
 
 
-def report(workload, values, peers):
+def report(workload, values, failed, peers):
     for name, metrics in values.items():
         print(json.dumps({"table": f"web/{workload.name}", "server": name,
                           **{metric: spread(metrics[metric]) for metric in METRICS if metric in metrics}}), flush=True)
     for target in TARGETS:
         if target.workload == workload.name:
-            report_target(target, values, peers)
+            report_target(target, values, failed, peers)
 
 
 def takes_part(kind, workload):
@@ -279,7 +289,7 @@ def main():
         for workload in chosen:
             taking_part = [kind for kind in kinds if takes_part(kind, workload)]
             if taking_part:
-                report(workload, bench.run_workload(workload, taking_part), [kind.name for kind in peers])
+                report(workload, *bench.run_workload(workload, taking_part), [kind.name for kind in peers])
         if bench.disturbed:
             note(f"{bench.disturbed} runs were disturbed by other work on this machine, and were kept")
 
