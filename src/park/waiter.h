@@ -142,7 +142,8 @@ static inline void weft__wait_begin(weft__waiter *self, bool hard)
 {
     self->hard = hard || self->shield != 0;
     store_relaxed(&self->token, 0);
-    store_relaxed(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
+    /* Release: a canceller finds the waiter by its handle alone, and its claim must bring along what ready will read. */
+    store_release(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
 }
 
 /* Whether the caller has been asked to stop and may be told. */
