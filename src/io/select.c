@@ -1,6 +1,7 @@
 /* select.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of them. Level.
  *
- * The sets hold what is wanted and are copied for each call. A descriptor that was closed while it was registered makes
+ * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that the next
+ * holder of its number is not told what was meant for it. A descriptor that was closed while it was registered makes
  * the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms nobody else. */
 #include "io/poller.h"
 #include "io/ready.h"
@@ -14,7 +15,8 @@ typedef struct select_poller {
     weft__poller base;
     int top; /* no registered descriptor is above */
     int at;  /* where the next round begins, so that all have their turn when callbacks are few */
-    fd_set readable, writable, urgent;
+    fd_set readable, writable, urgent;             /* wanted */
+    fd_set got_readable, got_writable, got_urgent; /* of the round under way */
     weft__fd_slot *slots[FD_SETSIZE];
 } select_poller;
 
@@ -64,6 +66,11 @@ static int select_arm(weft__poller *base, weft__fd_slot *slot, unsigned events)
         return -EEXIST;
     p->slots[fd] = events != 0 ? slot : NULL;
     slot->armed = (uint16_t)events;
+    if (events == 0) {
+        FD_CLR(fd, &p->got_readable);
+        FD_CLR(fd, &p->got_writable);
+        FD_CLR(fd, &p->got_urgent);
+    }
     set_bit(&p->readable, fd, events & (WEFT_POLLIN | WEFT_POLLRDHUP));
     set_bit(&p->writable, fd, events & WEFT_POLLOUT);
     set_bit(&p->urgent, fd, events & WEFT_POLLPRI);
@@ -89,17 +96,29 @@ static int tell_closed(select_poller *p)
     return n;
 }
 
+static unsigned take_result(select_poller *p, int fd)
+{
+    unsigned events = (FD_ISSET(fd, &p->got_readable) ? WEFT_POLLIN : 0u) |
+                      (FD_ISSET(fd, &p->got_writable) ? WEFT_POLLOUT : 0u) | (FD_ISSET(fd, &p->got_urgent) ? WEFT_POLLPRI : 0u);
+    FD_CLR(fd, &p->got_readable);
+    FD_CLR(fd, &p->got_writable);
+    FD_CLR(fd, &p->got_urgent);
+    return events;
+}
+
 static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
 {
     select_poller *p = (select_poller *)base;
-    fd_set readable = p->readable, writable = p->writable, urgent = p->urgent;
-    int count = weft__sys_select(p->top + 1, &readable, &writable, &urgent, until_ns);
+    p->got_readable = p->readable;
+    p->got_writable = p->writable;
+    p->got_urgent = p->urgent;
+    int count = weft__sys_select(p->top + 1, &p->got_readable, &p->got_writable, &p->got_urgent, until_ns);
     weft__poller_woke(base);
     if (count == -EBADF)
         return tell_closed(p);
     if (count <= 0)
         return count;
-    if (FD_ISSET(base->interrupt_fd, &readable)) {
+    if (FD_ISSET(base->interrupt_fd, &p->got_readable)) {
         weft__sys_eventfd_clear(base->interrupt_fd);
         base->interrupted = true;
     }
@@ -109,14 +128,10 @@ static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
         int fd = p->at + i <= last ? p->at + i : p->at + i - last - 1;
         if (fd > last)
             fd = 0; /* descriptors above have gone since the last round */
-        unsigned events = (FD_ISSET(fd, &readable) ? WEFT_POLLIN : 0u) | (FD_ISSET(fd, &writable) ? WEFT_POLLOUT : 0u) |
-                          (FD_ISSET(fd, &urgent) ? WEFT_POLLPRI : 0u);
+        unsigned events = take_result(p, fd);
         weft__fd_slot *slot = p->slots[fd];
         if (events == 0 || slot == NULL)
             continue;
-        FD_CLR(fd, &readable);
-        FD_CLR(fd, &writable);
-        FD_CLR(fd, &urgent);
         told++;
         n += weft__ready_event(base, slot, events & slot->armed);
         if (told == max)

@@ -1,0 +1,71 @@
+/* io_support.h - one test body under every back end, and the sockets that such bodies need. */
+#ifndef TESTS_IO_IO_SUPPORT_H
+#define TESTS_IO_IO_SUPPORT_H
+
+#include <weft/poller.h>
+#include <weft/stream.h>
+
+#include "harness/harness.h"
+#include "io/poller.h"
+#include "io/ready.h"
+#include "sys/net.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A case for each back end: name_select, name_poll ... The body gets the back end's name. */
+#define TEST_BACKENDS(name) TEST_BACKENDS_LIMIT(TEST_DEFAULT_LIMIT, name)
+#define TEST_BACKENDS_LIMIT(seconds, name)                                                                             \
+    static void name(const char *kind);                                                                                \
+    TEST_LIMIT(seconds, name##_select) { name("select"); }                                                             \
+    TEST_LIMIT(seconds, name##_poll) { name("poll"); }                                                                 \
+    TEST_LIMIT(seconds, name##_epoll) { name("epoll"); }                                                               \
+    TEST_LIMIT(seconds, name##_epoll_et) { name("epoll-et"); }                                                         \
+    TEST_LIMIT(seconds, name##_uring) { name("uring"); }                                                               \
+    static void name(__attribute__((unused)) const char *kind)
+
+/* A case in a thread, and one in a coroutine over each back end. The body gets `t`. */
+#define TEST_WAITERS(name) TEST_WAITERS_LIMIT(TEST_DEFAULT_LIMIT, name)
+#define TEST_WAITERS_LIMIT(seconds, name)                                                                              \
+    static void name(test *t);                                                                                         \
+    TEST_IN_LIMIT(seconds, THREAD, name##_in) { name(t); }                                                             \
+    TEST_IN_LIMIT(seconds, CO, name##_select) { io_use("select"); name(t); }                                           \
+    TEST_IN_LIMIT(seconds, CO, name##_poll) { io_use("poll"); name(t); }                                               \
+    TEST_IN_LIMIT(seconds, CO, name##_epoll) { io_use("epoll"); name(t); }                                             \
+    TEST_IN_LIMIT(seconds, CO, name##_epoll_et) { io_use("epoll-et"); name(t); }                                       \
+    TEST_IN_LIMIT(seconds, CO, name##_uring) { io_use("uring"); name(t); }                                             \
+    static void name(__attribute__((unused)) test *t)
+
+/* Make it the process's kind; skips the case where the kernel lacks it. */
+void io_use(const char *kind);
+
+/* A poller of this kind for the calling thread; skips the case where the kernel lacks it. */
+weft__poller *io_open(const char *kind);
+
+/* A deadline that a sound test never reaches. */
+weft_until io_patience(void);
+
+/* Run p until *flag is at least n; fails the case when that takes too long. */
+void io_run_until(weft__poller *p, const int *flag, int n);
+
+/* Run p until it has nothing to tell. */
+void io_run_dry(weft__poller *p);
+
+/* A connected pair of TCP sockets on loopback, non-blocking. */
+void io_tcp_pair(int fds[2]);
+
+/* A listening TCP socket on loopback, and a non-blocking connection to it. */
+int io_listener(void);
+int io_connection_to(int listener);
+
+/* Write or read exactly so much with blocking patience. */
+void io_write(int fd, const void *data, size_t size);
+void io_read(int fd, void *data, size_t size);
+
+/* Bytes that tell their place: data[i] depends on at + i. */
+void io_pattern(void *data, size_t size, size_t at);
+void io_check_pattern(const void *data, size_t size, size_t at);
+
+#endif
