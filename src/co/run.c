@@ -195,27 +195,34 @@ static void leave(weft__sched *s, weft_co *co)
     fiber_acquire(co);
 }
 
-/* What follows a coroutine that has ended on this stack: an unstarted one that can use the same stack, or NULL after
- * the stack was given back, and then *next is where to switch to. */
-static weft_co *inherit(weft__sched *s, weft__stack *stack, const weft__context *context, weft_co **next)
+/* What follows a coroutine that has ended: an unstarted one that can use the same stack, or else NULL, and then *next is
+ * where to switch to. */
+static weft_co *successor(weft__sched *s, const weft__stack *stack, weft_co **next)
 {
     *next = NULL;
-    if (++s->switches % ROUND != 0) {
-        weft_co *co = take_next(s);
-        if (co != NULL && co->stack == NULL && co->size_class == stack->size_class) {
-            own_stack(s, co, stack);
-            context_inherit(&co->context, context);
-            s->current = co;
-            weft__become(&co->waiter);
-            fiber_acquire(co);
-            return co;
-        }
-        while (co != NULL && co->stack == NULL && !begin(s, co))
-            co = take_next(s);
-        *next = co;
-    }
-    weft__stack_give(&s->stacks, stack); /* nobody takes it before we have left it: the cache is this thread's */
+    if (++s->switches % ROUND == 0)
+        return NULL;
+    weft_co *co = take_next(s);
+    if (co != NULL && co->stack == NULL && co->size_class == stack->size_class)
+        return co;
+    while (co != NULL && co->stack == NULL && !begin(s, co))
+        co = take_next(s);
+    *next = co;
     return NULL;
+}
+
+/* The coroutine has returned: let go of it. Post: co is somebody else's, and this stack belongs to nobody. */
+static void end(weft__sched *s, weft_co *co, int result)
+{
+    if (unlikely(weft__sched_self != s))
+        weft__panic("the coroutine that called fork() has returned in the child: there is nothing left to return to; end "
+                    "the child by _exit() or exec");
+    s->live--;
+    s->current = NULL;
+    weft__become(&s->waiter);
+    publish(s, co, result);
+    if (unlikely(s->starved != NULL))
+        retry_starved(s);
 }
 
 /* The base of every coroutine's stack: run one, then those that inherit its stack. */
@@ -224,29 +231,28 @@ static void run_coroutines(void *arg)
     weft__sched *s = arg;
     context_begin(&s->own);
     bury(s);
-    weft_co *co = s->current, *next;
-    weft__context context;
-    fiber_acquire(co);
-    do {
+    weft_co *next;
+    for (;;) {
+        weft_co *co = s->current;
+        fiber_acquire(co);
         int result = co->fn(co->arg);
-        if (unlikely(weft__sched_self != s))
-            weft__panic("the coroutine that called fork() has returned in the child: there is nothing left to return to; end "
-                        "the child by _exit() or exec");
         weft__stack *stack = co->stack;
-        context = co->context;
-        s->live--;
-        s->current = NULL;
-        weft__become(&s->waiter);
-        publish(s, co, result);
-        if (unlikely(s->starved != NULL))
-            retry_starved(s);
-        co = inherit(s, stack, &context, &next);
-    } while (co != NULL);
+        weft__context context = co->context;
+        end(s, co, result);
+        co = successor(s, stack, &next);
+        if (co != NULL) {
+            own_stack(s, co, stack);
+            s->current = co;
+            weft__become(&co->waiter);
+            context_inherit(&co->context, &context);
+            continue;
+        }
+        weft__stack_give(&s->stacks, stack); /* nobody takes it before we have left it: the cache is this thread's */
 #if WEFT__TSAN
-    s->dead_fiber = context.fiber;
+        s->dead_fiber = context.fiber;
 #endif
-    switch_to(s, &context, next, true);
-    __builtin_unreachable();
+        switch_to(s, &context, next, true);
+    }
 }
 
 void weft__sched_yield(weft__sched *s, weft_co *co)

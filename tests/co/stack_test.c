@@ -112,16 +112,18 @@ TEST(stacks_that_are_too_many_give_their_memory_back)
         stacks[i] = weft__stack_take(&cache, 1);
         CHECK(stacks[i] != NULL);
     }
+    bool exact = test_limit_factor() <= 1; /* sanitizers keep memory of their own for each byte */
     long before = test_rss_kb();
     for (int i = 0; i < MANY; i++)
         memset(stacks[i]->low, 1, weft__stack_size(1));
     long used = test_rss_kb();
-    CHECK(used - before >= MANY * 60);
+    CHECK(!exact || used - before >= MANY * 60);
     for (int i = 0; i < MANY; i++)
         weft__stack_give(&cache, stacks[i]);
     CHECK(cache.count[1] <= weft__stack_cache_max(1));
     long after = test_rss_kb();
-    CHECK_BETWEEN(0, (96 << 10) + 8192, after - before); /* 16 MiB here, 64 MiB for everybody, and some slack */
+    if (exact)
+        CHECK_BETWEEN(0, (96 << 10) + 8192, after - before); /* 16 MiB here, 64 MiB for everybody, and some slack */
     for (int i = 0; i < MANY; i++) {
         weft__stack *s = weft__stack_take(&cache, 1);
         CHECK(s != NULL);
