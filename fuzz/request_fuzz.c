@@ -34,7 +34,7 @@ typedef struct stream {
     uint64_t random; /* 0: all there at once */
 } stream;
 
-/* How much more arrives after `have` bytes: now and then a lot, mostly a few bytes. */
+/* How much more arrives after `have` bytes: a few, but not so few that a long input is copied hundreds of times. */
 static size_t arrive(stream *s, size_t have)
 {
     if (s->random == 0)
@@ -42,7 +42,7 @@ static size_t arrive(stream *s, size_t have)
     s->random ^= s->random << 13;
     s->random ^= s->random >> 7;
     s->random ^= s->random << 17;
-    size_t n = s->random % 16 == 0 ? s->random >> 32 & 1023 : 1 + (s->random >> 32 & 7);
+    size_t n = 1 + (s->random >> 32) % (4 + s->len / 16);
     return n < s->len - have ? have + n : s->len;
 }
 
