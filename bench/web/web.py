@@ -24,11 +24,11 @@ import tempfile
 import servers
 
 DISTURBED = 0.10  # share of a core that others may use during a run before it is taken again
-RETRIES = 2
+RETRIES = 1
 
 
 class Workload:
-    def __init__(self, name, size, connections=64, depth=1, seconds=2.0, rounds=5, idle=0, options=(), weft_options=(),
+    def __init__(self, name, size, connections=64, depth=1, seconds=1.5, rounds=5, idle=0, options=(), weft_options=(),
                  ours_only=False):
         self.name, self.size, self.connections, self.depth = name, size, connections, depth
         self.seconds, self.rounds = seconds, rounds
@@ -53,8 +53,8 @@ WORKLOADS = [
     Workload("pipelined_64", 1024, depth=16),
     Workload("file_16k", 16384),
     Workload("file_1m", 1 << 20, connections=16, options=["--trunc"]),
-    Workload("idle_10k", 1024, idle=10000),
-    Workload("slow_900", 1024, connections=16, seconds=5, rounds=3, ours_only=True,
+    Workload("idle_10k", 1024, idle=10000, seconds=4, rounds=3),
+    Workload("slow_900", 1024, connections=16, seconds=4, rounds=3, ours_only=True,
              options=["--slow", "900", "--fresh", "--pause", "10"], weft_options=["--max-connections", "512"]),
 ]
 
