@@ -69,6 +69,14 @@ typedef struct weft__slot_fn {
     void (*accepted)(weft__fd_slot *slot, int fd);
 } weft__slot_fn;
 
+/* Bits of `flags`. */
+enum {
+    WEFT__SLOT_OUT_ONCE = 1, /* weft__slot_want_out_once is under way */
+    WEFT__SLOT_READY = 2,    /* edge, ready.c: reading would not wait, as far as we know */
+    WEFT__SLOT_ENDED = 4,    /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
+    WEFT__SLOT_DETACHED = 8  /* the descriptor is closed already, its number may be another's */
+};
+
 enum weft__slot_mode {
     WEFT__SLOT_READINESS,
     WEFT__SLOT_RECEIVE,
@@ -169,6 +177,9 @@ typedef struct weft__poller_ops {
 
     int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events); /* for ready.c: look for these from now on; 0: for
                                                                           nothing, never fails. Edge: tell what is true */
+    /* From any thread: fd, which a slot of p has, is about to be closed. True: it may be; the slot is removed later by p's
+     * thread, with WEFT__SLOT_DETACHED set. False: it must be removed first. */
+    bool (*detach)(weft__poller *p, int fd);
     int (*pollable)(weft__poller *p); /* a descriptor that is readable when poll would tell something; -1: none */
 } weft__poller_ops;
 

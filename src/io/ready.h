@@ -4,16 +4,13 @@
 
 #include "io/poller.h"
 
-enum {
-    WEFT__SLOT_OUT_ONCE = 1, /* weft__slot_want_out_once is under way */
-    WEFT__SLOT_READY = 2,    /* edge: reading would not wait, as far as we know */
-    WEFT__SLOT_ENDED = 4     /* edge: the end or an error lies behind the bytes: a short read is not the last */
-};
-
 int weft__ready_update(weft__poller *p, weft__fd_slot *slot);
 void weft__ready_remove(weft__poller *p, weft__fd_slot *slot);
 ssize_t weft__ready_send(weft__poller *p, weft__send *s);
 void weft__ready_cancel(weft__poller *p, weft__send *s);
+
+/* detach, for back ends that only remember the number. */
+bool weft__ready_detach(weft__poller *p, int fd);
 
 /* The kernel says so of this slot: make its callbacks. Returns how many. The slot may be gone afterwards. */
 int weft__ready_event(weft__poller *p, weft__fd_slot *slot, unsigned events);

@@ -1,6 +1,9 @@
 /* io_support.c - see io_support.h. */
 #include "io/io_support.h"
 
+#include <weft/co.h>
+
+#include "co/sched.h"
 #include "sys/multiplex.h"
 
 #include <netinet/tcp.h>
@@ -151,4 +154,20 @@ void io_check_pattern(const void *data, size_t size, size_t at)
     for (size_t i = 0; i < size; i++)
         if (((const unsigned char *)data)[i] != pattern_at(at + i))
             FAIL("byte %zu is not what was sent", at + i);
+}
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Calls from one thread keep their order, so what was sent there before this coroutine has been done when it has run. */
+void io_settle(void)
+{
+    for (unsigned i = 0; i < weft__sched_count(); i++) {
+        weft_co *co;
+        CHECK_OK(weft__co_start_on(i, &co, do_nothing, NULL, NULL));
+        CHECK_OK(weft_co_join(co, NULL, io_patience()));
+    }
 }

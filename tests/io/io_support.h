@@ -31,11 +31,11 @@
 #define TEST_WAITERS_LIMIT(seconds, name)                                                                              \
     static void name(test *t);                                                                                         \
     TEST_IN_LIMIT(seconds, THREAD, name##_in) { name(t); }                                                             \
-    TEST_IN_LIMIT(seconds, CO, name##_select) { io_use("select"); name(t); }                                           \
-    TEST_IN_LIMIT(seconds, CO, name##_poll) { io_use("poll"); name(t); }                                               \
-    TEST_IN_LIMIT(seconds, CO, name##_epoll) { io_use("epoll"); name(t); }                                             \
-    TEST_IN_LIMIT(seconds, CO, name##_epoll_et) { io_use("epoll-et"); name(t); }                                       \
-    TEST_IN_LIMIT(seconds, CO, name##_uring) { io_use("uring"); name(t); }                                             \
+    TEST_IN_LIMIT(seconds, CO, name##_select) { io_use("select"); name(t); io_settle(); }                                           \
+    TEST_IN_LIMIT(seconds, CO, name##_poll) { io_use("poll"); name(t); io_settle(); }                                               \
+    TEST_IN_LIMIT(seconds, CO, name##_epoll) { io_use("epoll"); name(t); io_settle(); }                                             \
+    TEST_IN_LIMIT(seconds, CO, name##_epoll_et) { io_use("epoll-et"); name(t); io_settle(); }                                       \
+    TEST_IN_LIMIT(seconds, CO, name##_uring) { io_use("uring"); name(t); io_settle(); }                                             \
     static void name(__attribute__((unused)) test *t)
 
 /* Make it the process's kind; skips the case where the kernel lacks it. */
@@ -52,6 +52,9 @@ void io_run_until(weft__poller *p, const int *flag, int n);
 
 /* Run p until it has nothing to tell. */
 void io_run_dry(weft__poller *p);
+
+/* Streams that were closed by the calling thread away from their home have been taken apart there. */
+void io_settle(void);
 
 /* A connected pair of TCP sockets on loopback, non-blocking. */
 void io_tcp_pair(int fds[2]);
