@@ -10,7 +10,7 @@
 typedef struct plan {
     uint32_t seen;      /* atomic: calls so far */
     uint32_t nth;       /* atomic: first call concerned; 0 = no plan */
-    uint32_t count;
+    uint32_t count;     /* atomic, like the rest: a plan may be replaced while others make calls */
     int32_t err;
     int64_t delay_ns;
 } plan;
@@ -23,22 +23,24 @@ int weft__sys_fault_slow(enum weft__sys_call call)
     plan *p = &plans[call];
     uint32_t n = add_acq_rel(&p->seen, 1) + 1;
     uint32_t nth = load_acquire(&p->nth);
-    if (nth == 0 || n < nth || n - nth >= p->count)
+    if (nth == 0 || n < nth || n - nth >= load_relaxed(&p->count))
         return 0;
-    if (p->err == 0) {
-        struct timespec t = {p->delay_ns / 1000000000, p->delay_ns % 1000000000};
+    int err = load_relaxed(&p->err);
+    if (err == 0) {
+        int64_t delay = load_relaxed(&p->delay_ns);
+        struct timespec t = {delay / 1000000000, delay % 1000000000};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
     }
-    return p->err;
+    return err;
 }
 
 void weft__sys_plan(enum weft__sys_call call, uint32_t nth, uint32_t count, int err, int64_t delay_ns)
 {
     plan *p = &plans[call];
     store_release(&p->nth, 0);
-    p->count = count;
-    p->err = err;
-    p->delay_ns = delay_ns;
+    store_relaxed(&p->count, count);
+    store_relaxed(&p->err, err);
+    store_relaxed(&p->delay_ns, delay_ns);
     store_release(&p->seen, 0);
     store_release(&p->nth, nth);
     store_release(&weft__sys_faults, 1);
