@@ -47,6 +47,21 @@ static bool wait_child_event(double deadline)
     return true;
 }
 
+/* The case has failed, even if its body came to its end; only an earlier failure goes before this one. */
+static void fail_case(test__report *report, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void fail_case(test__report *report, const char *fmt, ...)
+{
+    char message[sizeof report->message];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    int seen = load_acquire(&report->state);
+    if (seen == CASE_RETURNED || seen == CASE_SKIPPED)
+        cas_acq_rel(&report->state, &seen, CASE_RUNNING);
+    test__settle(report, CASE_FAILED, message);
+}
+
 /* --- who is there --- */
 
 static void read_line(const char *path, char *line, size_t size)
@@ -161,9 +176,7 @@ static void end_left_over(test__report *report)
         return;
     struct left_over left = {.text = "processes left running:", .used = strlen("processes left running:")};
     each_process(name_child, &left);
-    if (report->state == CASE_RETURNED || report->state == CASE_SKIPPED)
-        report->state = CASE_RUNNING;
-    test__settle(report, CASE_FAILED, left.text);
+    fail_case(report, "%s", left.text);
     do {
         each_process(kill_child, NULL);
     } while (!await_children(test__now() + 0.1));
@@ -189,42 +202,33 @@ static bool output_contains(int output, const char *text)
 
 static void judge_panic(const test__case *c, test__report *report, int status, int output)
 {
-    char message[400];
     int state = load_acquire(&report->state);
-    if (state == CASE_RETURNED) {
-        report->state = CASE_RUNNING;
-        snprintf(message, sizeof message, "returned; expected to panic with \"%s\"", c->panics);
-    } else if (state != CASE_RUNNING) {
+    if (state == CASE_FAILED || state == CASE_SKIPPED)
         return;
-    } else if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) {
-        snprintf(message, sizeof message, "ended with %s %d; expected to panic with \"%s\"",
-                 WIFSIGNALED(status) ? "signal" : "status",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), c->panics);
-    } else if (!output_contains(output, c->panics)) {
-        snprintf(message, sizeof message, "aborted without saying \"%s\"", c->panics);
-    } else {
+    if (state == CASE_RETURNED)
+        fail_case(report, "returned; expected to panic with \"%s\"", c->panics);
+    else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGABRT)
+        fail_case(report, "ended with signal %d; expected to panic with \"%s\"", WTERMSIG(status), c->panics);
+    else if (!WIFSIGNALED(status))
+        fail_case(report, "ended with status %d; expected to panic with \"%s\"", WEXITSTATUS(status), c->panics);
+    else if (!output_contains(output, c->panics))
+        fail_case(report, "aborted without saying \"%s\"", c->panics);
+    else
         test__settle(report, CASE_RETURNED, "");
-        return;
-    }
-    test__settle(report, CASE_FAILED, message);
 }
 
 static void judge(test__report *report, int status)
 {
-    char message[100];
     int state = load_acquire(&report->state);
     if (state == CASE_FAILED || state == CASE_SKIPPED)
         return;
+    const char *when = state == CASE_RETURNED ? " while exiting" : "";
     if (WIFSIGNALED(status))
-        snprintf(message, sizeof message, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        fail_case(report, "killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)), when);
     else if (WEXITSTATUS(status) != 0)
-        snprintf(message, sizeof message, "exit status %d", WEXITSTATUS(status));
-    else if (state == CASE_RETURNED)
-        return;
-    else
-        snprintf(message, sizeof message, "exited before the end of its body");
-    report->state = CASE_RUNNING; /* it may have returned and then failed while exiting */
-    test__settle(report, CASE_FAILED, message);
+        fail_case(report, "exit status %d%s", WEXITSTATUS(status), when);
+    else if (state != CASE_RETURNED)
+        fail_case(report, "exited before the end of its body");
 }
 
 /* --- the keeper --- */
@@ -238,9 +242,8 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 /* The case is at its limit: that is its outcome, whatever it does now. Let it say who sleeps on what, then kill it. */
 static void end_at_limit(pid_t pid, int limit, test__report *report, int output)
 {
-    char message[64];
-    snprintf(message, sizeof message, "still running after %.0f s", limit * test__factor);
-    test__settle(report, CASE_FAILED, message);
+    fail_case(report, "still %s after %.0f s", load_acquire(&report->state) == CASE_RETURNED ? "exiting" : "running",
+              limit * test__factor);
     each_process(describe_threads, &(struct hang){output, pid});
     kill(-pid, SIGUSR2);
     double end = test__now() + DUMP_TIME;
@@ -249,6 +252,7 @@ static void end_at_limit(pid_t pid, int limit, test__report *report, int output)
     kill(-pid, SIGKILL);
 }
 
+/* Wait for the case itself. Returns its status. */
 static int await_case(pid_t pid, int limit, test__report *report, int output)
 {
     bool killed = false;
@@ -282,7 +286,7 @@ void test__keep(const test__run *run, test__report *report, int output)
         test__run_case(run, report, output);
     }
     if (pid < 0) {
-        test__settle(report, CASE_FAILED, "fork failed");
+        fail_case(report, "fork: %m");
         _exit(0);
     }
     setpgid(pid, pid);

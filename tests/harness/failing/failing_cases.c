@@ -111,6 +111,17 @@ TEST(fail_while_exiting)
     atexit(exit_badly);
 }
 
+static void hang(void)
+{
+    for (;;)
+        pause();
+}
+
+TEST_LIMIT(1, fail_hangs_while_exiting)
+{
+    atexit(hang);
+}
+
 TEST(fail_leaks_a_pipe)
 {
     int fds[2];
