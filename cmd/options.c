@@ -1,4 +1,4 @@
-/* options.c - long options for every subcommand: --name value, --name=value, flags, and what is wrong said in one line.
+/* options.c - long options for every subcommand: --name value, --name=value, flags; what is wrong is said in one line.
  */
 #include "cmd.h"
 
@@ -51,7 +51,7 @@ static unsigned distance(const char *a, const char *b, size_t b_len)
 
 bool cmd_nearest(const char *word, const char *words, char *out, size_t size)
 {
-    unsigned best = strlen(word) < 4 ? 2 : 3; /* at most one or two letters off */
+    unsigned best = strlen(word) < 3 ? (unsigned)strlen(word) : 3; /* at most two letters off, and not all of them */
     bool found = false;
     for (const char *p = words; *p != 0;) {
         size_t len = strcspn(p, " ");

@@ -1,11 +1,13 @@
 /* workers.c - worker processes under one parent, which only waits: see cmd.h.
  *
  * W1 alone:     the parent has one thread and touches no server; so forking a replacement is safe at any time.
- * W2 together:  a worker dies with its parent (PR_SET_PDEATHSIG), also when that is killed with -9, and looks after
- * setting it whether the parent is still there. W3 told once: Ctrl-C reaches the whole group of a terminal, and the
- * parent passes it on as well. Workers therefore ignore SIGINT, and are told by CMD_STOP and CMD_STOP_NOW, which nobody
- * else sends. W4 no storm:  a worker that dies within a second of its start is replaced after a pause that doubles up
- * to 8 s; one that dies before any has lived for a second, five times over, ends the command. */
+ * W2 together:  a worker dies with its parent (PR_SET_PDEATHSIG), also when that is killed with -9; it looks
+ *               whether the parent is still there after it has asked for that.
+ * W3 told once: Ctrl-C reaches the whole group of a terminal, and the parent passes it on as well. Workers
+ *               therefore ignore SIGINT, and are told by CMD_STOP and CMD_STOP_NOW, which nobody else sends.
+ * W4 no storm:  a worker that dies within a second of its start is replaced after a pause that doubles up to 8 s;
+ *               when every one has died young five times over, the command ends.
+ * Pinned by tests/web/stop_test.py. */
 #include "cmd.h"
 
 #include <weft/base.h>
@@ -51,7 +53,11 @@ static void start_worker(pool *p, worker *w)
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != parent)
             _exit(CMD_FAILED);
-        signal(SIGINT, SIG_IGN);
+        signal(SIGINT, SIG_IGN); /* and not blocked: a blocked signal is kept even if it is ignored */
+        sigset_t interrupt;
+        sigemptyset(&interrupt);
+        sigaddset(&interrupt, SIGINT);
+        sigprocmask(SIG_UNBLOCK, &interrupt, NULL);
         exit(p->work(p->arg));
     }
     w->start_at = 0;

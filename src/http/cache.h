@@ -4,12 +4,12 @@
  * The *front* is a small table of a serving thread's own, so that a hit takes no lock and writes no memory that another
  * thread reads: its slots hold a reference each, and who uses an entry across a wait pins the slot.
  *
- * E1 immutable:  an entry in the store never changes but for its atomic marks and its gzip form, which is set once. A
- *                changed file makes a new entry; answers under way go on with the old one. So no answer mixes versions.
- * E2 counted:    what an entry holds counts against the bounds until its memory is freed, not until it is evicted; so
- * the bounds hold also while slow clients keep old entries. An entry that does not fit is served and not kept. E3
- * looked over: a second after the last look, one finder is told to look (hold.stale); the others go on meanwhile. E4
- * dead:       an entry out of the store is marked dead; fronts let go of it when they meet it, or at their next tick.
+ * E1 immutable:   an entry in the store never changes but for its atomic marks and its gzip form, which is set once. A
+ *                 changed file makes a new entry; answers under way go on with the old one, so none mixes versions.
+ * E2 counted:     what an entry holds counts against the bounds until its memory is freed, not until it is evicted; so
+ *                 the bounds hold also while slow clients keep old entries. What does not fit is served and not kept.
+ * E3 looked over: a second after the last look, one finder is told to look (hold.stale); others go on meanwhile.
+ * E4 dead:        an entry out of the store is marked dead; fronts let go of it when they meet it or at the next tick.
  * Lock order: one shard at a time, nothing is called under it but list operations. Eviction is second chance (`used`).
  * Pinned by tests/http/cache_test.c and tests/web/tree_test.py. */
 #ifndef WEFT_HTTP_CACHE_H

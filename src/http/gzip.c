@@ -10,9 +10,7 @@
 
 enum {
     LEVEL = 6,
-    WINDOW_GZIP =
-        15 +
-        16 /* deflateInit2: a gzip header instead of zlib's; its time stamp is 0, so equal files compress equally */
+    WINDOW_GZIP = 15 + 16 /* for deflateInit2: a gzip header, without a time stamp, so equal files compress equally */
 };
 
 static void *take(void *opaque, unsigned n, unsigned size)

@@ -76,10 +76,16 @@ typedef struct batch {
 static int write_batch(void *arg)
 {
     batch *b = arg;
-    weft_lock_acquire(&b->log->lock);
-    int err = b->log->stream ? weft__sys_write_stream(b->log->fd, b->data, b->len, WAIT_NS)
-                             : weft__sys_write_all(b->log->fd, b->data, b->len);
-    weft_lock_release(&b->log->lock);
+    weft__log *log = b->log;
+    int err;
+    weft_lock_acquire(&log->lock);
+    if (log->stream) {
+        err = weft__sys_write_stream(log->fd, b->data, b->len, log->stuck ? 0 : WAIT_NS);
+        log->stuck = err == -ETIMEDOUT;
+    } else {
+        err = weft__sys_write_all(log->fd, b->data, b->len);
+    }
+    weft_lock_release(&log->lock);
     return err;
 }
 

@@ -1,11 +1,13 @@
 /* log.h - the access log, in the combined format: a buffer a serving thread, written in batches off the scheduler.
  *
  * L1 never in the way: a line is formatted into memory. Full buffers are written by a helper thread while the handler
- *    waits; when the other buffer is full as well, lines are dropped and counted, and the count is a line of the log.
+ *                      waits; when the other buffer is full as well, lines are dropped and counted, and the count is a
+ *                      line of the log.
  * L2 whole lines:      a batch ends with a line, and goes out as one write to a file opened for appending; so threads
- * and processes that share the file do not tear each other's lines. L3 prompt:           a tick about a second after
- * the last line writes what there is; so does closing. A log that takes nothing (a pipe nobody reads) is waited for at
- * most a second at a time. */
+ *                      and processes that share the file do not tear each other's lines.
+ * L3 prompt:           a tick about a second after the last line writes what there is; so does closing.
+ * A log that takes nothing (a pipe nobody reads) is waited for a second once, and then only tried until it takes again.
+ * Pinned by tests/http/log_test.c and tests/web/stop_test.py. */
 #ifndef WEFT_HTTP_LOG_H
 #define WEFT_HTTP_LOG_H
 
@@ -21,10 +23,11 @@
 
 /* Where the lines go; one for the site. */
 typedef struct weft__log {
-    int fd;   /* under `lock`; -1: no log */
-    bool own; /* fd is ours to close */
-    bool stream;
-    char *name; /* NULL: cannot be opened again */
+    int fd;      /* under `lock`; -1: no log */
+    bool own;    /* fd is ours to close */
+    bool stream; /* not a file: may be slow */
+    bool stuck;  /* under `lock`: it took nothing for a second */
+    char *name;  /* NULL: cannot be opened again */
     weft_lock lock;
     uint64_t dropped; /* atomic */
 } weft__log;

@@ -1,12 +1,13 @@
 /* request.c - the loop over a connection's requests: head, body, answer, and on to the next.
  *
- * Q1 in order:   a request is read whole, with its body, before it is answered; then it is consumed. So answers come in
- * the order of requests, and a body that cannot be framed is answered once, with 400. Q2 no doubt:   after anything
- * that leaves it open where the next request begins, the answer says "Connection: close", and the connection lingers so
- * that the client can read it. Q3 bounded:    a head has head_timeout from its first byte, a body body_timeout and
- * body_max, and there is no other way to stay here: between requests the handler returns and the connection holds
- * neither stack nor buffer. Bodies mean nothing to GET, HEAD and OPTIONS: they are read and dropped. Pinned by
- * tests/web/raw_test.py. */
+ * Q1 in order: a request is read whole, with its body, before it is answered; then it is consumed. So answers come
+ *              in the order of requests, and a body that cannot be framed is answered once, with 400.
+ * Q2 no doubt: after anything that leaves it open where the next request begins, the answer says "Connection:
+ *              close", and the connection lingers so that the client can read it.
+ * Q3 bounded:  a head has head_timeout from its first byte, a body body_timeout and body_max, and there is no other
+ *              way to stay here: between requests the handler returns, and the connection holds neither stack nor
+ *              buffer.
+ * Bodies mean nothing to GET, HEAD and OPTIONS: they are read and dropped. Pinned by tests/web/raw_test.py. */
 #include "http/chunk.h"
 #include "http/site.h"
 #include "sys/sys.h"

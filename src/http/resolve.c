@@ -1,12 +1,13 @@
 /* resolve.c - from a decoded path to a file, and from a file to a cache entry.
  *
  * R1 looked at first: a name is opened with O_PATH and must be a regular file (or a directory) before it is opened for
- *    reading; so a FIFO or a device never is. What is read was looked at again by its descriptor.
+ *                     reading; so a FIFO or a device never is. What is read was looked at again by its descriptor.
  * R2 one version:     contents are kept only if the file's version (device, inode, size, mtime, ctime) is the same
- * before and after they were read. Time stamps have the grain of the kernel's tick, so a file that changed less than a
- * tick or two ago is read after that has passed: a later write must then show in them. What changes all the time is
- * sent from its descriptor and not kept. R3 off the disk:    everything is first tried with what the kernel has in
- * memory (RESOLVE_CACHED, RWF_NOWAIT) on the serving thread itself; only what needs the disk goes to a helper thread.
+ *                     before and after they were read. Time stamps have the grain of the kernel's tick, so a file that
+ *                     changed less than a tick or two ago is read after that has passed: a later write must then show
+ *                     in them. What changes all the time is sent from its descriptor and not kept.
+ * R3 off the disk:    everything is first tried with what the kernel has in memory (RESOLVE_CACHED, RWF_NOWAIT) on the
+ *                     serving thread itself; only what needs the disk goes to a helper thread.
  * Pinned by tests/http/static_test.c and tests/web/tree_test.py. */
 #include <weft/co.h>
 

@@ -1,11 +1,13 @@
 /* file.h - calls on files and directories, confined below a directory where the name comes from outside.
  *
- * F1 beneath: weft__sys_open_beneath resolves in the kernel (openat2, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS). Neither
- *    "..", nor an absolute name, nor a symbolic link anywhere on the way leaves the directory, also while others rename
- *    things: what leads out is -EXDEV. Links that stay inside are followed. There is no fallback in user space, because
- *    none is free of races: without openat2 (before Linux 5.6, or filtered) it is -ENOSYS.
- * F2 no surprise: an opened file is close-on-exec and never becomes a controlling terminal, and O_NONBLOCK keeps the
- * open of a FIFO from waiting. Callers look at the type with WEFT__FILE_PATH first, so that a device is never opened.
+ * F1 beneath:     weft__sys_open_beneath resolves in the kernel (openat2, RESOLVE_BENEATH and
+ *                 RESOLVE_NO_MAGICLINKS). Neither "..", nor an absolute name, nor a symbolic link anywhere on the
+ *                 way leaves the directory, also while others rename things: what leads out is -EXDEV. Links that
+ *                 stay inside are followed. There is no fallback in user space, because none is free of races:
+ *                 without openat2 (before Linux 5.6, or filtered) it is -ENOSYS.
+ * F2 no surprise: an opened file is close-on-exec and never becomes a controlling terminal, and O_NONBLOCK keeps
+ *                 the open of a FIFO from waiting. Callers look at the type with WEFT__FILE_PATH first, so that a
+ *                 device is never opened.
  * Results are >= 0 or -errno; interrupted calls are made again. */
 #ifndef WEFT_SYS_FILE_H
 #define WEFT_SYS_FILE_H

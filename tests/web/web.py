@@ -86,7 +86,7 @@ class Client:
 
     def __init__(self, server, timeout=10):
         self.socket = server.connect(timeout)
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def __enter__(self):
         return self
@@ -100,21 +100,27 @@ class Client:
     def fill(self):
         """More bytes; False at the end of the connection."""
         try:
-            data = self.socket.recv(65536)
+            data = self.socket.recv(1 << 20)
         except ConnectionResetError:
             raise Failure("the connection was reset")
         except socket.timeout:
-            raise Failure(f"no answer (so far {self.buffer[:200]!r})")
+            raise Failure(f"no answer (so far {bytes(self.buffer[:200])!r})")
         self.buffer += data
         return data != b""
+
+    def take(self, n):
+        data = bytes(self.buffer[:n])
+        del self.buffer[:n]
+        return data
 
     def answer(self, method="GET"):
         """The next answer; None if the connection has ended before it."""
         while b"\r\n\r\n" not in self.buffer:
             if not self.fill():
-                check(self.buffer == b"", f"a cut head: {self.buffer[:200]!r}")
+                check(self.buffer == b"", f"a cut head: {bytes(self.buffer[:200])!r}")
                 return None
-        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        end = self.buffer.index(b"\r\n\r\n")
+        head = self.take(end + 4)[:end]
         status_line, *lines = head.split(b"\r\n")
         found = STATUS_LINE.fullmatch(status_line)
         check(found, f"status line {status_line!r}")
@@ -133,7 +139,7 @@ class Client:
             check(length is not None, f"{answer.status} without Content-Length")
             while len(self.buffer) < int(length):
                 check(self.fill(), f"body cut at {len(self.buffer)} of {length} bytes")
-            answer.body, self.buffer = self.buffer[:int(length)], self.buffer[int(length):]
+            answer.body = self.take(int(length))
         return answer
 
     @staticmethod

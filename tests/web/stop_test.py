@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""How `weft web` ends: what is under way is finished, idle clients are let go, the exit status is 0; a second signal ends at
+once; workers that die are replaced, and end with their parent."""
+
+import os
+import signal
+import sys
+import time
+
+from web import Client, Failure, PATIENCE, Server, Tree, check, get, run
+
+MODELS = (["--poller", "epoll"], ["--poller", "uring"], ["--model", "thread"], ["--processes", "2"])
+
+
+def request(path):
+    return f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"
+
+
+def wait_end(process, seconds):
+    end = time.monotonic() + seconds * PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    check(process.poll() is not None, f"still running after {seconds} s")
+    return process.returncode
+
+
+def under_way_is_finished():
+    """A client in the middle of a large file gets all of it; one that is idle is closed; nobody new is accepted."""
+    data = os.urandom(1 << 20) * 24
+    for arguments in MODELS:
+        with Tree() as tree:
+            tree.write("large.bin", data)
+            with Server(tree.path, *arguments) as server:
+                idle = Client(server)
+                idle.send(request("/none"))
+                check(idle.answer().status == 404, "no answer")
+                c = Client(server, 20)
+                c.send(request("/large.bin"))
+                while len(c.buffer) < 100000:
+                    check(c.fill(), "closed")
+                server.process.send_signal(signal.SIGTERM)
+                check(idle.at_end(), f"{arguments}: the idle connection was not closed")
+                time.sleep(0.3)
+                check(server.process.poll() is None, f"{arguments}: it ended with an answer under way")
+                try:
+                    with Client(server, 2) as late:
+                        late.send(request("/none"))
+                        check(late.answer() is None, f"{arguments}: a newcomer was served")
+                except (OSError, Failure):
+                    pass
+                a = c.answer()
+                check(a.body == data, f"{arguments}: the answer under way was cut")
+                check(c.at_end(), f"{arguments}: not closed after it")
+                check(wait_end(server.process, 5) == 0, f"{arguments}: exit status {server.process.returncode}")
+                idle.socket.close()
+                c.socket.close()
+
+
+def grace_ends():
+    """A client that takes nothing does not keep the server longer than its grace."""
+    for arguments in MODELS:
+        with Tree() as tree:
+            tree.write("large.bin", b"x" * 50000000)
+            with Server(tree.path, "--grace", "0.5", *arguments) as server:
+                s = server.connect()
+                s.sendall(request("/large.bin").encode())
+                s.recv(1)
+                start = time.monotonic()
+                server.process.send_signal(signal.SIGINT)
+                if "--processes" not in arguments:
+                    check(wait_end(server.process, 5) == 0, f"{arguments}: exit status {server.process.returncode}")
+                    check(time.monotonic() - start > 0.4, f"{arguments}: ended before its grace")
+                else:
+                    wait_end(server.process, 5)
+                s.close()
+
+
+def second_signal():
+    for arguments in MODELS:
+        with Tree() as tree:
+            tree.write("large.bin", b"x" * 50000000)
+            with Server(tree.path, "--grace", "60", *arguments) as server:
+                s = server.connect()
+                s.sendall(request("/large.bin").encode())
+                s.recv(1)
+                server.process.send_signal(signal.SIGTERM)
+                time.sleep(0.3)
+                check(server.process.poll() is None, f"{arguments}: the first signal ended it")
+                server.process.send_signal(signal.SIGTERM)
+                check(wait_end(server.process, 4) == 0, f"{arguments}: exit status {server.process.returncode}")
+                s.close()
+
+
+def idle_server_ends_at_once():
+    for arguments in MODELS:
+        with Tree() as tree:
+            with Server(tree.path, *arguments) as server:
+                clients = [Client(server) for _ in range(50)]
+                for c in clients:
+                    c.send(request("/"))
+                    check(c.answer().status == 403, "no answer")
+                start = time.monotonic()
+                server.process.send_signal(signal.SIGTERM)
+                check(wait_end(server.process, 5) == 0, f"{arguments}: exit status {server.process.returncode}")
+                check(time.monotonic() - start < 2 * PATIENCE, f"{arguments}: took {time.monotonic() - start:.1f} s")
+                for c in clients:
+                    c.socket.close()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(p) for p in f.read().split()]
+
+
+def gone(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until(condition, text, seconds=8):
+    end = time.monotonic() + seconds * PATIENCE
+    while not condition():
+        check(time.monotonic() < end, text)
+        time.sleep(0.01)
+
+
+def a_dead_worker_is_replaced():
+    with Tree() as tree:
+        tree.write("a.txt", "a")
+        server = Server(tree.path, "--processes", "3")
+        try:
+            with server:
+                wait_until(lambda: len(children(server.process.pid)) == 3, "not three workers")
+                for _ in range(5):
+                    victim = children(server.process.pid)[0]
+                    os.kill(victim, signal.SIGKILL)
+                    wait_until(lambda: gone(victim) and len(children(server.process.pid)) == 3, "not replaced")
+                    for _ in range(10):
+                        check(get(server, "/a.txt").body == b"a", "not served")
+                workers = children(server.process.pid)
+        except Failure as e:
+            check("replacing it" in str(e), str(e))  # it says so on standard error
+        check(server.process.returncode == 0, f"exit status {server.process.returncode}")
+        check(server.errors.count("replacing it") == 5, server.errors)
+        check(all(gone(w) for w in workers), "a worker is left")
+
+
+def workers_end_with_the_parent():
+    with Tree() as tree:
+        server = Server(tree.path, "--processes", "3")
+        server.__enter__()
+        wait_until(lambda: len(children(server.process.pid)) == 3, "not three workers")
+        workers = children(server.process.pid)
+        server.process.kill()
+        server.process.wait()
+        wait_until(lambda: all(gone(w) for w in workers), "workers outlive their parent")
+        server.process.stdout.close()
+        server.process.stderr.close()
+
+
+def interrupt_of_the_group():
+    """Ctrl-C reaches parent and workers alike, and is still graceful."""
+    with Tree() as tree:
+        tree.write("large.bin", b"x" * 30000000)
+        with Server(tree.path, "--processes", "2", start_new_session=True) as server:
+            wait_until(lambda: len(children(server.process.pid)) == 2, "not two workers")
+            with Client(server, 20) as c:
+                c.send(request("/large.bin"))
+                while len(c.buffer) < 1000:
+                    check(c.fill(), "closed")
+                os.killpg(server.process.pid, signal.SIGINT)
+                check(len(c.answer().body) == 30000000, "the answer was cut")
+            check(wait_end(server.process, 8) == 0, f"exit status {server.process.returncode}")
+
+
+def a_closed_standard_output_is_no_matter():
+    with Tree() as tree:
+        tree.write("a.txt", "a")
+        with Server(tree.path, "--log", "-") as server:
+            server.process.stdout.close()
+            for _ in range(500):
+                check(get(server, "/a.txt").body == b"a", "not served")
+            server.process.send_signal(signal.SIGTERM)
+            check(wait_end(server.process, 8) == 0, f"exit status {server.process.returncode}")
+            server.process.stdout = open(os.devnull, "rb")
+
+
+def a_log_that_nobody_reads_is_no_matter():
+    """The pipe is full: lines are dropped, requests are served, the end comes in time."""
+    with Tree() as tree:
+        tree.write("a.txt", "a")
+        with Server(tree.path, "--log", "-", "--threads", "1") as server:
+            with Client(server) as c:
+                for _ in range(60):
+                    c.send(("GET /a.txt HTTP/1.1\r\nHost: t\r\nUser-Agent: " + "x" * 100 + "\r\n\r\n") * 100)
+                    for _ in range(100):
+                        check(c.answer().body == b"a", "not served")
+            start = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            check(wait_end(server.process, 10) == 0, f"exit status {server.process.returncode}")
+            check(time.monotonic() - start < 6 * PATIENCE, f"took {time.monotonic() - start:.1f} s to end")
+
+
+if __name__ == "__main__":
+    only = sys.argv[1:]
+    run([(f.__name__.replace("_", " "), f) for f in (
+        under_way_is_finished, grace_ends, second_signal, idle_server_ends_at_once, a_dead_worker_is_replaced,
+        workers_end_with_the_parent, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
+        a_log_that_nobody_reads_is_no_matter) if not only or f.__name__ in only])
