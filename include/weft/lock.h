@@ -85,14 +85,15 @@ WEFT_API uint32_t weft_rlock_depth(const weft_rlock *l);
 
 /* Run the block that follows with the lock held; it is released on every way out: end, break, return, goto. (Not on
  * longjmp or pthread_exit.) `break` leaves the block. */
-#define WEFT_WITH_LOCK(l)                                                                                              \
-    for (weft_lock *weft__held __attribute__((cleanup(weft__lock_leave))) = weft__lock_enter(l),                        \
-                               *weft__once = weft__held;                                                                \
-         weft__once != NULL; weft__once = NULL)
-#define WEFT_WITH_RLOCK(l)                                                                                             \
-    for (weft_rlock *weft__held __attribute__((cleanup(weft__rlock_leave))) = weft__rlock_enter(l),                     \
-                                *weft__once = weft__held;                                                               \
-         weft__once != NULL; weft__once = NULL)
+#define WEFT_WITH_LOCK(l)  WEFT__WITH(weft_lock, weft__lock_enter, weft__lock_leave, l, __LINE__)
+#define WEFT_WITH_RLOCK(l) WEFT__WITH(weft_rlock, weft__rlock_enter, weft__rlock_leave, l, __LINE__)
+
+#define WEFT__JOIN(a, b)                      a##b
+#define WEFT__WITH(type, enter, leave, l, id) WEFT__WITH_NAMED(type, enter, leave, l, id)
+#define WEFT__WITH_NAMED(type, enter, leave, l, id)                                                                    \
+    for (type *WEFT__JOIN(weft__held, id) __attribute__((cleanup(leave))) = enter(l),                                  \
+                                          *WEFT__JOIN(weft__once, id) = WEFT__JOIN(weft__held, id);                    \
+         WEFT__JOIN(weft__once, id) != NULL; WEFT__JOIN(weft__once, id) = NULL)
 
 static inline weft_lock *weft__lock_enter(weft_lock *l)
 {
