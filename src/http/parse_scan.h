@@ -1,8 +1,8 @@
 /* parse_scan.h - byte classes, and the three searches that a request head is made of, sixteen bytes at a time.
  *
  * The predicates are written once with the compiler's vectors (SSE2, NEON); only "which lane is first" differs. Wider
- * vectors chosen at run time were tried and lost: most fields are shorter than 48 bytes, so a call through a pointer
- * costs what the width gains.
+ * vectors chosen at run time are not used: most fields are shorter than 48 bytes, where a call through a pointer would
+ * cost what the width gains.
  * C3: the last, partial block is loaded from end - 16, which is inside the buffer if it has 16 bytes at all, and its
  * lanes before p are masked off; a shorter buffer is searched byte by byte. */
 #ifndef WEFT_HTTP_PARSE_SCAN_H
