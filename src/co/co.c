@@ -235,6 +235,7 @@ int weft_shield(int up)
 
 void weft__timer_set(weft__timer *t, int64_t at)
 {
+    weft__thread_leave(); /* what the caller wrote is there when it fires */
     weft__wheel_set(&weft__sched_self->wheel, t, at);
 }
 

@@ -87,6 +87,7 @@ weft_co *weft__pool_take(weft__sched *s)
     co->epoch = load_relaxed(&weft__co_epoch);
     co->sched = NULL;
     co->stack = NULL;
+    co->pinned = false;
     store_relaxed(&co->name[0], 0);
     return co;
 }

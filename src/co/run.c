@@ -176,6 +176,21 @@ static void bury(weft__sched *s)
     (void)s;
 }
 
+/* co, or the thread's own stack when it is NULL, is about to stop running, or has begun to run; see untraced.h. */
+static inline void stops(weft__sched *s, const weft_co *co)
+{
+    if (co == NULL || co->pinned)
+        fiber_release(s);
+}
+
+static inline void runs(weft__sched *s, weft_co *co)
+{
+    if (co != NULL)
+        fiber_acquire(co);
+    if (co == NULL || co->pinned)
+        fiber_acquire(s);
+}
+
 /* Switch to a coroutine, or to the thread's own stack when co is NULL. */
 static inline void switch_to(weft__sched *s, weft__context *from, weft_co *co, bool ends)
 {
@@ -187,12 +202,13 @@ static inline void switch_to(weft__sched *s, weft__context *from, weft_co *co, b
 /* The running coroutine stops running until somebody has made it ready, which may have happened already. */
 static void leave(weft__sched *s, weft_co *co)
 {
+    stops(s, co);
     weft_co *next = choose(s);
     if (next != co) {
         switch_to(s, &co->context, next, false);
         bury(s);
     }
-    fiber_acquire(co);
+    runs(s, co);
 }
 
 /* What follows a coroutine that has ended: an unstarted one that can use the same stack, or else NULL, and then *next is
@@ -217,6 +233,7 @@ static void end(weft__sched *s, weft_co *co, int result)
     if (unlikely(weft__sched_self != s))
         weft__panic("the coroutine that called fork() has returned in the child: there is nothing left to return to; end "
                     "the child by _exit() or exec");
+    stops(s, co);
     s->live--;
     s->current = NULL;
     weft__become(&s->waiter);
@@ -234,10 +251,12 @@ static void run_coroutines(void *arg)
     weft_co *next;
     for (;;) {
         weft_co *co = s->current;
-        fiber_acquire(co);
+        runs(s, co);
+        fiber_acquire(co->stack);
         int result = co->fn(co->arg);
         weft__stack *stack = co->stack;
         weft__context context = co->context;
+        fiber_release(stack);
         end(s, co, result);
         co = successor(s, stack, &next);
         if (co != NULL) {
@@ -321,6 +340,16 @@ static void own_name(const weft__waiter *w, char *buf, size_t size)
 }
 
 const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_name};
+
+void weft__thread_enter_slow(void)
+{
+    fiber_acquire(weft__sched_self);
+}
+
+void weft__thread_leave_slow(void)
+{
+    fiber_release(weft__sched_self);
+}
 
 /* ---- what comes from elsewhere ---- */
 
@@ -473,8 +502,10 @@ void weft__run(weft__sched *s)
     for (;;) {
         weft_co *co = choose(s);
         if (co != NULL) {
+            stops(s, NULL);
             switch_to(s, &s->own, co, false);
             bury(s);
+            runs(s, NULL);
         }
         if (s->switches % ROUND == 0)
             look_around(s);

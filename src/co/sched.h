@@ -62,6 +62,26 @@ typedef struct weft__call {
  * The thread must have started: an index that weft__sched_index gave. */
 void weft__sched_call(unsigned index, weft__call *call);
 
+/* ---- what belongs to a thread ---- */
+
+/* Callbacks and pinned coroutines of one scheduler thread may share plain data: they run one after the other. A coroutine
+ * that is not pinned and uses such data without waiting in between (the slots of its thread's poller, say) puts these two
+ * around it. They cost nothing; a build with ThreadSanitizer is told by them. */
+void weft__thread_enter_slow(void);
+void weft__thread_leave_slow(void);
+
+static inline void weft__thread_enter(void)
+{
+    if (WEFT__TSAN)
+        weft__thread_enter_slow();
+}
+
+static inline void weft__thread_leave(void)
+{
+    if (WEFT__TSAN)
+        weft__thread_leave_slow();
+}
+
 /* ---- poller ---- */
 
 /* The poller of this scheduler thread, opened by weft__idler_ops at the first call; from then on the thread sleeps in it.

@@ -211,6 +211,7 @@ static void arrive(weft__call *call)
 void weft__sched_submit_pinned(weft_co *co)
 {
     co->call.fn = arrive;
+    co->pinned = true;
     if (co->sched == weft__sched_self) {
         weft__run_enqueue(co->sched, co);
         return;

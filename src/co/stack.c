@@ -100,6 +100,7 @@ static int map_chunk(chunk *k, size_t n, size_t stride)
         return err;
     }
     weft__sys_madvise(memory, n * stride, MADV_NOHUGEPAGE); /* fails where there are none, which is as good */
+    leak_root(memory, n * stride);
     *k = (chunk){.stacks = p, .memory = memory, .n = n};
     return 0;
 }
@@ -146,7 +147,8 @@ static weft__stack *take_bare(class *c, unsigned size_class)
 
 static int install_guard(char *guard, size_t size)
 {
-    if (!load_relaxed(&no_guard_install)) {
+    /* LeakSanitizer reads all that is mapped readable in a leak_root, and would touch a guard it cannot see. */
+    if (!WEFT__ASAN && !load_relaxed(&no_guard_install)) {
         int err = weft__sys_madvise(guard, size, MADV_GUARD_INSTALL);
         if (err != -EINVAL)
             return err;
@@ -179,7 +181,6 @@ static weft__stack *make_stack(unsigned size_class)
 #ifdef VALGRIND_STACK_REGISTER
     VALGRIND_STACK_REGISTER(s->low, s->low + weft__stack_size(size_class));
 #endif
-    leak_root(s->low, weft__stack_size(size_class));
     return s;
 }
 

@@ -39,6 +39,7 @@ struct weft_co {
     uint32_t epoch;       /* which process since the first, counted by forks, it belongs to */
     int32_t result;
     uint8_t size_class;
+    bool pinned;          /* bound to its thread from the beginning */
     char default_name[11];    /* "co-N", N is the slot's number: constant */
     char name[WEFT__CO_NAME]; /* atomic bytes: reports read it at any time; empty: the default */
 };

@@ -1,5 +1,7 @@
 /* switch.c - the first frame of a new stack, as weft__switch expects to find it; and weft__switch itself over ucontext where
  * there is no assembly. See switch.h and switch.S. */
+#include "co/untraced.h"
+WEFT__UNTRACED_BEGIN
 #include "co/switch.h"
 
 #include <stdint.h>
@@ -78,3 +80,4 @@ void *weft__switch_prepare(char *low, char *top, void (*entry)(void *), void *ar
 }
 
 #endif
+WEFT__UNTRACED_END

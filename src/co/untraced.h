@@ -1,10 +1,15 @@
-/* untraced.h - functions that ThreadSanitizer must not look into.
+/* untraced.h - functions that ThreadSanitizer must not look into, and what it must be told instead.
  *
  * Built with WEFT_TSAN_SWITCH_FLAG=1 a switch is no synchronisation for ThreadSanitizer: it takes each coroutine for a
- * thread of its own and so finds races between two coroutines of one thread. The scheduler's plain queues are shared by
- * just these and would all be reported. So the scheduler's files put everything that follows their first include between
- * these two marks; their atomics are still seen, and the true edges are given by hand: fiber_release by whoever makes a
- * coroutine ready, fiber_acquire when it runs. With flag 0 the scheduler is looked into like everything else. */
+ * thread of its own and so finds races between two coroutines that happen to share a thread. The scheduler's plain queues
+ * are shared by just these and would all be reported. So the scheduler's files put everything that follows their first
+ * include between these two marks; their atomics are still seen, and the true edges are given by hand (switch.h):
+ *   - from whoever makes a coroutine ready to its running;
+ *   - between all that belongs to one thread: its callbacks and its pinned coroutines, which run one after the other and may
+ *     rely on it. Coroutines that are not pinned may not: they bracket their use of what belongs to the thread by
+ *     weft__thread_enter and weft__thread_leave (sched.h);
+ *   - from one user of a stack to the next.
+ * With flag 0 every switch is a synchronisation, and the scheduler is looked into like everything else. */
 #ifndef WEFT_CO_UNTRACED_H
 #define WEFT_CO_UNTRACED_H
 

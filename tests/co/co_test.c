@@ -223,13 +223,18 @@ TEST_IN(THREAD | CO, co_sleep_is_never_too_short)
 }
 
 static char order[16];
-static int order_length;
+static uint32_t order_length; /* atomic */
+
+static void note(char c)
+{
+    store_relaxed(&order[add_relaxed(&order_length, 1)], c);
+}
 
 static int sleep_then_note(void *arg)
 {
     int n = (int)(intptr_t)arg;
     CHECK_OK(weft_sleep(weft_in_ms(5 * n)));
-    order[order_length++] = (char)('0' + n);
+    note((char)('0' + n));
     return 0;
 }
 
@@ -254,7 +259,7 @@ TEST(co_sleepers_wake_in_the_order_of_their_deadlines)
 static int note_and_yield(void *arg)
 {
     for (int i = 0; i < 3; i++) {
-        order[order_length++] = (char)('a' + (intptr_t)arg);
+        note((char)('a' + (intptr_t)arg));
         weft_yield();
     }
     return 0;
@@ -266,9 +271,9 @@ static int start_yielders(void *arg)
     weft_co *co[3];
     for (intptr_t i = 0; i < 3; i++)
         co[i] = start(note_and_yield, (void *)i);
-    order[order_length++] = '-'; /* none has run yet */
+    note('-'); /* none has run yet */
     weft_yield();
-    order[order_length++] = '+'; /* all have run once */
+    note('+'); /* all have run once */
     for (int i = 0; i < 3; i++)
         join(co[i]);
     return 0;

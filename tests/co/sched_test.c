@@ -168,11 +168,11 @@ TEST(sched_started_here_is_not_stolen)
 /* ---- when ---- */
 
 static char order[64];
-static uint32_t length;
+static uint32_t length; /* atomic */
 
 static int note(void *arg)
 {
-    order[length++] = *(const char *)arg;
+    store_relaxed(&order[add_relaxed(&length, 1)], *(const char *)arg);
     return 0;
 }
 
