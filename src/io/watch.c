@@ -282,6 +282,11 @@ static void close_own(void *unused)
     own_eventfd = 0;
 }
 
+void weft__thread_eventfd_close(void)
+{
+    close_own(NULL);
+}
+
 static void make_key(void)
 {
     own_has_key = pthread_key_create(&own_end, close_own) == 0;

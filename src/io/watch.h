@@ -48,4 +48,7 @@ int weft__fd_look(weft__fd_case *cases, unsigned n);
 /* An eventfd of the calling thread's own, for the while of one wait; or -errno. */
 int weft__thread_eventfd(void);
 
+/* Close it now and not when the thread ends: for a thread that tells others that it has ended before it has. */
+void weft__thread_eventfd_close(void);
+
 #endif

@@ -15,6 +15,7 @@
 #include <weft/co.h>
 #include <weft/poller.h>
 
+#include "io/watch.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
@@ -338,6 +339,7 @@ static void *client_main(void *arg)
     weft__conn_end(c);
     if (w->server->options.state_tick != NULL)
         tick_states(w, INT64_MAX);
+    weft__thread_eventfd_close();
     sub_seq_cst(&w->coming, 1);
     weft__wake(&w->coming, 1, 0);
     return NULL;
@@ -495,6 +497,7 @@ static void *acceptor_main(void *arg)
     w->acceptor = NULL;
     weft_lock_release(&w->lock);
     close_states(w);
+    weft__thread_eventfd_close();
     weft__server_ended(w->server);
     return NULL;
 }
