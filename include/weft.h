@@ -1,0 +1,21 @@
+/* weft.h - all of weft. Each header can be included alone; this is for those who want the whole box. */
+#ifndef WEFT_H
+#define WEFT_H
+
+#include <weft/barrier.h>
+#include <weft/base.h>
+#include <weft/co.h>
+#include <weft/cond.h>
+#include <weft/debug.h>
+#include <weft/event.h>
+#include <weft/group.h>
+#include <weft/http.h>
+#include <weft/lock.h>
+#include <weft/once.h>
+#include <weft/poller.h>
+#include <weft/rwlock.h>
+#include <weft/sem.h>
+#include <weft/server.h>
+#include <weft/stream.h>
+
+#endif
