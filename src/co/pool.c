@@ -83,6 +83,7 @@ weft_co *weft__pool_take(weft__sched *s)
         if (unlikely(co == NULL))
             return NULL;
     }
+    fiber_acquire(co);
     weft__waiter_renew(&co->waiter);
     co->epoch = load_relaxed(&weft__co_epoch);
     co->sched = NULL;
@@ -108,6 +109,7 @@ WEFT__COLD static void give_batch(weft__sched *s)
 void weft__pool_give(weft__sched *s, weft_co *co)
 {
     store_relaxed(&co->life, WEFT__CO_FREE);
+    fiber_release(co);
     if (s == NULL) {
         rawlock_acquire(&pool_lock);
         co->next = pool;

@@ -256,13 +256,13 @@ static void run_coroutines(void *arg)
         int result = co->fn(co->arg);
         weft__stack *stack = co->stack;
         weft__context context = co->context;
-        fiber_release(stack);
         end(s, co, result);
         co = successor(s, stack, &next);
         if (co != NULL) {
             own_stack(s, co, stack);
             s->current = co;
             weft__become(&co->waiter);
+            fiber_release(stack);
             context_inherit(&co->context, &context);
             continue;
         }
@@ -270,6 +270,7 @@ static void run_coroutines(void *arg)
 #if WEFT__TSAN
         s->dead_fiber = context.fiber;
 #endif
+        fiber_release(stack);
         switch_to(s, &context, next, true);
     }
 }

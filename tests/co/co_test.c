@@ -148,13 +148,16 @@ TEST(co_cancelled_before_its_first_wait_is_told_at_every_wait)
     CHECK_INT(1, join(co));
 }
 
+static uint32_t cancelled; /* atomic */
+
 static int shielded(void *arg)
 {
     (void)arg;
     CHECK_INT(0, weft_shield(1));
     CHECK_INT(1, weft_shield(1));
     raise_flag();
-    CHECK_OK(weft_sleep(weft_in_ms(5)));
+    while (load_seq_cst(&cancelled) == 0)
+        CHECK_OK(weft_sleep(weft_in_ms(1))); /* the later ones have been asked to stop */
     CHECK_INT(0, weft_cancelled());
     CHECK_INT(1, weft_shield(0));
     CHECK_INT(1, weft_cancelled());
@@ -166,6 +169,8 @@ TEST(co_shield_holds_cancellation_back)
     weft_co *co = start(shielded, NULL);
     CHECK_OK(wait_for_flag(NULL));
     weft_co_cancel(co);
+    CHECK_ERR(-ETIMEDOUT, weft_co_join(co, NULL, weft_in_ms(3)));
+    store_seq_cst(&cancelled, 1);
     CHECK_ERR(-ECANCELED, join(co));
 }
 

@@ -168,11 +168,12 @@ TEST(sched_started_here_is_not_stolen)
 /* ---- when ---- */
 
 static char order[64];
-static uint32_t length; /* atomic */
+static uint32_t length, noted; /* atomic */
 
 static int note(void *arg)
 {
-    store_relaxed(&order[add_relaxed(&length, 1)], *(const char *)arg);
+    order[add_relaxed(&length, 1)] = *(const char *)arg;
+    add_seq_cst(&noted, 1);
     return 0;
 }
 
@@ -207,6 +208,7 @@ TEST(sched_runs_first_come_first_served_whatever_the_way_in)
     while (load_seq_cst(&count) < THREADS - 1)
         sched_yield();
     join(start_on(0, mix_starts, NULL));
+    CHECK_INT(7, load_seq_cst(&noted));
     CHECK_STR("abcd-ad", order);
     add_seq_cst(&count, 1);
     for (unsigned i = 1; i < THREADS; i++)
