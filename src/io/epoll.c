@@ -72,8 +72,7 @@ static void epoll_close(weft__poller *base)
 
 static void take_out(epoll_poller *p, weft__fd_slot *slot)
 {
-    if (!(slot->flags & WEFT__SLOT_DETACHED))
-        weft__sys_epoll_forget(p->fd, slot->fd);
+    weft__sys_epoll_forget(p->fd, slot->fd);
     for (int i = p->at; i < p->count; i++)
         if (p->batch[i].data.ptr == slot)
             p->batch[i].data.ptr = NULL;
@@ -115,12 +114,6 @@ static int epoll_poll(weft__poller *base, int64_t until_ns, unsigned max)
     return n;
 }
 
-static bool epoll_detach(weft__poller *base, int fd)
-{
-    weft__sys_epoll_forget(((epoll_poller *)base)->fd, fd);
-    return true;
-}
-
 static int epoll_pollable(weft__poller *base)
 {
     return ((epoll_poller *)base)->fd;
@@ -136,7 +129,6 @@ const weft__poller_ops weft__poller_epoll = {
     .send = weft__ready_send,
     .cancel = weft__ready_cancel,
     .arm = epoll_arm,
-    .detach = epoll_detach,
     .pollable = epoll_pollable,
 };
 
@@ -151,6 +143,5 @@ const weft__poller_ops weft__poller_epoll_et = {
     .send = weft__ready_send,
     .cancel = weft__ready_cancel,
     .arm = epoll_arm,
-    .detach = epoll_detach,
     .pollable = epoll_pollable,
 };

@@ -148,6 +148,5 @@ const weft__poller_ops weft__poller_poll = {
     .send = weft__ready_send,
     .cancel = weft__ready_cancel,
     .arm = poll_arm,
-    .detach = weft__ready_detach,
     .pollable = poll_pollable,
 };

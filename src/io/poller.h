@@ -73,8 +73,7 @@ typedef struct weft__slot_fn {
 enum {
     WEFT__SLOT_OUT_ONCE = 1, /* weft__slot_want_out_once is under way */
     WEFT__SLOT_READY = 2,    /* edge, ready.c: reading would not wait, as far as we know */
-    WEFT__SLOT_ENDED = 4,    /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
-    WEFT__SLOT_DETACHED = 8  /* the descriptor is closed already, its number may be another's */
+    WEFT__SLOT_ENDED = 4     /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
 };
 
 enum weft__slot_mode {
@@ -177,10 +176,7 @@ typedef struct weft__poller_ops {
 
     int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events); /* for ready.c: look for these from now on; 0: for
                                                                           nothing, never fails. Edge: tell what is true */
-    /* From any thread: fd, which a slot of p has, is about to be closed. True: it may be; the slot is removed later by p's
-     * thread, with WEFT__SLOT_DETACHED set. False: it must be removed first. */
-    bool (*detach)(weft__poller *p, int fd);
-    int (*pollable)(weft__poller *p); /* a descriptor that is readable when poll would tell something; -1: none */
+    int (*pollable)(weft__poller *p); /* a descriptor that will be readable when poll has something to tell; -1: none */
 } weft__poller_ops;
 
 extern const weft__poller_ops weft__poller_select, weft__poller_poll, weft__poller_epoll, weft__poller_epoll_et,

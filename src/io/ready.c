@@ -60,13 +60,6 @@ void weft__ready_remove(weft__poller *p, weft__fd_slot *slot)
     p->ops->arm(p, slot, 0);
 }
 
-/* Until the slot is removed its number may give a callback that means nothing: owners that detach ignore it. */
-bool weft__ready_detach(weft__poller *p, int fd)
-{
-    (void)p, (void)fd;
-    return true;
-}
-
 /* ---- sends ---- */
 
 void weft__send_advance(weft__send *s, size_t n)

@@ -9,9 +9,6 @@ void weft__ready_remove(weft__poller *p, weft__fd_slot *slot);
 ssize_t weft__ready_send(weft__poller *p, weft__send *s);
 void weft__ready_cancel(weft__poller *p, weft__send *s);
 
-/* detach, for back ends that only remember the number. */
-bool weft__ready_detach(weft__poller *p, int fd);
-
 /* The kernel says so of this slot: make its callbacks. Returns how many. The slot may be gone afterwards. */
 int weft__ready_event(weft__poller *p, weft__fd_slot *slot, unsigned events);
 

@@ -156,6 +156,5 @@ const weft__poller_ops weft__poller_select = {
     .send = weft__ready_send,
     .cancel = weft__ready_cancel,
     .arm = select_arm,
-    .detach = weft__ready_detach,
     .pollable = select_pollable,
 };

@@ -5,7 +5,8 @@
  *    descriptor number that is another's by now.
  * S2 the watch belongs to the scheduler thread whose coroutine waited first, the stream's *home*. There a wait costs no system
  *    call, and a try that would be in vain is known beforehand. Coroutines elsewhere and threads wait without it. The last
- *    to leave closes the descriptor (but io_uring's home must do it) and sends the stream home to be taken apart.
+ *    to leave sends the stream home to be taken apart and closed, because the home may be about to change the
+ *    registration and must not do so under a number that is another's.
  * S3 after a deadline or a cancellation there is one more try: what has come by then wins.
  * Ordering: `users` carries the hand-over (acq_rel) from every call to the last to leave; `home` from who sets it to who
  * finds it. After fork the child's streams have no home (the epoch differs). Pinned by tests/io/stream_test.c. */
@@ -68,26 +69,6 @@ static void take_apart_at_home(weft__call *call)
     take_apart(container_of(call, weft_stream, end));
 }
 
-/* The descriptor is closed already. */
-static void free_at_home(weft__call *call)
-{
-    weft_stream *s = container_of(call, weft_stream, end);
-    s->watch.slot.flags |= WEFT__SLOT_DETACHED;
-    weft__watch_close(&s->watch);
-    weft__free(s);
-}
-
-static void send_home(weft_stream *s, uint32_t home)
-{
-    weft__poller *p = s->watch.slot.poller;
-    s->end.fn = take_apart_at_home;
-    if (p->ops->detach(p, s->fd)) {
-        weft__sys_close(s->fd);
-        s->end.fn = free_at_home;
-    }
-    weft__sched_call(home - 1, &s->end);
-}
-
 int weft__stream_enter(weft_stream *s)
 {
     if (likely(!(add_acq_rel(&s->users, 1u) & WEFT__STREAM_CLOSED)))
@@ -105,7 +86,8 @@ void weft__stream_leave(weft_stream *s)
         take_apart(s);
         return;
     }
-    send_home(s, home);
+    s->end.fn = take_apart_at_home;
+    weft__sched_call(home - 1, &s->end);
 }
 
 void weft_stream_close(weft_stream *s)

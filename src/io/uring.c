@@ -565,16 +565,11 @@ static int uring_open(weft__poller **out, int interrupt_fd, bool one_thread)
     return 0;
 }
 
-/* The operation in the kernel holds the file open; only this thread can cancel it. */
-static bool uring_detach(weft__poller *base, int fd)
-{
-    (void)base, (void)fd;
-    return false;
-}
-
 static int uring_pollable(weft__poller *base)
 {
-    return weft__uring_fd(((uring_poller *)base)->ring);
+    uring_poller *p = (uring_poller *)base;
+    weft__uring_enter(p->ring, 0); /* nobody will hand over for us while we wait; what fails is told by poll */
+    return weft__uring_fd(p->ring);
 }
 
 const weft__poller_ops weft__poller_uring = {
@@ -587,7 +582,6 @@ const weft__poller_ops weft__poller_uring = {
     .remove = uring_remove,
     .send = uring_send,
     .cancel = uring_cancel,
-    .detach = uring_detach,
     .pollable = uring_pollable,
 };
 
@@ -602,6 +596,5 @@ static const weft__poller_ops uring_by_readiness = {
     .send = weft__ready_send,
     .cancel = weft__ready_cancel,
     .arm = uring_arm,
-    .detach = uring_detach,
     .pollable = uring_pollable,
 };

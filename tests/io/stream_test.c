@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* ---- two ends ---- */
 
