@@ -56,9 +56,11 @@ typedef struct weft__context {
 /* A context for the stack [low, top), not yet run. */
 static inline void context_prepare(weft__context *c, char *low, char *top, void (*entry)(void *), void *arg)
 {
+#if WEFT__ASAN
+    __asan_unpoison_memory_region(low, (size_t)(top - low)); /* of frames of the last user that never returned */
+#endif
     c->sp = weft__switch_prepare(low, top, entry, arg);
 #if WEFT__ASAN
-    __asan_unpoison_memory_region(low, (size_t)(top - low));
     c->fake = NULL;
     c->bottom = low;
     c->size = (size_t)(top - low);
