@@ -81,6 +81,8 @@ passes=$("$cases" --list | grep -c '^pass_')
 [ "$(tail -n 1 "$out")" = "$passes passed, $fails failed, 1 skipped" ] || complain "last line is $(tail -n 1 "$out")"
 
 "$cases" --filter 'pass_*' >"$out" 2>&1 || complain "exit status is not 0 though nothing failed"
+[ "$("$cases" --list --filter 'pass_*' --exclude 'pass_[a-q]*' --exclude '*/co' | grep -c .)" = \
+    "$("$cases" --list | grep '^pass_[r-z]' | grep -vc '/co$')" ] || complain "--exclude leaves out too much or too little"
 [ "$(cat "$out")" = "$passes passed, 0 failed, 0 skipped" ] || complain "a clean run says more than its counts"
 "$cases" --filter 'no_such_case' >"$out" 2>&1 && complain "exit status 0 though nothing ran"
 "$cases" --filter '*/failing_cases.c' --list | grep -q pass_counts || complain "a filter by file finds nothing"

@@ -26,9 +26,14 @@ typedef struct slot {
     test__report *report;
 } slot;
 
+typedef struct globs {
+    const char *globs[MAX_FILTERS];
+    int count;
+} globs;
+
 static struct {
-    const char *filters[MAX_FILTERS];
-    int filter_count, jobs, repeat;
+    globs filters, excludes;
+    int jobs, repeat;
     bool list, json, verbose;
     double limit_factor;
 } options = {.repeat = 1, .limit_factor = 1};
@@ -61,16 +66,21 @@ static const char *short_path(const char *path)
     return at;
 }
 
-/* A filter is a pattern for the whole name, the name without its context, or the file as "folder/file.c". */
-static bool is_chosen(const test__run *run)
+/* A pattern is for the whole name, the name without its context, or the file as "folder/file.c". */
+static bool matches_any(const test__run *run, const globs *g)
 {
-    for (int i = 0; i < options.filter_count; i++) {
-        const char *glob = options.filters[i];
+    for (int i = 0; i < g->count; i++) {
+        const char *glob = g->globs[i];
         if (fnmatch(glob, run->name, 0) == 0 || fnmatch(glob, run->of->name, 0) == 0 ||
             fnmatch(glob, short_path(run->of->file), 0) == 0)
             return true;
     }
-    return options.filter_count == 0;
+    return false;
+}
+
+static bool is_chosen(const test__run *run)
+{
+    return (options.filters.count == 0 || matches_any(run, &options.filters)) && !matches_any(run, &options.excludes);
 }
 
 static void add_run(const test__case *c, unsigned context)
@@ -269,11 +279,13 @@ static void run_all(void)
 
 static void print_help(const char *program)
 {
-    printf("usage: %s [-j N] [--list] [--filter GLOB ...] [--limit-factor F] [--repeat N] [--json] [-v]\n"
+    printf("usage: %s [-j N] [--list] [--filter GLOB ...] [--exclude GLOB ...] [--limit-factor F] [--repeat N] "
+           "[--json] [-v]\n"
            "\n"
            "  -j, --jobs N        cases at a time; default: processors of this process\n"
            "  -l, --list          print the names and run nothing\n"
            "  -f, --filter GLOB   only cases whose name, or whose file as folder/file.c, matches; may be repeated\n"
+           "  -x, --exclude GLOB  not these\n"
            "  --limit-factor F    stretch every time limit\n"
            "  --repeat N          run the chosen cases N times over\n"
            "  --json              one JSON object a case, and one with the counts at the end\n"
@@ -281,6 +293,15 @@ static void print_help(const char *program)
            "\n"
            "Example: %s -v --filter 'lock_*/co' --filter 'park/*'\n",
            program, program);
+}
+
+static void add_glob(globs *g, const char *glob)
+{
+    if (g->count == MAX_FILTERS) {
+        fprintf(stderr, "more than %d patterns\n", MAX_FILTERS);
+        exit(2);
+    }
+    g->globs[g->count++] = glob;
 }
 
 static void parse_options(int argc, char **argv)
@@ -292,11 +313,12 @@ static void parse_options(int argc, char **argv)
                                           {"repeat", required_argument, NULL, 'r'},
                                           {"verbose", no_argument, NULL, 'v'},
                                           {"help", no_argument, NULL, 'h'},
+                                          {"exclude", required_argument, NULL, 'x'},
                                           {"limit-factor", required_argument, NULL, 'F'},
                                           {NULL, 0, NULL, 0}};
     cpu_set_t set;
     options.jobs = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    for (int option; (option = getopt_long(argc, argv, "j:lf:vh", longs, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "j:lf:x:vh", longs, NULL)) != -1;) {
         switch (option) {
         case 'j':
             options.jobs = atoi(optarg);
@@ -320,18 +342,17 @@ static void parse_options(int argc, char **argv)
             print_help(argv[0]);
             exit(0);
         case 'f':
-            if (options.filter_count < MAX_FILTERS) {
-                options.filters[options.filter_count++] = optarg;
-                break;
-            }
-            fprintf(stderr, "more than %d filters\n", MAX_FILTERS);
-            exit(2);
+            add_glob(&options.filters, optarg);
+            break;
+        case 'x':
+            add_glob(&options.excludes, optarg);
+            break;
         default:
             exit(2);
         }
     }
-    for (; optind < argc && options.filter_count < MAX_FILTERS; optind++)
-        options.filters[options.filter_count++] = argv[optind];
+    for (; optind < argc; optind++)
+        add_glob(&options.filters, argv[optind]);
     if (options.jobs > MAX_JOBS)
         options.jobs = MAX_JOBS;
     if (options.jobs < 1 || options.repeat < 1 || options.limit_factor <= 0) {
