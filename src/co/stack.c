@@ -29,6 +29,9 @@ WEFT__UNTRACED_BEGIN
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
 
 enum {
     CHUNK_MIN = 16,              /* stacks in the first chunk of a class */
@@ -53,7 +56,13 @@ typedef struct class {
 } class;
 
 static class classes[WEFT__STACK_CLASSES];
-static uint32_t no_guard_install; /* atomic: the kernel does not have it */
+/* Whether the kernel has guard regions. atomic */
+enum {
+    UNKNOWN,
+    PRESENT,
+    ABSENT
+};
+static uint32_t guard_regions;
 
 int weft__stack_class(size_t size)
 {
@@ -145,14 +154,22 @@ static weft__stack *take_bare(class *c, unsigned size_class)
     return s;
 }
 
+/* Try it and see: an older kernel refuses, and so does this one when the program locks its memory, but there are emulators
+ * that say yes and do nothing. Reading ahead into a guard must fail. */
 static int install_guard(char *guard, size_t size)
 {
     /* LeakSanitizer reads all that is mapped readable in a leak_root, and would touch a guard it cannot see. */
-    if (!WEFT__ASAN && !load_relaxed(&no_guard_install)) {
+    uint32_t known = WEFT__ASAN ? ABSENT : load_relaxed(&guard_regions);
+    if (known != ABSENT) {
         int err = weft__sys_madvise(guard, size, MADV_GUARD_INSTALL);
-        if (err != -EINVAL)
+        if (err == 0 && known == UNKNOWN && weft__sys_madvise(guard, size, MADV_POPULATE_READ) == 0)
+            err = -EINVAL;
+        if (err != -EINVAL) {
+            if (err == 0)
+                store_relaxed(&guard_regions, PRESENT);
             return err;
-        store_relaxed(&no_guard_install, 1); /* an older kernel, or the program locks its memory */
+        }
+        store_relaxed(&guard_regions, ABSENT);
     }
     return weft__sys_protect_none(guard, size);
 }
