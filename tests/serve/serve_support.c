@@ -266,8 +266,10 @@ weft_server *serve_start(const serve_kind *kind, weft_server_options options)
     return s;
 }
 
-weft_server *serve_lines(const serve_kind *kind, weft_server_options options, line_service *service)
+weft_server_options line_options(const serve_kind *kind, weft_server_options options, line_service *service)
 {
+    options.model = kind->model;
+    options.poller = kind->poller;
     options.handler = line_handler;
     options.arg = service;
     options.on_open = line_open;
@@ -278,7 +280,12 @@ weft_server *serve_lines(const serve_kind *kind, weft_server_options options, li
     options.state_close = line_state_close;
     if (options.stack_size == 0)
         options.stack_size = 256 * 1024; /* printf under sanitizers */
-    return service->server = serve_start(kind, options);
+    return options;
+}
+
+weft_server *serve_lines(const serve_kind *kind, weft_server_options options, line_service *service)
+{
+    return service->server = serve_start(kind, line_options(kind, options, service));
 }
 
 void serve_stop(weft_server *s)

@@ -60,6 +60,7 @@ int line_handler(weft_conn *c, void *service);
 
 /* A server of this kind; the fields of `options` that are not given are filled in. Started. */
 weft_server *serve_start(const serve_kind *kind, weft_server_options options);
+weft_server_options line_options(const serve_kind *kind, weft_server_options options, line_service *service);
 weft_server *serve_lines(const serve_kind *kind, weft_server_options options, line_service *service);
 
 /* Graceful stop, wait, close; fails if it takes longer than 10 s. */

@@ -1,0 +1,367 @@
+/* attack_test.c - a server that is full: who gives way, who is turned away, and that slow clients displace each other and
+ * never the quick ones. Mission: limits, "900 slow clients", descriptor exhaustion survived. */
+#include "serve/serve_support.h"
+
+#include "base/atomic.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static weft_server_stats stats_of(weft_server *s)
+{
+    weft_server_stats stats;
+    weft_server_get_stats(s, &stats);
+    return stats;
+}
+
+static bool four_wait(void *service)
+{
+    return load_seq_cst(&((line_service *)service)->waiting) == 4;
+}
+
+SERVE_CASE(attack_a_full_server_closes_who_has_waited_longest)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
+    unsigned port = weft_server_port(s);
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = client_open(port);
+        client_expect_reply(fds[i], i == 1 ? "echo x\nhalf a li" : "echo x\n", "x\n");
+    }
+    usleep(300000); /* longer than the grain in which the server keeps the order */
+    client_expect_reply(fds[0], "echo again\n", "again\n"); /* now 1 has waited longest, though it has sent something */
+    int fifth = client_open(port);
+    client_expect_reply(fifth, "echo in\n", "in\n");
+    client_expect_end(fds[1]);
+    int sixth = client_open(port);
+    client_expect_reply(sixth, "echo in\n", "in\n");
+    client_expect_end(fds[2]);
+    client_expect_reply(fds[0], "echo still\n", "still\n");
+    CHECK_INT(2, stats_of(s).shed);
+    CHECK_INT(0, stats_of(s).refused);
+    for (int i = 0; i < 4; i++)
+        client_close(fds[i]);
+    client_close(fifth);
+    client_close(sixth);
+    serve_stop(s);
+}
+
+SERVE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
+    unsigned port = weft_server_port(s);
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = client_open(port);
+        client_say(fds[i], "wait\n");
+    }
+    wait_until(four_wait, &service, "four requests");
+    for (int i = 0; i < 10; i++) {
+        int fd = client_open(port);
+        client_expect(fd, "full\n");
+        client_expect_end(fd);
+        client_close(fd);
+    }
+    CHECK_INT(10, stats_of(s).refused);
+    line_service_go(&service);
+    for (int i = 0; i < 4; i++)
+        client_expect(fds[i], "waited\n");
+    int fd = client_open(port); /* room again: they are idle */
+    client_expect_reply(fd, "echo in\n", "in\n");
+    client_close(fd);
+    for (int i = 0; i < 4; i++)
+        client_close(fds[i]);
+    serve_stop(s);
+}
+
+SERVE_CASE(attack_readers_that_stall_give_way_after_a_second)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
+    unsigned port = weft_server_port(s);
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = client_open(port);
+        client_say(fds[i], "big 30000000\n");
+        client_expect_pattern(fds[i], 1000);
+    }
+    usleep(1500000);
+    int fd = client_open(port);
+    client_expect_reply(fd, "echo in\n", "in\n");
+    CHECK_INT(1, stats_of(s).shed);
+    client_close(fd);
+    for (int i = 0; i < 4; i++)
+        client_close(fds[i]);
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+/* ---- no descriptors: the clients are another process ---- */
+
+struct far_clients {
+    pid_t pid;
+    int to, from;
+};
+
+/* A process that opens `count` connections when it is given a port, says `line` on each, reports, and holds them. */
+static struct far_clients far_start(int count, const char *line)
+{
+    int to[2], from[2];
+    CHECK_INT(0, pipe2(to, O_CLOEXEC));
+    CHECK_INT(0, pipe2(from, O_CLOEXEC));
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid > 0) {
+        close(to[0]);
+        close(from[1]);
+        return (struct far_clients){pid, to[1], from[0]};
+    }
+    close(to[1]); /* so that the parent's end is the only one */
+    close(from[0]);
+    unsigned port;
+    if (read(to[0], &port, sizeof(port)) != (ssize_t)sizeof(port))
+        _exit(0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    for (int i = 0; i < count; i++) {
+        int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+        struct sockaddr_in source = {.sin_family = AF_INET};
+        source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (unsigned)i / 2000);
+        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+        if (fd < 0 || bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0 ||
+            connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+            _exit(1);
+        if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+            _exit(2);
+    }
+    if (write(from[1], &count, sizeof(count)) < 0)
+        _exit(3);
+    (void)!read(to[0], &port, sizeof(port)); /* until the parent closes its end */
+    _exit(0);
+}
+
+static void far_go(struct far_clients *far, unsigned port)
+{
+    int count;
+    CHECK_INT(sizeof(port), write(far->to, &port, sizeof(port)));
+    CHECK_INT(sizeof(count), read(far->from, &count, sizeof(count)));
+}
+
+static void far_end(struct far_clients *far)
+{
+    int status;
+    close(far->to);
+    close(far->from);
+    CHECK_INT(far->pid, waitpid(far->pid, &status, 0));
+    CHECK_INT(0, status);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Fewer descriptors than connections, none of which can be shed: newcomers are turned away or wait in the kernel's queue,
+ * nothing spins, and afterwards all is well. */
+static void exhausted(const serve_kind *kind, const char *line)
+{
+    line_service service = {0};
+    struct far_clients far = far_start(60, line);
+    weft_server *s;
+    weft_server_options o = line_options(kind, (weft_server_options){.threads = 1}, &service);
+    struct rlimit before, low;
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_INT(0, getrlimit(RLIMIT_NOFILE, &before));
+    int highest = dup(0);
+    close(highest);
+    low = (struct rlimit){(rlim_t)highest + 20, before.rlim_max};
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &low)); /* before the start: io_uring remembers what held then */
+    CHECK_OK(weft_server_start(s));
+    far_go(&far, weft_server_port(s));
+    double cpu = cpu_seconds();
+    usleep(500000);
+    CHECK(cpu_seconds() - cpu < 0.2 * test_limit_factor());
+    CHECK_BETWEEN(1, 20, stats_of(s).open);
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &before));
+    line_service_go(&service);
+    far_end(&far);
+    wait_open(s, 0);
+    int fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo well\n", "well\n");
+    client_close(fd);
+    serve_stop(s);
+}
+
+SERVE_CASE_LIMIT(20, attack_descriptors_exhausted_by_idle_clients)
+{
+    exhausted(kind, "echo x\n");
+}
+
+SERVE_CASE_LIMIT(20, attack_descriptors_exhausted_by_requests_under_way)
+{
+    exhausted(kind, "wait\n");
+}
+
+/* ---- 900 slow clients against 512 connections ---- */
+
+enum {
+    SLOW = 900,
+    PLACES = 512,
+    PROBES = 200,
+    SELECT_SLOW = 400, /* theirs and the server's descriptors together are below 1024 */
+    SELECT_PLACES = 200
+};
+
+struct slow_clients {
+    unsigned port;
+    int count;
+    uint32_t stop;  /* atomic */
+    uint32_t ready; /* atomic: all have connected once */
+};
+
+static int open_nonblocking(unsigned port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(fd >= 0);
+    CHECK(connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 || errno == EINPROGRESS);
+    return fd;
+}
+
+/* Each sends one byte of a line that never ends every 50 ms, and comes back when it is thrown out. */
+static void *be_slow(void *arg)
+{
+    struct slow_clients *slow = arg;
+    int fds[SLOW];
+    for (int i = 0; i < slow->count; i++)
+        fds[i] = open_nonblocking(slow->port);
+    store_seq_cst(&slow->ready, 1);
+    while (!load_seq_cst(&slow->stop)) {
+        for (int i = 0; i < slow->count; i++) {
+            char byte;
+            bool gone = send(fds[i], "e", 1, MSG_NOSIGNAL) < 0 && errno != EAGAIN;
+            if (gone || recv(fds[i], &byte, 1, 0) >= 0) {
+                close(fds[i]);
+                fds[i] = open_nonblocking(slow->port);
+            }
+        }
+        usleep(50000);
+    }
+    for (int i = 0; i < slow->count; i++)
+        close(fds[i]);
+    return NULL;
+}
+
+static bool slow_ready(void *slow)
+{
+    return load_seq_cst(&((struct slow_clients *)slow)->ready) != 0;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+SERVE_CASE_LIMIT(40, attack_slow_clients_do_not_keep_others_out)
+{
+    line_service service = {0};
+    bool is_select = kind == &serve_select;
+    unsigned places = is_select ? SELECT_PLACES : PLACES;
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places}, &service);
+    struct slow_clients slow = {.port = weft_server_port(s), .count = is_select ? SELECT_SLOW : SLOW};
+    pthread_t thread;
+    double taken[PROBES];
+    CHECK_INT(0, pthread_create(&thread, NULL, be_slow, &slow));
+    wait_until(slow_ready, &slow, "the slow clients");
+    for (int i = 0; i < PROBES; i++) {
+        int64_t begin = weft_now();
+        int fd = client_open(slow.port);
+        client_expect_reply(fd, "echo hello\n", "hello\n");
+        client_close(fd);
+        taken[i] = (double)(weft_now() - begin) / 1e6;
+        usleep(5000);
+    }
+    qsort(taken, PROBES, sizeof(taken[0]), compare_doubles);
+    double p99 = taken[PROBES * 99 / 100 - 1];
+    if (p99 > 100 * test_limit_factor())
+        FAIL("99 of 100 quick clients are served within %.1f ms, not within 100 ms", p99);
+    CHECK(stats_of(s).shed > 0);
+    CHECK(stats_of(s).open <= places + 64);
+    store_seq_cst(&slow.stop, 1);
+    CHECK_INT(0, pthread_join(thread, NULL));
+    serve_stop(s);
+}
+
+/* ---- ten thousand idle ---- */
+
+static uint64_t idle_wanted;
+
+static bool all_open(void *server)
+{
+    return stats_of(server).open >= idle_wanted && stats_of(server).calls >= idle_wanted;
+}
+
+static void ten_thousand(const serve_kind *kind, unsigned count)
+{
+    line_service service = {0};
+    struct far_clients few = far_start(200, "echo x\n"), many = far_start((int)count, "echo x\n");
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = count + 300, .idle_timeout = -1}, &service);
+    unsigned port = weft_server_port(s);
+    idle_wanted = 200;
+    far_go(&few, port);
+    wait_until(all_open, s, "the first clients");
+    long before = test_rss_kb();
+    idle_wanted += count;
+    far_go(&many, port);
+    wait_until(all_open, s, "ten thousand clients");
+    long grown = (test_rss_kb() - before) * 1024;
+    if (test_limit_factor() == 1) /* sanitizers have a memory of their own */
+        CHECK_BETWEEN(0, 512, grown / count);
+    double cpu = cpu_seconds();
+    usleep(300000);
+    CHECK(cpu_seconds() - cpu < 0.03 * test_limit_factor());
+    int fd = client_open(port);
+    client_expect_reply(fd, "echo among many\n", "among many\n");
+    client_close(fd);
+    far_end(&many);
+    far_end(&few);
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+TEST_LIMIT(40, attack_ten_thousand_idle_connections_cost_512_bytes_each_epoll)
+{
+    ten_thousand(&serve_epoll, 10000);
+}
+
+TEST_LIMIT(40, attack_ten_thousand_idle_connections_cost_512_bytes_each_epoll_et)
+{
+    ten_thousand(&serve_epoll_et, 10000);
+}
+
+TEST_LIMIT(40, attack_ten_thousand_idle_connections_cost_512_bytes_each_uring)
+{
+    ten_thousand(&serve_uring, 10000);
+}
+
+TEST_LIMIT(40, attack_ten_thousand_idle_connections_cost_512_bytes_each_poll)
+{
+    ten_thousand(&serve_poll, 10000);
+}
