@@ -74,6 +74,7 @@ typedef struct uring_poller {
     bool native;       /* receive, accept and send by the kernel */
     bool watching;     /* the interrupt's poll is in the kernel */
     bool wanting;      /* the kernel found the ring empty in this round */
+    bool starved;      /* there was no memory for a single buffer when the ring was last filled up */
     unsigned window;   /* buffers that should lie in the ring */
     unsigned lying;    /* buffers that do */
     unsigned free_ids;
@@ -374,13 +375,15 @@ static weft__buffer *take_back(uring_poller *p, const weft__uring_event *e)
 
 static void top_up(uring_poller *p)
 {
-    if (p->wanting && p->window < RING)
+    if (p->wanting && p->window < RING / 2)
         p->window *= 2;
-    p->wanting = false;
+    p->wanting = p->starved = false;
     while (p->lying < p->window) {
         weft__buffer *b = weft__buffer_take(&p->base);
-        if (b == NULL)
+        if (b == NULL) {
+            p->starved = p->lying == 0;
             break;
+        }
         unsigned id = p->ids[--p->free_ids];
         p->buffers[id] = b;
         p->lying++;
@@ -406,9 +409,8 @@ static int handle_received(uring_poller *p, uring_op *op, const weft__uring_even
     if (slot == NULL || e->more || e->result > 0 || e->result == -ECANCELED || e->result == -EINTR)
         return 0;
     if (e->result == -ENOBUFS) {
-        bool starved = p->lying == 0 && p->base.free == NULL && p->wanting;
-        p->wanting = true;
-        if (!starved || !slot->on)
+        p->wanting = true; /* the ring is filled up, and the slot settled, before the kernel is asked again */
+        if (!p->starved || !slot->on)
             return 0;
     }
     op->want = NONE;
