@@ -311,6 +311,10 @@ SERVE_CASE_LIMIT(40, attack_slow_clients_do_not_keep_others_out)
 
 /* ---- ten thousand idle ---- */
 
+enum {
+    RING_BUFFERS = 2048 /* a thread, at most: those that lie in the ring and as many delivered; a page each is touched */
+};
+
 static uint64_t idle_wanted;
 
 static bool all_open(void *server)
@@ -332,8 +336,10 @@ static void ten_thousand(const serve_kind *kind, unsigned count)
     far_go(&many, port);
     wait_until(all_open, s, "ten thousand clients");
     long grown = (test_rss_kb() - before) * 1024;
+    /* The burst of ten thousand first requests has filled io_uring's receive rings; they stay, whoever is connected. */
+    long buffers = kind == &serve_uring ? RING_BUFFERS * 4096L * sysconf(_SC_NPROCESSORS_ONLN) : 0;
     if (test_limit_factor() == 1) /* sanitizers have a memory of their own */
-        CHECK_BETWEEN(0, 512, grown / count);
+        CHECK_BETWEEN(0, 512, (grown - buffers) / count);
     double cpu = cpu_seconds();
     usleep(300000);
     CHECK(cpu_seconds() - cpu < 0.03 * test_limit_factor());
