@@ -37,13 +37,17 @@ typedef struct weft_co_options {
 } weft_co_options;
 
 /* Have at most n scheduler threads instead of one for each processor that this process may use (or what the environment
- * variable WEFT_THREADS says). They start one by one, as work appears. Call it before the first coroutine; later the number
- * can only grow. Returns 0, -EINVAL for 0 or more than 1024, or -EBUSY when more are running. Allocates nothing. */
+ * variable WEFT_THREADS says). They start one by one, as work appears. Call it before the first coroutine; later the
+ * number can only grow. Returns 0, -EINVAL for 0 or more than 1024, or -EBUSY when more are running. Allocates nothing.
+ */
 WEFT_API int weft_co_threads(unsigned n);
 
-/* Start a coroutine that nobody joins; its result is dropped. Runs on this scheduler thread when called from a
- * coroutine (after the caller next waits or yields), else on any.
- * Returns 0 or -ENOMEM. Allocates a stack, or reuses one. */
+/* Start a coroutine that nobody joins; its result is dropped. Started by a coroutine it runs once that one waits or
+ * yields, on the same scheduler thread, unless a thread with nothing to do takes it first; started by a thread, on any.
+ * Returns 0, or -ENOMEM: no memory, no thread could be started at all, or memory for stacks has run out and coroutines
+ * that were accepted before already wait for some. A stack is taken when it first runs; should there be none then, it
+ * waits until another coroutine of its thread has ended, and only if none is left does it end with the result -ENOMEM
+ * without having run. Allocates its record, or reuses one. */
 WEFT_API int weft_go(weft_co_fn *fn, void *arg);
 
 /* Start a coroutine and store its handle, which weft_co_join or weft_co_detach must end. `options` may be NULL.
@@ -82,9 +86,10 @@ WEFT_API int weft_cancelled(void);
  * 1 or 0 and returns what it was, so that shields nest: `int was = weft_shield(1); ...; weft_shield(was);` */
 WEFT_API int weft_shield(int up);
 
-/* Run fn(arg) where blocking does no harm and return its result: on a helper thread while this coroutine waits, or, when a
- * thread calls, directly. Not cut short by cancellation: fn has begun and owns its argument. At most 64 at a time, the
- * rest wait their turn. Returns what fn returned, or -ENOMEM when no helper thread could be started at all. */
+/* Run fn(arg) where blocking does no harm and return its result: on a helper thread while this coroutine waits, or,
+ * when a thread calls, directly. Not cut short by cancellation: fn has begun and owns its argument. At most 64 at a
+ * time, the rest wait their turn. Returns what fn returned, or -ENOMEM when no helper thread could be started at all.
+ */
 WEFT_API int weft_blocking(weft_co_fn *fn, void *arg);
 
 #ifdef __cplusplus

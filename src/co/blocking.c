@@ -1,7 +1,8 @@
-/* blocking.c - weft_blocking: work that would block a scheduler thread runs on a helper thread while its coroutine waits.
+/* blocking.c - weft_blocking: work that would block a scheduler thread runs on a helper thread while its coroutine
+ * waits.
  *
- * A job lies on the stack of its caller. It is handed to the helper that became idle last, or to a new one, or, when there
- * are 64 already, put in the queue, first come, first served. A helper that has been idle for ten seconds ends.
+ * A job lies on the stack of its caller. It is handed to the helper that became idle last, or to a new one, or, when
+ * there are 64 already, put in the queue, first come, first served. A helper that has been idle for ten seconds ends.
  *
  * I1  a helper is in the list of the idle  <=>  it has no job and nobody has handed it one; changes under the lock.
  * I2  the queue is empty while a helper is idle.

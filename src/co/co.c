@@ -1,5 +1,6 @@
-/* co.c - the public calls of weft/co.h, and the starts of co/sched.h: handles, their owners, and what threads may call as
- * well. A handle is a slot of the pool; using one that was joined or detached is noticed as long as the slot is free. */
+/* co.c - the public calls of weft/co.h, and the starts of co/sched.h: handles, their owners, and what threads may call
+ * as well. A handle is a slot of the pool; using one that was joined or detached is noticed as long as the slot is
+ * free. */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/state.h"

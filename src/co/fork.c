@@ -1,9 +1,9 @@
 /* fork.c - in a child of fork only the calling thread exists: there are no coroutines and no scheduler threads, and the
- * first start begins afresh. A coroutine that called fork goes on in the child, on its stack, as a plain thread; when its
- * function returns there, the program ends with a sentence.
+ * first start begins afresh. A coroutine that called fork goes on in the child, on its stack, as a plain thread; when
+ * its function returns there, the program ends with a sentence.
  *
- * The common lists are held across fork, so the child finds them whole; what lay in threads' own caches is found again by
- * walking the slabs. Lock order: start_lock, blocking, pool, stacks. */
+ * The common lists are held across fork, so the child finds them whole; what lay in threads' own caches is found again
+ * by walking the slabs. Lock order: start_lock, blocking, pool, stacks. */
 #include "co/state.h"
 
 #include <pthread.h>

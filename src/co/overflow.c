@@ -1,9 +1,9 @@
 /* overflow.c - a coroutine that runs out of stack touches the guard below it: say which one it was, and end.
  *
- * SIGSEGV (and SIGBUS) of a scheduler thread are handled on a stack of their own. If the address lies in the guard of the
- * running coroutine, one sentence is written and the signal is given back to its default action, which strikes when the
- * instruction is tried again: so the exit status and the core are those of the fault itself. Everything else goes to the
- * handler that was there before us. */
+ * SIGSEGV (and SIGBUS) of a scheduler thread are handled on a stack of their own. If the address lies in the guard of
+ * the running coroutine, one sentence is written and the signal is given back to its default action, which strikes when
+ * the instruction is tried again: so the exit status and the core are those of the fault itself. Everything else goes
+ * to the handler that was there before us. */
 #include "co/state.h"
 
 #include "base/panic.h"

@@ -1,7 +1,8 @@
-/* pool.c - the slots of coroutines: type-stable, because whoever is late with a wake or a report may still look at them.
+/* pool.c - the slots of coroutines: type-stable, because whoever is late with a wake or a report may still look at
+ * them.
  *
- * Slabs of 255 slots are mapped and never unmapped; each slot's waiter is registered once. A scheduler thread keeps free
- * slots of its own and exchanges them in batches with the common list; other threads use the common list directly.
+ * Slabs of 255 slots are mapped and never unmapped; each slot's waiter is registered once. A scheduler thread keeps
+ * free slots of its own and exchanges them in batches with the common list; other threads use the common list directly.
  * Lock order: pool_lock is a leaf, but for the registry's own lock when a slab is made. */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN

@@ -2,11 +2,11 @@
  *
  * R1  entries head ... tail - 1 are in the array; only the owner writes tail and the array, everybody moves head by
  *     compare-and-swap, which decides who has taken what lay before the new head.
- * R2  an array that was replaced stays readable and unchanged for ever: a taker that still looks into it finds the right
- *     entry, or its compare-and-swap fails because head has moved. Arrays double, so all of them together are at most
+ * R2  an array that was replaced stays readable and unchanged for ever: a taker that still looks into it finds the
+ * right entry, or its compare-and-swap fails because head has moved. Arrays double, so all of them together are at most
  *     twice the last.
- * Order: push is store entry; store tail (seq_cst). take is load head (acquire), load tail (acquire), load array, entry;
- *     swap head. The entry's contents reach the taker through tail. Pinned by tests/co/ring_test.c. */
+ * Order: push is store entry; store tail (seq_cst). take is load head (acquire), load tail (acquire), load array,
+ * entry; swap head. The entry's contents reach the taker through tail. Pinned by tests/co/ring_test.c. */
 #ifndef WEFT_CO_RING_H
 #define WEFT_CO_RING_H
 
@@ -23,8 +23,8 @@ typedef struct weft__ring_array {
 } weft__ring_array;
 
 typedef struct weft__ring {
-    uint64_t head; /* atomic */
-    uint64_t tail; /* atomic */
+    uint64_t head;           /* atomic */
+    uint64_t tail;           /* atomic */
     weft__ring_array *array; /* atomic */
 } weft__ring;
 

@@ -1,17 +1,17 @@
 /* run.c - one scheduler thread: its run queue, the switches between its coroutines, and how it idles.
  *
- * The run queue is strictly first come, first served over two containers: the local list of ready coroutines, plain loads
- * and stores, and the ring of unstarted ones, which others may steal from. A coroutine that is made ready remembers the
- * ring's tail; it runs once the ring's head has come that far, whoever took those in between (take_next).
+ * The run queue is strictly first come, first served over two containers: the local list of ready coroutines, plain
+ * loads and stores, and the ring of unstarted ones, which others may steal from. A coroutine that is made ready
+ * remembers the ring's tail; it runs once the ring's head has come that far, whoever took those in between (take_next).
  *
- * A coroutine that gives way switches to the next one directly. It goes to the thread's own stack when nothing is ready and
- * at every 64th switch, to look around: inbox, unstarted coroutines from other threads, timers, descriptors. One that ends
- * hands its stack to an unstarted one in place, without a switch.
+ * A coroutine that gives way switches to the next one directly. It goes to the thread's own stack when nothing is ready
+ * and at every 64th switch, to look around: inbox, unstarted coroutines from other threads, timers, descriptors. One
+ * that ends hands its stack to an unstarted one in place, without a switch.
  *
- * Sleep against wake: the sleeper stores `sleeping`, then looks at its inbox and at all that could be stolen; who brings
- * work stores it, then looks at `sleeping`; all seq_cst, so one of the two sees the other. `sleeping` is claimed by
- * compare-and-swap, so a batch of wakes costs one system call.
- * Pinned by tests/co/sched_test.c and tests/co/stress_test.c. */
+ * Sleep against wake: the sleeper stores `sleeping`, then looks at its inbox and at all that could be stolen; who
+ * brings work stores it, then looks at `sleeping`; all seq_cst, so one of the two sees the other. `sleeping` is claimed
+ * by compare-and-swap, so a batch of wakes costs one system call. Pinned by tests/co/sched_test.c and
+ * tests/co/stress_test.c. */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/run.h"
@@ -144,8 +144,8 @@ static bool begin(weft__sched *s, weft_co *co)
         return false;
     }
     own_stack(s, co, stack);
-    /* The tops of all stacks have the same address modulo the page, which a processor's first cache would have to keep in
-     * eight places: spread them over 1 KiB. */
+    /* The tops of all stacks have the same address modulo the page, which a processor's first cache would have to keep
+     * in eight places: spread them over 1 KiB. */
     size_t colour = ((uintptr_t)stack / sizeof *stack & 15) * WEFT__CACHE_LINE;
     char *top = stack->low + weft__stack_size(co->size_class) - colour;
     context_prepare(&co->context, stack->low, top, run_coroutines, s);
@@ -211,8 +211,8 @@ static void leave(weft__sched *s, weft_co *co)
     runs(s, co);
 }
 
-/* What follows a coroutine that has ended: an unstarted one that can use the same stack, or else NULL, and then *next is
- * where to switch to. */
+/* What follows a coroutine that has ended: an unstarted one that can use the same stack, or else NULL, and then *next
+ * is where to switch to. */
 static weft_co *successor(weft__sched *s, const weft__stack *stack, weft_co **next)
 {
     *next = NULL;
@@ -231,8 +231,9 @@ static weft_co *successor(weft__sched *s, const weft__stack *stack, weft_co **ne
 static void end(weft__sched *s, weft_co *co, int result)
 {
     if (unlikely(weft__sched_self != s))
-        weft__panic("the coroutine that called fork() has returned in the child: there is nothing left to return to; end "
-                    "the child by _exit() or exec");
+        weft__panic(
+            "the coroutine that called fork() has returned in the child: there is nothing left to return to; end "
+            "the child by _exit() or exec");
     stops(s, co);
     s->live--;
     s->current = NULL;
@@ -337,7 +338,8 @@ static void own_ready(weft__waiter *w)
 
 static void own_name(const weft__waiter *w, char *buf, size_t size)
 {
-    snprintf(buf, size, "scheduler-%u", (unsigned)container_of((weft__waiter *)(uintptr_t)w, weft__sched, waiter)->index);
+    snprintf(buf, size, "scheduler-%u",
+             (unsigned)container_of((weft__waiter *)(uintptr_t)w, weft__sched, waiter)->index);
 }
 
 const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_name};
@@ -395,8 +397,9 @@ weft__call *weft__run_reverse(weft__call *newest)
 static void check_fork(const weft__sched *s)
 {
     if (unlikely(weft__sched_self != s))
-        weft__panic("a callback on a scheduler thread called fork() and returned in the child; end the child by _exit() or "
-                    "exec");
+        weft__panic(
+            "a callback on a scheduler thread called fork() and returned in the child; end the child by _exit() or "
+            "exec");
 }
 
 /* Make the calls that other threads have posted, oldest first. */

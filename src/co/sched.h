@@ -1,9 +1,10 @@
 /* sched.h - what other layers may ask of the scheduler beyond weft/co.h: pinned starts, timers, calls on another
  * scheduler's thread, its poller.
  *
- * A *scheduler* is one thread with a run queue, a timing wheel and, once io asked for it, a poller. Its code runs either
- * in a coroutine or on the thread's own stack; poller callbacks, timers and calls run on the latter: there weft__self()
- * is a waiter that panics when it must sleep, so an uncontended lock may be taken and nothing may be waited for.
+ * A *scheduler* is one thread with a run queue, a timing wheel and, once io asked for it, a poller. Its code runs
+ * either in a coroutine or on the thread's own stack; poller callbacks, timers and calls run on the latter: there
+ * weft__self() is a waiter that panics when it must sleep, so an uncontended lock may be taken and nothing may be
+ * waited for.
  *
  * "Here" means the calling scheduler thread, in a coroutine or on its own stack. */
 #ifndef WEFT_CO_SCHED_H
@@ -18,7 +19,8 @@ typedef struct weft__sched weft__sched;
 
 extern WEFT__TLS weft__sched *weft__sched_self; /* NULL on threads that are no scheduler */
 
-/* How many scheduler threads there may be: WEFT_THREADS, weft_co_threads or the processors. Not all need have started. */
+/* How many scheduler threads there may be: WEFT_THREADS, weft_co_threads or the processors. Not all need have started.
+ */
 unsigned weft__sched_count(void);
 
 /* 0 ... count - 1 of the calling scheduler thread, -1 elsewhere. */
@@ -31,8 +33,8 @@ int weft__sched_index(void);
  * 0, -EINVAL for an index or stack size out of range, -ENOMEM, -EAGAIN when the thread cannot be started. */
 int weft__co_start_on(unsigned index, weft_co **co, weft_co_fn *fn, void *arg, const weft_co_options *options);
 
-/* Start one here, pinned, nobody joins it: the cheapest start there is, no atomic operation. It goes behind what is ready
- * now. From coroutines, poller callbacks, timers and calls of a scheduler thread. 0, -EINVAL, -ENOMEM. */
+/* Start one here, pinned, nobody joins it: the cheapest start there is, no atomic operation. It goes behind what is
+ * ready now. From coroutines, poller callbacks, timers and calls of a scheduler thread. 0, -EINVAL, -ENOMEM. */
 int weft__co_start_here(weft_co_fn *fn, void *arg, const weft_co_options *options);
 
 /* In two steps, for who must know the handle before the coroutine can run: new makes it (detached: nobody joins it),
@@ -58,15 +60,15 @@ typedef struct weft__call {
     void (*fn)(struct weft__call *call); /* on that scheduler's own stack: must not park */
 } weft__call;
 
-/* Call call->fn(call) on the thread of scheduler `index`, soon. From any thread. Calls from one thread keep their order.
- * The thread must have started: an index that weft__sched_index gave. */
+/* Call call->fn(call) on the thread of scheduler `index`, soon. From any thread. Calls from one thread keep their
+ * order. The thread must have started: an index that weft__sched_index gave. */
 void weft__sched_call(unsigned index, weft__call *call);
 
 /* ---- what belongs to a thread ---- */
 
-/* Callbacks and pinned coroutines of one scheduler thread may share plain data: they run one after the other. A coroutine
- * that is not pinned and uses such data without waiting in between (the slots of its thread's poller, say) puts these two
- * around it. They cost nothing; a build with ThreadSanitizer is told by them. */
+/* Callbacks and pinned coroutines of one scheduler thread may share plain data: they run one after the other. A
+ * coroutine that is not pinned and uses such data without waiting in between (the slots of its thread's poller, say)
+ * puts these two around it. They cost nothing; a build with ThreadSanitizer is told by them. */
 void weft__thread_enter_slow(void);
 void weft__thread_leave_slow(void);
 
@@ -84,12 +86,12 @@ static inline void weft__thread_leave(void)
 
 /* ---- poller ---- */
 
-/* The poller of this scheduler thread, opened by weft__idler_ops at the first call; from then on the thread sleeps in it.
- * 0, -ENOTSUP on a thread that is no scheduler or when no idler is registered, or what open returned. */
+/* The poller of this scheduler thread, opened by weft__idler_ops at the first call; from then on the thread sleeps in
+ * it. 0, -ENOTSUP on a thread that is no scheduler or when no idler is registered, or what open returned. */
 int weft__sched_poller(void **poller);
 
-/* For weft__idler_ops->poll, after it slept and before it makes callbacks: this thread is awake, so that nobody interrupts
- * it for nothing. Costs one exchange if it was asleep. */
+/* For weft__idler_ops->poll, after it slept and before it makes callbacks: this thread is awake, so that nobody
+ * interrupts it for nothing. Costs one exchange if it was asleep. */
 void weft__sched_awake(void);
 
 #endif

@@ -3,14 +3,14 @@
  * A coroutine started on a scheduler thread goes into that thread's ring, one started by another thread on the stack
  * `injected`. Threads that run dry take half of somebody's ring, or all of `injected` into their own.
  *
- * S1  no thread sleeps, and none is left to be created, while an unstarted coroutine lies in a ring or on `injected` and
- *     nobody holds the right to search. So who brings work when some was there already wakes nobody.
- * S2  at most one thread is woken or created to search at a time (`searching`). When it has found something, it gives the
- *     right up, looks once more, and wakes the next one if there is more: a burst of work wakes as many threads as it needs,
- *     one after the other, and a trickle only one.
- * Order, all seq_cst: bring is store work; load searching; load each `sleeping`. Sleep is store `sleeping`; load all work.
- *     Giving up is decrement searching; load all work. Of each pair one side sees the other.
- * Lock order: start_lock, then nothing of ours. Pinned by tests/co/sched_test.c and tests/co/stress_test.c. */
+ * S1  no thread sleeps, and none is left to be created, while an unstarted coroutine lies in a ring or on `injected`
+ * and nobody holds the right to search. So who brings work when some was there already wakes nobody. S2  at most one
+ * thread is woken or created to search at a time (`searching`). When it has found something, it gives the right up,
+ * looks once more, and wakes the next one if there is more: a burst of work wakes as many threads as it needs, one
+ * after the other, and a trickle only one. Order, all seq_cst: bring is store work; load searching; load each
+ * `sleeping`. Sleep is store `sleeping`; load all work. Giving up is decrement searching; load all work. Of each pair
+ * one side sees the other. Lock order: start_lock, then nothing of ours. Pinned by tests/co/sched_test.c and
+ * tests/co/stress_test.c. */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/run.h"

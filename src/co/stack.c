@@ -2,9 +2,9 @@
  *
  * Each class has chunks: a mapping with room for n stacks and an array of n descriptors, taken into use one by one.
  * Chunks grow with their number, so that a small program maps little and a million stacks need a few hundred mappings.
- * Layout of a chunk: guard, stack, guard, stack, ... ; transparent huge pages are off, or the first touch of a stack would
- * bring 2 MiB. Free stacks lie in the threads' caches, and here in two lists: `warm` ones still have their memory, that
- * of `cold` ones has been given back to the kernel.
+ * Layout of a chunk: guard, stack, guard, stack, ... ; transparent huge pages are off, or the first touch of a stack
+ * would bring 2 MiB. Free stacks lie in the threads' caches, and here in two lists: `warm` ones still have their
+ * memory, that of `cold` ones has been given back to the kernel.
  *
  * Lock order: one class at a time, a leaf; no system call is made while holding it but the mapping of a chunk. */
 #include "co/untraced.h"
@@ -47,11 +47,12 @@ typedef struct chunk {
     size_t n, used; /* descriptors, and how many of them have been handed out before */
 } chunk;
 
-typedef struct class {
+typedef struct class
+{
     weft__rawlock lock;
-    chunk *chunks;       /* newest first; only that one has unused descriptors */
+    chunk *chunks; /* newest first; only that one has unused descriptors */
     weft__stack *warm, *cold;
-    weft__stack *bare;   /* handed out never, because their guard could not be installed */
+    weft__stack *bare; /* handed out never, because their guard could not be installed */
     size_t warm_count, made;
 } class;
 
@@ -154,8 +155,8 @@ static weft__stack *take_bare(class *c, unsigned size_class)
     return s;
 }
 
-/* Try it and see: an older kernel refuses, and so does this one when the program locks its memory, but there are emulators
- * that say yes and do nothing. Reading ahead into a guard must fail. */
+/* Try it and see: an older kernel refuses, and so does this one when the program locks its memory, but there are
+ * emulators that say yes and do nothing. Reading ahead into a guard must fail. */
 static int install_guard(char *guard, size_t size)
 {
     /* LeakSanitizer reads all that is mapped readable in a leak_root, and would touch a guard it cannot see. */

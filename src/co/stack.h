@@ -54,8 +54,8 @@ static inline weft__stack *weft__stack_take(weft__stack_cache *cache, unsigned s
     return s;
 }
 
-/* Move the older half to where other threads find them, and the memory of what is too much even there to the kernel. The
- * stack given last stays: its giver may still be running on it. */
+/* Move the older half to where other threads find them, and the memory of what is too much even there to the kernel.
+ * The stack given last stays: its giver may still be running on it. */
 void weft__stack_trim(weft__stack_cache *cache, unsigned size_class);
 
 /* How many of a class a thread keeps for itself. At least 1. */

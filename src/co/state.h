@@ -5,8 +5,8 @@
  * C2  it is in at most one of: a run queue, a ring, an inbox, `injected`, a list of the starved. Whoever made it ready,
  *     once (waiter.h I2), put it there.
  * C3  a slot of the pool is never unmapped; its waiter has an id while a coroutine lives in it.
- * life: RUNNING -> JOINED (somebody waits) -> ENDED, or DETACHED for good; the handle's owner and the end of the coroutine
- *     decide by compare-and-swap who gives the slot back. */
+ * life: RUNNING -> JOINED (somebody waits) -> ENDED, or DETACHED for good; the handle's owner and the end of the
+ * coroutine decide by compare-and-swap who gives the slot back. */
 #ifndef WEFT_CO_STATE_H
 #define WEFT_CO_STATE_H
 
@@ -33,22 +33,22 @@ struct weft_co {
     weft_co_fn *fn;
     void *arg;
     weft__context context;
-    weft__timer timer;    /* the deadline of its present wait */
-    weft__call call;      /* how other threads hand it over */
-    uint32_t life;        /* atomic; a word to sleep on */
-    uint32_t epoch;       /* which process since the first, counted by forks, it belongs to */
+    weft__timer timer; /* the deadline of its present wait */
+    weft__call call;   /* how other threads hand it over */
+    uint32_t life;     /* atomic; a word to sleep on */
+    uint32_t epoch;    /* which process since the first, counted by forks, it belongs to */
     int32_t result;
     uint8_t size_class;
-    bool pinned;          /* bound to its thread from the beginning */
+    bool pinned;              /* bound to its thread from the beginning */
     char default_name[11];    /* "co-N", N is the slot's number: constant */
     char name[WEFT__CO_NAME]; /* atomic bytes: reports read it at any time; empty: the default */
 };
 
 enum {
     WEFT__AWAKE = 0,
-    WEFT__ASLEEP,        /* in the kernel, or about to be, without a poller */
-    WEFT__ASLEEP_POLL,   /* the same, in its poller */
-    WEFT__NOTIFIED,      /* somebody wakes it */
+    WEFT__ASLEEP,         /* in the kernel, or about to be, without a poller */
+    WEFT__ASLEEP_POLL,    /* the same, in its poller */
+    WEFT__NOTIFIED,       /* somebody wakes it */
     WEFT__NOTIFIED_SEARCH /* the same, and gave it the right to search */
 };
 
@@ -57,27 +57,27 @@ struct weft__sched {
     weft_co *current;      /* NULL on the thread's own stack */
     weft_co *first, *last; /* run queue: ready coroutines, oldest first */
     uint32_t switches;
-    uint32_t live;         /* coroutines that hold a stack */
-    weft_co *pool;         /* free slots */
+    uint32_t live; /* coroutines that hold a stack */
+    weft_co *pool; /* free slots */
     uint32_t pool_count;
     uint32_t index;
-    weft_co *starved;      /* not started for want of a stack */
+    weft_co *starved; /* not started for want of a stack */
     weft__context own;
     void *poller;
-    weft__waiter waiter;   /* what the thread is on its own stack */
+    weft__waiter waiter; /* what the thread is on its own stack */
     weft__stack_cache stacks;
     uint32_t spin;
-    bool searching;        /* holds the right to search for unstarted coroutines */
-    uint32_t victim;       /* where the next search begins */
+    bool searching;  /* holds the right to search for unstarted coroutines */
+    uint32_t victim; /* where the next search begins */
 #if WEFT__TSAN
-    void *dead_fiber;      /* of a coroutine that has ended, to be destroyed from another */
+    void *dead_fiber; /* of a coroutine that has ended, to be destroyed from another */
 #endif
     weft__wheel wheel;
 
     /* Everybody's. */
     _Alignas(WEFT__CACHE_LINE) weft__call *inbox; /* atomic: newest first */
-    uint32_t sleeping;     /* atomic: WEFT__AWAKE ...; a word to sleep on */
-    _Alignas(WEFT__CACHE_LINE) weft__ring ring; /* unstarted coroutines, for the taking */
+    uint32_t sleeping;                            /* atomic: WEFT__AWAKE ...; a word to sleep on */
+    _Alignas(WEFT__CACHE_LINE) weft__ring ring;   /* unstarted coroutines, for the taking */
 };
 
 extern const weft__waiter_ops weft__co_ops;

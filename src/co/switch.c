@@ -1,5 +1,5 @@
-/* switch.c - the first frame of a new stack, as weft__switch expects to find it; and weft__switch itself over ucontext where
- * there is no assembly. See switch.h and switch.S. */
+/* switch.c - the first frame of a new stack, as weft__switch expects to find it; and weft__switch itself over ucontext
+ * where there is no assembly. See switch.h and switch.S. */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/switch.h"
@@ -22,7 +22,7 @@ void *weft__switch_prepare(char *low, char *top, void (*entry)(void *), void *ar
     __asm__ volatile("fnstcw %0" : "=m"(x87));
     uint64_t *sp = (uint64_t *)(void *)top - 8;
     sp[0] = mxcsr | (uint64_t)x87 << 32;
-    sp[1] = sp[2] = sp[3] = 0;         /* r15 r14 r13 */
+    sp[1] = sp[2] = sp[3] = 0;          /* r15 r14 r13 */
     sp[4] = (uint64_t)(uintptr_t)arg;   /* r12 */
     sp[5] = (uint64_t)(uintptr_t)entry; /* rbx */
     sp[6] = 0;                          /* rbp: the end of the chain of frames */
@@ -39,8 +39,8 @@ void *weft__switch_prepare(char *low, char *top, void (*entry)(void *), void *ar
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     uint64_t *sp = (uint64_t *)(void *)top - 22;
     memset(sp, 0, 22 * sizeof *sp);
-    sp[0] = (uint64_t)(uintptr_t)entry; /* x19 */
-    sp[1] = (uint64_t)(uintptr_t)arg;   /* x20 */
+    sp[0] = (uint64_t)(uintptr_t)entry;               /* x19 */
+    sp[1] = (uint64_t)(uintptr_t)arg;                 /* x20 */
     sp[11] = (uint64_t)(uintptr_t)weft__switch_entry; /* x30; x29 is 0: the end of the chain of frames */
     sp[20] = fpcr;
     return sp;

@@ -5,8 +5,8 @@
  * written only when the two sides differ. Signal masks are not: they belong to the thread.
  *
  * Assembly for x86-64 and aarch64 (switch.S); ucontext for other machines, and anywhere with -DWEFT_UCONTEXT
- * (switch_ucontext.c). Shadow stacks (CET SHSTK) are not supported: the object does not claim to, so that the loader leaves
- * them off. */
+ * (switch_ucontext.c). Shadow stacks (CET SHSTK) are not supported: the object does not claim to, so that the loader
+ * leaves them off. */
 #ifndef WEFT_CO_SWITCH_H
 #define WEFT_CO_SWITCH_H
 
@@ -23,7 +23,8 @@
  * switches back. */
 void weft__switch(void **save, void *to);
 
-/* Lay out the stack [low, top) so that the first switch to the returned value calls entry(arg), which must not return. */
+/* Lay out the stack [low, top) so that the first switch to the returned value calls entry(arg), which must not return.
+ */
 void *weft__switch_prepare(char *low, char *top, void (*entry)(void *), void *arg);
 
 #if WEFT__ASAN
@@ -114,8 +115,9 @@ WEFT__NO_TSAN static inline void context_switch(weft__context *from, const weft_
     (void)ends;
 }
 
-/* The stack of `old`, which has ended and is running, becomes the stack of `new`, in place. To be called in the function at
- * the base of the stack, and inlined there: ThreadSanitizer notes entries and exits for each coroutine apart. */
+/* The stack of `old`, which has ended and is running, becomes the stack of `new`, in place. To be called in the
+ * function at the base of the stack, and inlined there: ThreadSanitizer notes entries and exits for each coroutine
+ * apart. */
 __attribute__((always_inline)) static inline void context_inherit(weft__context *new, const weft__context *old)
 {
     new->sp = old->sp;

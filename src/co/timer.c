@@ -1,14 +1,15 @@
 /* timer.c - the hierarchical timing wheel; see timer.h for what it promises.
  *
- * Level l has 64 slots of 64^l ticks each. A timer whose tick differs from the wheel's own first in the l-th group of six
- * bits lies on level l, in the slot that those bits name. So whatever is on a lower level is due before whatever is on a
- * higher one, and within a level the slots are in order: the first used slot of the first used level holds the next.
+ * Level l has 64 slots of 64^l ticks each. A timer whose tick differs from the wheel's own first in the l-th group of
+ * six bits lies on level l, in the slot that those bits name. So whatever is on a lower level is due before whatever is
+ * on a higher one, and within a level the slots are in order: the first used slot of the first used level holds the
+ * next.
  *
  * I1  bit s of used[l] is set  <=>  slots[l][s] has a timer.
- * I2  slots[l][s].earliest is at or before every deadline in it; so sleeping until the first one's `earliest` is never too
- *     long, and at worst, after a cancel, once too short.
- * I3  the wheel's tick moves only past slots that are empty, and into a slot only after its timers have moved down.
- * All of it belongs to one thread. Pinned by tests/co/timer_test.c (against a sorted list). */
+ * I2  slots[l][s].earliest is at or before every deadline in it; so sleeping until the first one's `earliest` is never
+ * too long, and at worst, after a cancel, once too short. I3  the wheel's tick moves only past slots that are empty,
+ * and into a slot only after its timers have moved down. All of it belongs to one thread. Pinned by
+ * tests/co/timer_test.c (against a sorted list). */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/timer.h"
@@ -94,7 +95,8 @@ static void take_slot(weft__wheel *wheel, unsigned level, unsigned s, weft__time
     wheel->used[level] &= ~(UINT64_C(1) << s);
 }
 
-/* Move the timers of one slot of level 0 that are due to the end of a list, and put the rest back. Returns its new end. */
+/* Move the timers of one slot of level 0 that are due to the end of a list, and put the rest back. Returns its new end.
+ */
 static weft__timer **collect(weft__wheel *wheel, unsigned s, int64_t now, weft__timer **end)
 {
     weft__timer *list;
@@ -129,7 +131,8 @@ unsigned weft__wheel_fire(weft__wheel *wheel, int64_t now)
 {
     uint64_t last = (uint64_t)now >> WEFT__TICK_LOG2;
     if (last < wheel->tick)
-        last = wheel->tick; /* a test moved the clock back: the present slot then holds all that is set, sorted by nothing */
+        last = wheel->tick; /* a test moved the clock back: the present slot then holds all that is set, sorted by
+                               nothing */
     weft__timer *due = NULL, **end = &due;
     for (unsigned level = 0; level < WEFT__WHEEL_LEVELS;) {
         if (wheel->used[level] == 0) {
@@ -153,7 +156,8 @@ unsigned weft__wheel_fire(weft__wheel *wheel, int64_t now)
     }
     wheel->tick = last; /* I3: the next used slot starts later, on every level */
     unsigned fired = 0;
-    while (due != NULL) { /* fire may set and cancel any timer, also of those that are due; what it sets is for next time */
+    while (due !=
+           NULL) { /* fire may set and cancel any timer, also of those that are due; what it sets is for next time */
         weft__timer *t = due;
         unlink_timer(t);
         wheel->set--;

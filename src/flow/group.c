@@ -2,8 +2,8 @@
  *
  * G1  `members` lists exactly the members that are counted in `running`; both change under the lock.
  * G2  a member's coroutine lives as long as it is on the list, so whoever holds the lock may cancel it.
- * G3  the last member's store of running = 0 happens under the lock and wait takes the lock after it has seen it: so when
- *     wait returns, nobody touches the group any more (a release touches nothing after its store, and a wake only uses
+ * G3  the last member's store of running = 0 happens under the lock and wait takes the lock after it has seen it: so
+ * when wait returns, nobody touches the group any more (a release touches nothing after its store, and a wake only uses
  *     the address).
  * Lock order: the group's lock, then park's. Pinned by tests/flow/group_test.c. */
 #include <weft/group.h>

@@ -1,8 +1,8 @@
 /* fork: the child has no coroutines, and can have new ones. */
+#include "co/sched.h"
+#include "co/stack.h"
 #include "harness/harness.h"
 #include "park/park.h"
-#include "co/stack.h"
-#include "co/sched.h"
 
 #include <weft/co.h>
 

@@ -53,7 +53,8 @@ static void overflow(void)
 TEST(overflow_names_the_coroutine_and_ends_by_the_fault)
 {
     int status = run_child(overflow);
-    CHECK(strstr(text, "stack overflow in coroutine 'deep one' (stack of 64 KiB); give it a larger stack_size") != NULL);
+    CHECK(strstr(text, "stack overflow in coroutine 'deep one' (stack of 64 KiB); give it a larger stack_size") !=
+          NULL);
     CHECK(WIFSIGNALED(status));
     CHECK_INT(SIGSEGV, WTERMSIG(status));
 }

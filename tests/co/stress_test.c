@@ -218,8 +218,9 @@ static void *join_and_detach(void *arg)
         weft_co *co;
         int result;
         CHECK_OK(weft_co_start(&co, end_soon, (void *)i, NULL));
-        int err = i % 3 == 0 ? weft_co_join(co, &result, weft_in((i % 50) * WEFT_US))
-                             : i % 3 == 1 ? weft_co_join(co, &result, WEFT_FOREVER) : -ETIMEDOUT;
+        int err = i % 3 == 0   ? weft_co_join(co, &result, weft_in((i % 50) * WEFT_US))
+                  : i % 3 == 1 ? weft_co_join(co, &result, WEFT_FOREVER)
+                               : -ETIMEDOUT;
         if (err == 0)
             CHECK_INT(i, result);
         else if (i % 2 == 0)

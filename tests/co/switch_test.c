@@ -80,7 +80,6 @@ static void register_user(void *arg)
         weft__switch(&there, here);
 }
 
-
 static void bounce(void *arg)
 {
     (void)arg;

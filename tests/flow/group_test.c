@@ -151,7 +151,8 @@ TEST(group_go_reports_that_memory_is_out)
     CHECK_OK(weft_group_wait(&g, WEFT_FOREVER));
 }
 
-/* The group lies in memory that goes away right after wait: under a sanitizer, or overwritten, a late member would show. */
+/* The group lies in memory that goes away right after wait: under a sanitizer, or overwritten, a late member would
+ * show. */
 TEST_LIMIT(30, group_memory_may_go_right_after_wait)
 {
     for (int i = 0; i < 2000; i++) {
