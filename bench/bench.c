@@ -73,11 +73,11 @@ void bench_skip(bench *b, const char *fmt, ...)
 static void raise_priority(void)
 {
     setsid();
-    if (setpriority(PRIO_PROCESS, 0, -15) < 0)
+    if (setpriority(PRIO_PROCESS, 0, -20) < 0)
         return;
     FILE *f = fopen("/proc/self/autogroup", "we");
     if (f != NULL) {
-        fputs("-15", f);
+        fputs("-20", f);
         fclose(f);
     }
 }

@@ -97,8 +97,8 @@ def run_on(core):
         os.setsid()
         os.sched_setaffinity(0, {core})
         try:
-            os.setpriority(os.PRIO_PROCESS, 0, -15)
-            pathlib.Path("/proc/self/autogroup").write_text("-15")
+            os.setpriority(os.PRIO_PROCESS, 0, -20)
+            pathlib.Path("/proc/self/autogroup").write_text("-20")
         except OSError:
             pass
 

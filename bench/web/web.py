@@ -90,7 +90,7 @@ TARGETS = [
     Target("idle_10k", "idle_lost", None, at_most=0),
     Target("slow_900", "p99_us", None, at_most=100000),
 ]
-METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "rps_kept", "cpu_grown", "idle_lost", "errors"]
+METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "rps_kept", "cpu_grown", "turned_away", "idle_lost", "errors"]
 HIGHER_IS_BETTER = {"rps", "bytes_per_s", "rps_kept"}
 
 
@@ -107,18 +107,32 @@ def loopback_up():
 
 
 def enter_namespace():
-    """Start this program again in a network namespace of its own. Returns when that is so, or cannot be."""
-    if os.environ.get("WEFT_BENCH_NETNS") == "own":
+    """Start this program again in a network namespace of its own. Returns when that is so, or cannot be.
+
+    Who is not root becomes root of a user namespace to make it, and then a plain user again in a second one: some servers
+    would try to change their user if they were started as root."""
+    stage = os.environ.get("WEFT_BENCH_NETNS")
+    user = os.environ.setdefault("WEFT_BENCH_USER", f"{os.geteuid()} {os.getegid()}").split()
+    if stage == "ready":
+        return
+    if stage == "made":
         loopback_up()
         # Every kernel has reno and lets every namespace choose it; without loss it does what cubic does. With bbr the
         # pacing timers would be measured rather than the servers.
         pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("reno")
+        os.environ["WEFT_BENCH_NETNS"] = "ready"
+        if user[0] != "0":
+            again(["unshare", f"--map-user={user[0]}", f"--map-group={user[1]}"])
         return
-    unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    unshare = ["unshare", "--net"] if user[0] == "0" else ["unshare", "--map-root-user", "--net"]
     if shutil.which("unshare") and subprocess.run(unshare + ["true"], stderr=subprocess.DEVNULL).returncode == 0:
-        os.environ["WEFT_BENCH_NETNS"] = "own"
-        os.execvp("unshare", unshare + [sys.executable] + sys.argv)
+        os.environ["WEFT_BENCH_NETNS"] = "made"
+        again(unshare)
     note("no network namespace of our own: firewall, congestion control and others' traffic are this machine's")
+
+
+def again(wrapper):
+    os.execvp(wrapper[0], wrapper + [sys.executable] + sys.argv)
 
 
 # --- runs --------------------------------------------------------------------------------------------------------------
@@ -145,6 +159,8 @@ def figures(result):
     windows = result["windows"]
     values = {metric: windows[0][metric] for metric in ("server_cpu_ns", "rps", "p99_us", "bytes_per_s")}
     values["errors"] = sum(result["errors"].values())
+    if result["slow"]:
+        values["turned_away"] = result["slow_closed"] + result["slow_refused"]
     if len(windows) == 3:
         without = (windows[0]["rps"] + windows[2]["rps"]) / 2
         values["rps_kept"] = windows[1]["rps"] / without
@@ -171,6 +187,9 @@ class Bench:
             with kind.start(self.root, self.cores[0], self.directory / kind.name, workload) as server:
                 result = load(self.args.httpload, server, workload, self.cores, seconds)
                 server.check_alive()
+            if any(result["errors"].values()):
+                causes = ", ".join(f"{count} {cause}" for cause, count in result["errors"].items() if count)
+                note(f"{workload.name}: {kind.name}: failed responses: {causes}")
             if disturbance(result["windows"]) <= DISTURBED:
                 break
         else:
