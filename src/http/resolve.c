@@ -20,8 +20,9 @@
 
 enum {
     TRIES = 4,
-    TICK_NS = 20 * 1000000, /* two ticks of the slowest kernel clock (HZ = 100) */
-    GZIP_INLINE = 8 << 10   /* up to this size compressing is quicker than asking a helper */
+    GZ_SETTLED_NS = 250 * 1000000, /* who writes a .gz file writes more often than that */
+    TICK_NS = 20 * 1000000,        /* two ticks of the slowest kernel clock (HZ = 100) */
+    GZIP_INLINE = 8 << 10          /* up to this size compressing is quicker than asking a helper */
 };
 
 static int status_of_error(int err)
@@ -124,7 +125,7 @@ static int look_for_file(weft__resolved *x)
     return 0;
 }
 
-/* A .gz file beside it that is not older. Returns -EAGAIN or 0. */
+/* A .gz file beside it that is not older, and not just being written. Returns -EAGAIN or 0. */
 static int look_for_gz(weft__resolved *x)
 {
     struct stat st;
@@ -136,7 +137,7 @@ static int look_for_gz(weft__resolved *x)
     x->path[x->path_len] = 0;
     if (err == 0 && S_ISREG(st.st_mode)) {
         weft__version v = weft__version_of(&st);
-        if (v.modified >= x->version.modified)
+        if (v.modified >= x->version.modified && weft__sys_coarse_times().wall - v.changed > GZ_SETTLED_NS)
             x->gz = v;
     }
     return err == -EAGAIN ? err : 0;
@@ -270,7 +271,10 @@ static int load_forms(weft__resolved *x, weft__entry *e)
     int fd = open_file(x, &e->version);
     if (fd < 0)
         return fd;
-    if (x->keep && is_fresh(&e->version)) {
+    /* Whoever renames new files into place writes them before: one that is another than at the last try is complete. */
+    bool settled = !is_fresh(&e->version) || (x->seen != 0 && x->seen != e->version.ino);
+    x->seen = e->version.ino;
+    if (x->keep && !settled) {
         weft__sys_file_close(fd);
         return x->cached ? -EAGAIN : -ESTALE;
     }
@@ -326,6 +330,7 @@ static int resolve_patiently(void *arg)
 {
     weft__resolved *x = arg;
     x->cached = false;
+    x->seen = 0;
     for (unsigned i = 0;; i++) {
         x->keep = i < TRIES;
         int err = try_resolve(x);
@@ -343,6 +348,7 @@ static int resolve_patiently(void *arg)
 int weft__resolve(weft__resolved *x)
 {
     x->entry = NULL;
+    x->seen = 0;
     x->cached = true;
     x->keep = true;
     int err = try_resolve(x);

@@ -93,10 +93,11 @@ typedef struct weft__resolved {
     const char *key; /* decoded path; a directory's ends with '/' or is empty */
     size_t key_len;
     uint64_t hash;
-    bool cached; /* in: use only what needs no disk, else -EAGAIN */
-    bool load;   /* in: make an entry; else only look at the versions */
-    bool keep;   /* out: the entry may go into the cache */
-    int status;  /* out: 200 a file; 301 add a slash; 403, 404, 500, 503; WEFT__LIST_DIRECTORY */
+    bool cached;   /* in: use only what needs no disk, else -EAGAIN */
+    bool load;     /* in: make an entry; else only look at the versions */
+    bool keep;     /* out: the entry may go into the cache */
+    int status;    /* out: 200 a file; 301 add a slash; 403, 404, 500, 503; WEFT__LIST_DIRECTORY */
+    uint64_t seen; /* inode of the last try */
     weft__version version, gz;
     weft__entry *entry; /* out, with load and 200: one reference */
     size_t path_len;

@@ -274,6 +274,34 @@ def index_changes():
             check(get(server, "/d/").body == b"first", "a better index file was not seen")
 
 
+def precompressed_comes_and_goes():
+    """A .gz file is taken when it is finished, and its absence is seen."""
+    import gzip as codec
+    with Tree() as tree:
+        text = b"some text that is long enough to be compressed " * 20
+        tree.write("f.txt", text)
+
+        def body():
+            a = get(server, "/f.txt", "Accept-Encoding: gzip\r\n")
+            check(a["Content-Encoding"] == "gzip", "not compressed")
+            return codec.decompress(a.body)
+
+        with Server(tree.path) as server:
+            check(body() == text, "compressed on the fly")
+            whole = codec.compress(b"by hand")
+            with open(os.path.join(tree.path, "f.txt.gz"), "wb", buffering=0) as f:
+                for i in range(len(whole)):  # 1.5 s of writing
+                    f.write(whole[i:i + 1])
+                    time.sleep(1.5 / len(whole))
+                    if i % 3 == 0:
+                        check(body() == text, "a half-written .gz file was sent")
+            time.sleep(2.2)
+            check(body() == b"by hand", "the .gz file was not taken")
+            os.unlink(os.path.join(tree.path, "f.txt.gz"))
+            time.sleep(1.2)
+            check(body() == text, "sent after it was removed")
+
+
 def growing_file():
     """A log that grows while it is sent: what was promised, to the byte."""
     with Tree() as tree:
@@ -411,5 +439,5 @@ if __name__ == "__main__":
     only = sys.argv[1:]
     run([(f.__name__.replace("_", " "), f) for f in (
         curl_gets_every_byte, wget_gets_every_byte, replaced_under_load, rewritten_under_load, seen_within_two_seconds,
-        index_changes, growing_file, shrinking_file, rewritten_while_sent, many_files_open_few, cache_is_bounded,
+        index_changes, precompressed_comes_and_goes, growing_file, shrinking_file, rewritten_while_sent, many_files_open_few, cache_is_bounded,
         missing_page, listings) if not only or f.__name__ in only])
