@@ -1,5 +1,5 @@
-/* weft/poller.h - watching many descriptors at once: select, poll, epoll and io_uring behind one interface, and waiting
- * for a single descriptor.
+/* weft/poller.h - watching many descriptors at once: select, poll, epoll and io_uring behind one interface, and
+ * waiting for a single descriptor.
  *
  *     weft_poller *p;
  *     int err = weft_poller_open(&p, "epoll");
@@ -23,11 +23,11 @@ extern "C" {
 
 /* What to wait for, and what came. The values are poll(2)'s. */
 enum {
-    WEFT_POLLIN = 1,       /* reading would not wait: bytes, a connection to accept, or the end of input */
-    WEFT_POLLPRI = 2,      /* urgent data */
-    WEFT_POLLOUT = 4,      /* writing would not wait */
-    WEFT_POLLERR = 8,      /* an error is to be fetched; always told */
-    WEFT_POLLHUP = 16,     /* both directions have ended; always told */
+    WEFT_POLLIN = 1,        /* reading would not wait: bytes, a connection to accept, or the end of input */
+    WEFT_POLLPRI = 2,       /* urgent data */
+    WEFT_POLLOUT = 4,       /* writing would not wait */
+    WEFT_POLLERR = 8,       /* an error is to be fetched; always told */
+    WEFT_POLLHUP = 16,      /* both directions have ended; always told */
     WEFT_POLLRDHUP = 0x2000 /* the peer will send no more */
 };
 
@@ -39,9 +39,9 @@ typedef struct weft_poll_event {
     void *data;      /* as registered */
 } weft_poll_event;
 
-/* Make a poller. `kind`: "select" (descriptors 0 to 1023 only), "poll", "epoll", "epoll-et" (edge-triggered: tells a change
- * once), "uring" (io_uring; also edge-triggered), or NULL for the kind of weft_io_use or the environment's WEFT_POLLER, else
- * "epoll". Where the kernel lacks io_uring, "uring" is epoll-et, with one warning on standard error.
+/* Make a poller. `kind`: "select" (descriptors 0 to 1023 only), "poll", "epoll", "epoll-et" (edge-triggered: tells a
+ * change once), "uring" (io_uring; also edge-triggered); NULL is "epoll". Where the kernel lacks io_uring, "uring"
+ * becomes epoll-et, with one warning on standard error.
  * Returns 0 and *p, -EINVAL for an unknown kind, -EMFILE, -ENFILE or -ENOMEM. Allocates. */
 WEFT_API int weft_poller_open(weft_poller **p, const char *kind);
 
@@ -52,8 +52,8 @@ WEFT_API void weft_poller_close(weft_poller *p);
 WEFT_API const char *weft_poller_kind(const weft_poller *p);
 
 /* Watch fd for `events`; `data` comes back with each event.
- * Returns 0; -EEXIST: it is registered already; -EPERM: a plain file, which never waits; -EBADF; -EMFILE: "select" with a
- * descriptor above 1023; -ENOMEM. Not from two threads at once, and not while another waits in it. Allocates. */
+ * Returns 0; -EEXIST: it is registered already; -EPERM: a plain file, which never waits; -EBADF; -EMFILE: "select" with
+ * a descriptor above 1023; -ENOMEM. Not from two threads at once, and not while another waits in it. Allocates. */
 WEFT_API int weft_poller_register(weft_poller *p, int fd, unsigned events, void *data);
 
 /* Watch fd for other events from now on. 0, or -ENOENT when it is not registered. Otherwise as register. */
@@ -68,18 +68,18 @@ WEFT_API int weft_poller_unregister(weft_poller *p, int fd);
  * From a thread or a coroutine (which parks); one at a time. Allocates nothing in a thread. */
 WEFT_API int weft_poller_wait(weft_poller *p, weft_poll_event *events, int max, weft_until until);
 
-/* The present wait, or else the next one, returns 0 unless it has events. From any thread or coroutine; safe in a signal
- * handler. */
+/* The present wait, or else the next one, returns 0 unless it has events. From any thread or coroutine; safe in a
+ * signal handler. */
 WEFT_API void weft_poller_interrupt(weft_poller *p);
 
 /* Wait until fd is ready for one of `events` (WEFT_POLLIN | WEFT_POLLOUT).
- * Returns what it is ready for, with WEFT_POLLERR and WEFT_POLLHUP added; -ETIMEDOUT, -ECANCELED, -EBADF, -EMFILE (select
- * and a descriptor above 1023), -ENOMEM. Readiness beats cancellation, which beats the deadline; WEFT_NOW asks and does
- * not wait. From a thread (sleeps in the kernel) or a coroutine (parks). Any number of waiters a descriptor; a descriptor
- * must not be closed while one waits for it (streams can be). Allocates nothing in a thread. */
+ * Returns what it is ready for, with WEFT_POLLERR and WEFT_POLLHUP added; -ETIMEDOUT, -ECANCELED, -EBADF, -EMFILE
+ * (select and a descriptor above 1023), -ENOMEM. Readiness beats cancellation, which beats the deadline; WEFT_NOW asks
+ * and does not wait. From a thread (sleeps in the kernel) or a coroutine (parks). Any number of waiters a descriptor; a
+ * descriptor must not be closed while one waits for it (streams can be). Allocates nothing in a thread. */
 WEFT_API int weft_fd_wait(int fd, unsigned events, weft_until until);
 
-/* Which kind of poller the scheduler threads use; overrides the environment's WEFT_POLLER.
+/* Which kind of poller the scheduler threads use; overrides the environment's WEFT_POLLER. The default is "epoll-et".
  * Returns 0; -EINVAL for an unknown kind; -EBUSY: another kind is in use already. From any thread. */
 WEFT_API int weft_io_use(const char *kind);
 

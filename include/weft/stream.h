@@ -1,5 +1,5 @@
-/* weft/stream.h - byte streams between programs: TCP connections and listeners, used in blocking style from threads and
- * coroutines alike.
+/* weft/stream.h - byte streams between programs: TCP connections and listeners, used in blocking style from threads
+ * and coroutines alike.
  *
  *     weft_stream *s;
  *     int err = weft_tcp_connect(&s, "localhost", 8000, NULL, weft_in_ms(2000));
@@ -9,11 +9,12 @@
  *         weft_stream_close(s);
  *     }
  *
- * Unless its comment says otherwise a call here may be made from any thread and coroutine (which parks; its thread goes
- * on), by several at once (say one reader and one writer), and not in a signal handler; it allocates nothing. A stream
- * may be handed to another thread, and be closed while others wait on it: their calls return -EBADF.
- * Deadlines and cancellation end a wait with -ETIMEDOUT and -ECANCELED; what can be done without waiting is done also when
- * the deadline has passed or the caller is cancelled. A broken connection is -EPIPE or -ECONNRESET, never a signal. */
+ * Unless its comment says otherwise a call here may be made from any thread and coroutine (which parks; its thread
+ * goes on), by several at once (say one reader and one writer), and not in a signal handler; it allocates nothing. A
+ * stream may be handed to another thread, and be closed while others wait on it: their calls return -EBADF.
+ * Deadlines and cancellation end a wait with -ETIMEDOUT and -ECANCELED; what can be done without waiting is done also
+ * when the deadline has passed or the caller is cancelled. A broken connection is -EPIPE or -ECONNRESET, never a
+ * signal. */
 #ifndef WEFT_STREAM_H
 #define WEFT_STREAM_H
 
@@ -34,24 +35,24 @@ enum {
 
 /* Every field's zero is its default. */
 typedef struct weft_tcp_options {
-    unsigned backlog;      /* listen: connections kept by the kernel until accepted; 0 = 4096, cut to net.core.somaxconn */
-    unsigned send_buffer;  /* bytes; 0 = the kernel's choice, which adapts */
-    unsigned recv_buffer;  /* the same */
-    unsigned char reuse_port;  /* listen: several listeners share the port, the kernel shares out connections */
-    unsigned char delay;       /* 1: gather small segments (Nagle's algorithm); 0 = send at once */
-    unsigned char keep_alive;  /* 1: probe silent peers */
-    unsigned char only_v6;     /* listen: an IPv6 listener does not take IPv4 as well */
+    unsigned backlog; /* listen: connections kept by the kernel until accepted; 0 = 4096, cut to net.core.somaxconn */
+    unsigned send_buffer;     /* bytes; 0 = the kernel's choice, which adapts */
+    unsigned recv_buffer;     /* the same */
+    unsigned char reuse_port; /* listen: several listeners share the port, the kernel shares out connections */
+    unsigned char delay;      /* 1: gather small segments (Nagle's algorithm); 0 = send at once */
+    unsigned char keep_alive; /* 1: probe silent peers */
+    unsigned char only_v6;    /* listen: an IPv6 listener does not take IPv4 as well */
 } weft_tcp_options;
 
-/* Listen on `host` (a numeric address or a name; NULL = "127.0.0.1"; "0.0.0.0" or "::" for every address) and `port` (0 = any
- * free one, see weft_stream_port). A name is looked up without blocking other coroutines. A port that closed connections
- * still occupy is taken (SO_REUSEADDR).
+/* Listen on `host` (a numeric address or a name; NULL = "127.0.0.1"; "0.0.0.0" or "::" for every address) and `port`
+ * (0 = any free one, see weft_stream_port). A name is looked up without blocking other coroutines. A port that closed
+ * connections still occupy is taken (SO_REUSEADDR).
  * Returns 0 and *s; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOENT (no such name), -EMFILE, -ENOMEM ... Allocates. */
 WEFT_API int weft_tcp_listen(weft_stream **s, const char *host, unsigned port, const weft_tcp_options *options);
 
 /* Take the next connection that came to `listener`. Connections that were aborted meanwhile are skipped.
- * Returns 0 and *s; -ETIMEDOUT, -ECANCELED, -EBADF (closed); -EMFILE, -ENFILE: the connection stays in the queue, make room
- * before the next try; -ENOMEM. One that arrives together with the deadline wins. Allocates. */
+ * Returns 0 and *s; -ETIMEDOUT, -ECANCELED, -EBADF (closed); -EMFILE, -ENFILE: the connection stays in the queue, make
+ * room before the next try; -ENOMEM. One that arrives together with the deadline wins. Allocates. */
 WEFT_API int weft_tcp_accept(weft_stream **s, weft_stream *listener, weft_until until);
 
 /* Connect to `host` (numeric or a name; NULL = "127.0.0.1") and `port`. The addresses of a name are tried in turn.
@@ -69,7 +70,8 @@ WEFT_API ssize_t weft_stream_recv(weft_stream *s, void *buf, size_t size, weft_u
 WEFT_API ssize_t weft_stream_recv_all(weft_stream *s, void *buf, size_t size, size_t *got, weft_until until);
 
 /* Send all of it. Two senders' bytes may mix unless each call's fit the send buffer.
- * Returns `size`; or an error, and then an unknown part of it was sent: -EPIPE, -ECONNRESET, -ETIMEDOUT, -ECANCELED, -EBADF. */
+ * Returns `size`; or an error, and then an unknown part of it was sent: -EPIPE, -ECONNRESET, -ETIMEDOUT, -ECANCELED,
+ * -EBADF. */
 WEFT_API ssize_t weft_stream_send(weft_stream *s, const void *data, size_t size, weft_until until);
 
 /* The same for n pieces (at most 1024), which are sent as one. */
@@ -90,13 +92,13 @@ enum {
 WEFT_API int weft_stream_shutdown(weft_stream *s, int how);
 
 /* End the stream and its handle. Calls of others that are under way return -EBADF, and the connection is shut down; the
- * descriptor goes when the last of them has left. Where no coroutine waited on the stream, or in the scheduler thread whose
- * coroutine did, that is before this returns; elsewhere that thread closes it as soon as it comes round. Bytes that were sent
- * are still delivered. Takes NULL. Never waits. */
+ * descriptor goes when the last of them has left. Where no coroutine waited on the stream, or in the scheduler thread
+ * whose coroutine did, that is before this returns; elsewhere that thread closes it as soon as it comes round. Bytes
+ * that were sent are still delivered. Takes NULL. Never waits. */
 WEFT_API void weft_stream_close(weft_stream *s);
 
-/* This end's and the other end's address as text, "127.0.0.1:8000" or "[::1]:8000". Returns its length or -errno (-ENOTCONN
- * for the peer of a listener). */
+/* This end's and the other end's address as text, "127.0.0.1:8000" or "[::1]:8000". Returns its length or -errno
+ * (-ENOTCONN for the peer of a listener). */
 WEFT_API int weft_stream_local(weft_stream *s, char text[WEFT_ADDRESS_MAX]);
 WEFT_API int weft_stream_peer(weft_stream *s, char text[WEFT_ADDRESS_MAX]);
 

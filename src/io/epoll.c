@@ -1,9 +1,9 @@
-/* epoll.c - the pollers over epoll(7), level- and edge-triggered: any number of descriptors, the cost of a round grows with
- * those that are ready.
+/* epoll.c - the pollers over epoll(7), level- and edge-triggered: any number of descriptors, the cost of a round
+ * grows with those that are ready.
  *
  * E1 a slot is in the kernel's list exactly while slot->armed != 0. It is taken out before its descriptor is closed,
- *    because a duplicate (after a fork, say) would keep the registration alive after the close, with a pointer to a slot
- *    that has gone.
+ *    because a duplicate (after a fork, say) would keep the registration alive after the close, with a pointer to a
+ *    slot that has gone.
  * E2 the batch holds no slot that was taken out since the kernel filled it: taking out clears it there. The batch is
  *    short and packed, and a close costs a hundred times the search.
  * The interrupt's eventfd is edge-triggered in both: each write is told once and need not be read. */

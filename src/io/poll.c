@@ -1,7 +1,7 @@
 /* poll.c - the poller over poll(2): any descriptor, the cost of each round grows with their number. Level.
  *
- * fds[0] is the interrupt's; slot i + 1's place is index i + 1. A place that is given up is filled with the last one, which
- * may so miss a callback in the round under way: it is told in the next. */
+ * fds[0] is the interrupt's; slot i + 1's place is index i + 1. A place that is given up is filled with the last one,
+ * which may so miss a callback in the round under way: it is told in the next. */
 #include "io/poller.h"
 #include "io/ready.h"
 #include "sys/multiplex.h"

@@ -1,10 +1,11 @@
-/* poller.c - what all back ends share: choosing one, buffers, slots and sends up to the back end's own part, and the hook by
- * which a scheduler thread sleeps in its poller.
+/* poller.c - what all back ends share: choosing one, buffers, slots and sends up to the back end's own part, and the
+ * hook by which a scheduler thread sleeps in its poller.
  *
- * The kind is chosen once a process, at the first use or by weft_io_use before; then it stays, so that every scheduler thread
- * has the same. A scheduler thread opens its poller when its first coroutine waits for a descriptor (weft__poller_here).
- * After fork the child's pollers are let go of (their descriptors are the parent's too, so nothing may be taken out of them)
- * and the epoch moves on, by which owners of slots see that they are registered nowhere. */
+ * The kind is chosen once a process, at the first use or by weft_io_use before; then it stays, so that every
+ * scheduler thread has the same. A scheduler thread opens its poller when its first coroutine waits for a descriptor
+ * (weft__poller_here). After fork the child's pollers are let go of (their descriptors are the parent's too, so
+ * nothing may be taken out of them) and the epoch moves on, by which owners of slots see that they are registered
+ * nowhere. */
 #include "io/poller.h"
 
 #include "base/panic.h"
@@ -24,11 +25,12 @@ enum {
 };
 
 static const weft__poller_ops *const kinds[] = {
-    &weft__poller_epoll, /* the default */
-    &weft__poller_epoll_et, &weft__poller_poll, &weft__poller_select, &weft__poller_uring,
+    &weft__poller_epoll_et, /* the default: as good as epoll and some percent cheaper, see docs/design/io.md */
+    &weft__poller_epoll,    &weft__poller_poll, &weft__poller_select, &weft__poller_uring,
 };
 
 static const weft__poller_ops *chosen; /* atomic: NULL until one is used or asked for */
+static uint32_t uring_lacks;           /* atomic: it was tried, and epoll-et stands in for it */
 uint32_t weft__io_epoch;
 
 /* ---- which one ---- */
@@ -77,15 +79,16 @@ int weft_io_use(const char *kind)
 const char *weft_io_kind(void)
 {
     const weft__poller_ops *ops;
-    return weft__poller_ops_by_name(NULL, &ops) < 0 ? kinds[0]->name : ops->name;
+    if (weft__poller_ops_by_name(NULL, &ops) < 0)
+        return kinds[0]->name;
+    return ops == &weft__poller_uring && load_relaxed(&uring_lacks) ? weft__poller_epoll_et.name : ops->name;
 }
 
 /* ---- open, close, run ---- */
 
 static void warn_once(int err)
 {
-    static uint32_t warned; /* atomic */
-    if (swap_acq_rel(&warned, 1u) == 0)
+    if (swap_acq_rel(&uring_lacks, 1u) == 0)
         weft__warn("io_uring cannot be used here (%s); epoll-et is used instead", weft_strerror(err));
 }
 
@@ -367,8 +370,8 @@ static void idler_close(void *p)
     weft__poller_close(p);
 }
 
-/* The kernel may be short of something for a while. The scheduler goes on with what it has; a moment's rest keeps the thread
- * from asking all the time. */
+/* The kernel may be short of something for a while. The scheduler goes on with what it has; a moment's rest keeps the
+ * thread from asking all the time. */
 static int rest(int err)
 {
     static const uint32_t word;

@@ -1,19 +1,19 @@
 /* poller.h - how a scheduler thread learns about descriptors: one interface, five back ends, each a const table of
  * functions (select, poll, epoll, epoll-et, uring). The waiting of streams and coroutines and the server stand on it.
  *
- * A *slot* is one descriptor's registration. It lies in memory of its owner, who fills `fn` and `fd` and adds it to the
- * poller of his own thread. All calls here but weft__poller_interrupt are made by the poller's thread only; others reach
- * it by weft__sched_call. A slot is in one of three modes at a time:
- *   readiness  event(slot, events) tells that reading or writing would not wait        (weft__slot_want)
- *   receive    received(slot, buffer, n) brings the bytes themselves                   (weft__recv_start)
- *   accept     accepted(slot, fd) brings connections                                   (weft__accept_start)
- * Sending (weft__send_start) goes beside any of them. The last three are what io_uring does in the kernel; the other back
- * ends do them by readiness (ready.c), so that an owner is written once.
+ * A *slot* is one descriptor's registration. It lies in memory of its owner, who fills `fn` and `fd` and adds it to
+ * the poller of his own thread. All calls here but weft__poller_interrupt are made by the poller's thread only;
+ * others reach it by weft__sched_call. A slot is in one of three modes at a time:
+ *   readiness  event(slot, events) tells that reading or writing would not wait   (weft__slot_want)
+ *   receive    received(slot, buffer, n) brings the bytes themselves              (weft__recv_start)
+ *   accept     accepted(slot, fd) brings connections                              (weft__accept_start)
+ * Sending (weft__send_start) goes beside any of them. The last three are what io_uring does in the kernel; the other
+ * back ends do them by readiness (ready.c), so that an owner is written once.
  *
- * P1 callbacks run on the poller's thread, on its own stack, inside poll: they must not park; they may add, remove, start
- *    and stop any slot, free the memory of their own and make coroutines ready.
- * P2 after weft__slot_remove no event, received or accepted comes for the slot, and its memory may go at once: back ends
- *    clear it out of the batch under way. Remove a slot before its descriptor is closed.
+ * P1 callbacks run on the poller's thread, on its own stack, inside poll: they must not park; they may add, remove,
+ *    start and stop any slot, free the memory of their own and make coroutines ready.
+ * P2 after weft__slot_remove no event, received or accepted comes for the slot, and its memory may go at once: back
+ *    ends clear it out of the batch under way. Remove a slot before its descriptor is closed.
  * P3 a send that was started belongs to the back end until its done, which comes exactly once, also after a remove.
  * P4 a buffer that was delivered belongs to the receiver until weft__buffer_release.
  * P5 a poller without anything to tell sleeps: no back end wakes without cause, errors stop what caused them. */
@@ -47,24 +47,24 @@ typedef struct weft__buffer {
     char data[];
 } weft__buffer;
 
-/* A buffer of the poller's, for any purpose; NULL when out of memory. The one given back last comes first: it is warm. */
+/* A buffer of the poller's, for any purpose; NULL when out of memory. The last given back comes first: it is warm. */
 weft__buffer *weft__buffer_take(weft__poller *p);
 void weft__buffer_release(weft__poller *p, weft__buffer *b);
 
 /* ---- slots ---- */
 
 typedef struct weft__slot_fn {
-    /* Events are WEFT_POLLIN, WEFT_POLLOUT, WEFT_POLLRDHUP, WEFT_POLLHUP, WEFT_POLLERR. Level pollers tell as long as it is
-     * so, edge pollers (p->ops->edge) when it becomes so: at add, at want and at each later arrival. An owner that ignores
-     * an event must therefore remember it, and on level pollers want less until he cares again. */
+    /* Events are WEFT_POLLIN, WEFT_POLLOUT, WEFT_POLLRDHUP, WEFT_POLLHUP, WEFT_POLLERR. Level pollers tell as long as
+     * it is so, edge pollers (p->ops->edge) when it becomes so: at add, at want and at each later arrival. An owner
+     * that ignores an event must therefore remember it, and on level pollers want less until he cares again. */
     void (*event)(weft__fd_slot *slot, unsigned events);
 
-    /* n > 0: so many bytes are in b, which is now the owner's. n == 0: the peer's end of input; n < 0: -errno; then b is
-     * NULL and the receiving has stopped. -ENOBUFS: out of memory; may be started again. */
+    /* n > 0: so many bytes are in b, which is now the owner's. n == 0: the peer's end of input; n < 0: -errno; then b
+     * is NULL and the receiving has stopped. -ENOBUFS: out of memory; may be started again. */
     void (*received)(weft__fd_slot *slot, weft__buffer *b, ssize_t n);
 
-    /* fd >= 0: a connection, non-blocking and close-on-exec, now the owner's. fd < 0: -errno, and the accepting has stopped
-     * until it is started again (-EMFILE, -ENFILE, -ENOMEM, -ENOBUFS: after making room); connections that were
+    /* fd >= 0: a connection, non-blocking and close-on-exec, now the owner's. fd < 0: -errno, and the accepting has
+     * stopped until it is started again (-EMFILE, -ENFILE, -ENOMEM, -ENOBUFS: after making room); connections that were
      * aborted before they were accepted are not told. */
     void (*accepted)(weft__fd_slot *slot, int fd);
 } weft__slot_fn;
@@ -73,7 +73,7 @@ typedef struct weft__slot_fn {
 enum {
     WEFT__SLOT_OUT_ONCE = 1, /* weft__slot_want_out_once is under way */
     WEFT__SLOT_READY = 2,    /* edge, ready.c: reading would not wait, as far as we know */
-    WEFT__SLOT_ENDED = 4     /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
+    WEFT__SLOT_ENDED = 4 /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
 };
 
 enum weft__slot_mode {
@@ -99,12 +99,12 @@ struct weft__fd_slot {
     weft__list pending; /* is to be looked at again without being asked */
 };
 
-/* Register slot->fd, in readiness mode with `events` wanted. With 0 nothing is told, errors neither, until want, recv_start or
- * accept_start; these then give the errors too. Returns 0; -EPERM: a descriptor that never waits (a file); -EEXIST: this
- * poller has it already (select, epoll); -EBADF; -EMFILE: beyond 1023 in select; -ENOMEM, -ENOSPC. */
+/* Register slot->fd, in readiness mode with `events` wanted. With 0 nothing is told, errors neither, until want,
+ * recv_start or accept_start, which then give these errors too. Returns 0; -EPERM: it never waits (a file); -EEXIST:
+ * this poller has it already (select, epoll); -EBADF; -EMFILE: above 1023 in select; -ENOMEM, -ENOSPC. */
 int weft__slot_add(weft__poller *p, weft__fd_slot *slot, unsigned events);
 
-/* From now on tell `events`, in readiness mode; 0: nothing. What is true already is told by the next poll. 0 or -errno. */
+/* From now on tell `events`, in readiness mode; 0: nothing. What is so already is told by the next poll. 0 or -errno */
 int weft__slot_want(weft__fd_slot *slot, unsigned events);
 
 /* Take the slot out (P2). Sends under way get -ECANCELED soon. Removing what is not registered does nothing. */
@@ -127,15 +127,15 @@ void weft__accept_stop(weft__fd_slot *slot);
 /* ---- sends ---- */
 
 struct weft__send {
-    /* Owner's; set before start. */
-    void (*done)(weft__send *s, ssize_t result); /* all bytes, or -errno (-EPIPE, -ECONNRESET, -ECANCELED ...) */
+    /* Owner's; set before start. Result: all bytes, or -errno (-EPIPE, -ECONNRESET, -ECANCELED ...). */
+    void (*done)(weft__send *s, ssize_t result);
     struct iovec *iov; /* advanced as parts leave; iov and bytes stay until done */
     unsigned niov;     /* 1 to 64 */
     unsigned flags;    /* WEFT__SEND_... */
     /* Back end's. */
     weft__fd_slot *slot; /* NULL once the slot was removed */
     weft__send *next;
-    size_t sent;
+    size_t sent; /* so far: moves as long as the peer takes anything */
     struct msghdr msg;
     bool in_kernel;
     uint32_t serial;
@@ -146,8 +146,8 @@ enum {
     WEFT__SEND_NOW = 2   /* try a system call here and now, also where sends could be batched: a sendfile follows */
 };
 
-/* Send all of it, after those started before on this slot. Returns the byte count: all left at once and done will not be
- * called; -EINPROGRESS: done will be called, never from inside this call; other -errno: failed, done will not be called. */
+/* Send all of it, after those started before on this slot. Returns the byte count: all left at once and done will not
+ * be called; -EINPROGRESS: done will be called, never from inside this call; other -errno: failed, no done either. */
 ssize_t weft__send_start(weft__fd_slot *slot, weft__send *s);
 
 /* Hurry it up: done comes soon, with -ECANCELED unless it was complete. A part may have left. */
@@ -174,8 +174,9 @@ typedef struct weft__poller_ops {
     ssize_t (*send)(weft__poller *p, weft__send *s);      /* pre: s is first on its slot's list. As weft__send_start */
     void (*cancel)(weft__poller *p, weft__send *s);       /* pre: s is out of its slot's list, s->slot is NULL */
 
-    int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events); /* for ready.c: look for these from now on; 0: for
-                                                                          nothing, never fails. Edge: tell what is true */
+    /* For ready.c: look for these from now on; 0: for nothing, and then it never fails. Edge: tell what is so already.
+     */
+    int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events);
     int (*pollable)(weft__poller *p); /* a descriptor that will be readable when poll has something to tell; -1: none */
 } weft__poller_ops;
 
@@ -195,13 +196,13 @@ struct weft__poller {
     weft__buffer *free;     /* free buffers, last used first */
     void **slabs;           /* their memory */
     uint32_t slab_count;
-    struct weft__shared_watch *shared[64]; /* watch.c: of coroutines that wait without a watch of their own, by descriptor */
-    uint64_t polls;  /* how often the kernel was asked; for tests and reports */
-    uint64_t events; /* callbacks made */
+    struct weft__shared_watch *shared[64]; /* watch.c: waits without a watch of their own, by descriptor */
+    uint64_t polls;                        /* how often the kernel was asked; for tests and reports */
+    uint64_t events;                       /* callbacks made */
 };
 
-/* The back end of this name; NULL: what weft_io_use, else the environment (WEFT_POLLER), else the default says. 0, or -EINVAL
- * for an unknown name. */
+/* The back end of this name; NULL: what weft_io_use, else the environment (WEFT_POLLER), else the default says. 0, or
+ * -EINVAL for an unknown name. */
 int weft__poller_ops_by_name(const char *name, const weft__poller_ops **ops);
 
 /* Open a poller. uring becomes epoll, with one warning, where the kernel does not have it or does not let us. */

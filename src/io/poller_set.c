@@ -1,9 +1,9 @@
-/* poller_set.c - the public weft_poller: a back end of its own, a table of what is registered by descriptor, and a wait that
- * turns callbacks into an array of events.
+/* poller_set.c - the public weft_poller: a back end of its own, a table of what is registered by descriptor, and a
+ * wait that turns callbacks into an array of events.
  *
- * A thread sleeps in the back end itself; what cancels or interrupts it writes the back end's eventfd. A coroutine sleeps in
- * its scheduler's poller: for the descriptor of the back end if it has one (epoll, io_uring), else for all that are
- * registered. Then it asks the back end without sleeping. */
+ * A thread sleeps in the back end itself; what cancels or interrupts it writes the back end's eventfd. A coroutine
+ * sleeps in its scheduler's poller: for the descriptor of the back end if it has one (epoll, io_uring), else for all
+ * that are registered. Then it asks the back end without sleeping. */
 #include "io/watch.h"
 
 #include "base/panic.h"
@@ -32,7 +32,7 @@ struct weft_poller {
 int weft_poller_open(weft_poller **out, const char *kind)
 {
     const weft__poller_ops *ops;
-    int err = weft__poller_ops_by_name(kind, &ops);
+    int err = weft__poller_ops_by_name(kind != NULL ? kind : "epoll", &ops);
     if (err < 0)
         return err;
     weft_poller *set = weft__calloc(1, sizeof *set);

@@ -1,12 +1,13 @@
-/* ready.c - what back ends that know readiness do when a slot is ready: receive into a buffer, accept connections, go on with
- * a send. io_uring does all this in the kernel; here it is done so that owners of slots see no difference.
+/* ready.c - what back ends that know readiness do when a slot is ready: receive into a buffer, accept connections, go
+ * on with a send. io_uring does all this in the kernel; here it is done so that owners of slots see no difference.
  *
- * Level pollers tell again what was not taken, so one receive an event is enough; what nobody wants any more is dropped
- * from the kernel's list only when it is told in vain, because most owners want it again soon (a request, an answer, the
- * next request: no epoll_ctl at all). Errors are told whatever is wanted, so wanting nothing means leaving the list.
- * Edge pollers tell a change once: READY remembers it, a short read clears it (what comes later is a new change, told by
- * a later poll of this same thread, so nothing lies between the read and the clearing), and a slot with more than its
- * share of bytes goes to the pending list.
+ * Level pollers tell again what was not taken, so one receive an event is enough; what nobody wants any more is
+ * dropped from the kernel's list only when it is told in vain, because most owners want it again soon (a request, an
+ * answer, the next request: no epoll_ctl at all). Errors are told whatever is wanted, so wanting nothing means
+ * leaving the list.
+ * Edge pollers tell a change once: READY remembers it, a short read clears it (what comes later is a new change, told
+ * by a later poll of this same thread, so nothing lies between the read and the clearing), and a slot with more than
+ * its share of bytes goes to the pending list.
  * A callback may remove its slot and free it: after each one p->current tells. */
 #include "io/ready.h"
 
@@ -39,7 +40,8 @@ int weft__ready_update(weft__poller *p, weft__fd_slot *slot)
     unsigned needs = slot_needs(slot);
     if (!p->ops->edge)
         return (needs & ~(unsigned)slot->armed) != 0 ? p->ops->arm(p, slot, needs) : 0;
-    if (slot->mode != WEFT__SLOT_READINESS && slot->on && (slot->flags & WEFT__SLOT_READY) && list_empty(&slot->pending))
+    if (slot->mode != WEFT__SLOT_READINESS && slot->on && (slot->flags & WEFT__SLOT_READY) &&
+        list_empty(&slot->pending))
         list_push_back(&p->pending, &slot->pending);
     /* A receiver is registered once for both directions. Readiness is asked for anew each time, and so is writability
      * once, because the kernel then tells what is true already. */
@@ -185,8 +187,8 @@ static int receive(weft__poller *p, weft__fd_slot *slot)
     return RECEIVES;
 }
 
-/* A level poller tells again at the price of a poll, an accept in vain costs about as much: so as many are taken at a time
- * as came at a time before. Returns callbacks made. */
+/* A level poller tells again at the price of a poll, an accept in vain costs about as much: so as many are taken at a
+ * time as came at a time before. Returns callbacks made. */
 static int accept_some(weft__poller *p, weft__fd_slot *slot)
 {
     int most = p->ops->edge ? ACCEPTS : slot->burst > 0 ? slot->burst : 1;
@@ -243,7 +245,8 @@ int weft__ready_event(weft__poller *p, weft__fd_slot *slot, unsigned events)
     }
     if (p->current == slot && !p->ops->edge) {
         unsigned needs = slot_needs(slot);
-        unsigned vain = (events & ~(wanted | ERRORS)) | (wanted & ~needs & WEFT_POLLOUT) | (needs == 0 ? events & ERRORS : 0);
+        unsigned vain =
+            (events & ~(wanted | ERRORS)) | (wanted & ~needs & WEFT_POLLOUT) | (needs == 0 ? events & ERRORS : 0);
         if (vain != 0 && needs != slot->armed)
             p->ops->arm(p, slot, needs); /* if that fails it is told again, and tried again */
     }

@@ -1,8 +1,10 @@
-/* select.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of them. Level.
+/* select.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of them.
+ * Level.
  *
- * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that the next
- * holder of its number is not told what was meant for it. A descriptor that was closed while it was registered makes
- * the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms nobody else. */
+ * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that
+ * the next holder of its number is not told what was meant for it. A descriptor that was closed while it was
+ * registered makes the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms
+ * nobody else. */
 #include "io/poller.h"
 #include "io/ready.h"
 #include "sys/multiplex.h"
@@ -99,7 +101,8 @@ static int tell_closed(select_poller *p)
 static unsigned take_result(select_poller *p, int fd)
 {
     unsigned events = (FD_ISSET(fd, &p->got_readable) ? WEFT_POLLIN : 0u) |
-                      (FD_ISSET(fd, &p->got_writable) ? WEFT_POLLOUT : 0u) | (FD_ISSET(fd, &p->got_urgent) ? WEFT_POLLPRI : 0u);
+                      (FD_ISSET(fd, &p->got_writable) ? WEFT_POLLOUT : 0u) |
+                      (FD_ISSET(fd, &p->got_urgent) ? WEFT_POLLPRI : 0u);
     FD_CLR(fd, &p->got_readable);
     FD_CLR(fd, &p->got_writable);
     FD_CLR(fd, &p->got_urgent);

@@ -1,15 +1,15 @@
 /* stream.c - streams: receive, send, sendfile, close. Each call tries first and waits when the kernel says so.
  *
- * S1 a stream's descriptor is closed by the last to leave: close marks the stream CLOSED and shuts the socket down, which makes
- *    every wait on it end, wherever it takes place; calls find the mark and return -EBADF. So no call ever works on a
- *    descriptor number that is another's by now.
- * S2 the watch belongs to the scheduler thread whose coroutine waited first, the stream's *home*. There a wait costs no system
- *    call, and a try that would be in vain is known beforehand. Coroutines elsewhere and threads wait without it. The last
- *    to leave sends the stream home to be taken apart and closed, because the home may be about to change the
- *    registration and must not do so under a number that is another's.
+ * S1 a stream's descriptor is closed by the last to leave: close marks the stream CLOSED and shuts the socket down,
+ *    which makes every wait on it end, wherever it takes place; calls find the mark and return -EBADF. So no call
+ *    ever works on a descriptor number that is another's by now.
+ * S2 the watch belongs to the scheduler thread whose coroutine waited first, the stream's *home*. There a wait costs
+ *    no system call, and a try that would be in vain is known beforehand. Coroutines elsewhere and threads wait
+ *    without it. The last to leave sends the stream home to be taken apart and closed, because the home may be about
+ *    to change the registration and must not do so under a number that is another's.
  * S3 after a deadline or a cancellation there is one more try: what has come by then wins.
- * Ordering: `users` carries the hand-over (acq_rel) from every call to the last to leave; `home` from who sets it to who
- * finds it. After fork the child's streams have no home (the epoch differs). Pinned by tests/io/stream_test.c. */
+ * Ordering: `users` carries the hand-over (acq_rel) from every call to the last to leave; `home` from who sets it to
+ * who finds it. After fork the child's streams have no home (the epoch differs). Pinned by tests/io/stream_test.c. */
 #include "io/stream.h"
 
 #include "sys/net.h"

@@ -8,7 +8,7 @@
 #include "io/watch.h"
 
 struct weft_stream {
-    uint32_t users;   /* atomic: calls under way, + 1 while the handle lives, | WEFT__STREAM_CLOSED */
+    uint32_t users; /* atomic: calls under way, + 1 while the handle lives, | WEFT__STREAM_CLOSED */
     int fd;
     uint32_t drained; /* atomic, a hint for threads: the last receive took all there was */
     bool tcp;         /* a short read means that nothing is left */
@@ -34,7 +34,8 @@ bool weft__stream_may_try(weft_stream *s, unsigned events);
 /* A try found that it would wait. */
 void weft__stream_empty(weft_stream *s, unsigned events);
 
-/* Wait until trying makes sense again. 0; 1: deadline or cancellation (in *err), try once more, then give up; or -errno. */
+/* Wait until trying makes sense again. 0; 1: deadline or cancellation (in *err), try once more, then give up; or
+ * -errno. */
 int weft__stream_wait(weft_stream *s, unsigned events, weft_until until, int *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* tcp.c - TCP listeners and connections, and the names of their addresses. A name is looked up by the C library, which
- * blocks, so it is done where blocking does no harm (weft_blocking); numeric addresses are not sent there. */
+/* tcp.c - TCP listeners and connections, and the names of their addresses. A name is looked up by the C library,
+ * which blocks, so it is done where blocking does no harm (weft_blocking); numeric addresses are not sent there. */
 #include "io/stream.h"
 #include "sys/net.h"
 #include "sys/sys.h"
@@ -55,9 +55,11 @@ static int open_socket(const weft__address *a, const weft_tcp_options *o)
     if (err == 0 && o->keep_alive)
         err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     if (err == 0 && o->send_buffer != 0)
-        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, o->send_buffer > INT32_MAX ? INT32_MAX : (int)o->send_buffer);
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF,
+                                   o->send_buffer > INT32_MAX ? INT32_MAX : (int)o->send_buffer);
     if (err == 0 && o->recv_buffer != 0)
-        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, o->recv_buffer > INT32_MAX ? INT32_MAX : (int)o->recv_buffer);
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF,
+                                   o->recv_buffer > INT32_MAX ? INT32_MAX : (int)o->recv_buffer);
     if (err < 0) {
         weft__sys_close(fd);
         return err;
@@ -179,7 +181,8 @@ static int connect_to(const weft__address *a, const weft_tcp_options *o, weft_un
     return fd;
 }
 
-int weft_tcp_connect(weft_stream **out, const char *host, unsigned port, const weft_tcp_options *options, weft_until until)
+int weft_tcp_connect(weft_stream **out, const char *host, unsigned port, const weft_tcp_options *options,
+                     weft_until until)
 {
     weft__address addresses[ADDRESSES];
     int n = resolve(host, port, false, addresses);

@@ -1,15 +1,15 @@
-/* uring.c - the poller over io_uring: receiving, accepting and sending are done by the kernel, all that a round of callbacks
- * asked for is handed over in the one system call that also waits for the next results.
+/* uring.c - the poller over io_uring: receiving, accepting and sending are done by the kernel, all that a round of
+ * callbacks asked for is handed over in the one system call that also waits for the next results.
  *
- * Each slot has an *op*, the kernel's view of it: which multishot operation is under way (poll, receive or accept), whether it
- * is being cancelled, and whether a one-shot poll for writability is. Slots say what they want; settle() brings the
- * kernel in line, as far as what is under way allows, and is called again with each final result.
- * U1 an op lives until the last result of its operations has come; a removed slot's op has slot == NULL, and results that
- *    still come are undone: buffers go back, accepted connections are closed.
- * U2 no operation reaches the kernel with the number of a descriptor that was closed meanwhile: what is still queued for a slot
- *    that is removed, or for a send that is cancelled, is withdrawn.
- * U3 `window` buffers lie in the ring for the kernel to take. It begins small, so that few buffers stay warm, and doubles
- *    when the kernel found none. Buffers that owners hold are replaced, so slow owners starve nobody.
+ * Each slot has an *op*, the kernel's view of it: which multishot operation is under way (poll, receive or accept),
+ * whether it is being cancelled, and whether a one-shot poll for writability is. Slots say what they want; settle()
+ * brings the kernel in line, as far as what is under way allows, and is called again with each final result.
+ * U1 an op lives until the last result of its operations has come; a removed slot's op has slot == NULL, and results
+ *    that still come are undone: buffers go back, accepted connections are closed.
+ * U2 no operation reaches the kernel with the number of a descriptor that was closed meanwhile: what is still queued
+ *    for a slot that is removed, or for a send that is cancelled, is withdrawn.
+ * U3 `window` buffers lie in the ring for the kernel to take. It begins small, so that few buffers stay warm, and
+ *    doubles when the kernel found none. Buffers that owners hold are replaced, so slow owners starve nobody.
  * Before Linux 6.1 only the poll operation is used, with ready.c doing the rest. */
 #include "sys/uring.h"
 
@@ -46,17 +46,17 @@ enum {
 };
 
 typedef struct uring_op {
-    weft__fd_slot *slot; /* NULL: it was removed */
+    weft__fd_slot *slot;   /* NULL: it was removed */
     struct uring_op *next; /* free or unsettled */
     int fd;
-    uint16_t events;     /* for POLL: of the operation that is wanted */
-    uint8_t want, has;   /* the multishot operation, in the kernel if has != NONE */
-    bool cancelling;     /* has is being cancelled */
-    bool again;          /* has is to be cancelled and started anew */
-    bool out;            /* the poll for writability is in the kernel */
+    uint16_t events;   /* for POLL: of the operation that is wanted */
+    uint8_t want, has; /* the multishot operation, in the kernel if has != NONE */
+    bool cancelling;   /* has is being cancelled */
+    bool again;        /* has is to be cancelled and started anew */
+    bool out;          /* the poll for writability is in the kernel */
     bool out_cancelling;
-    bool unsettled;      /* on the list of those that could not be handed over */
-    bool busy;           /* a callback is running on its behalf: not to be freed */
+    bool unsettled; /* on the list of those that could not be handed over */
+    bool busy;      /* a callback is running on its behalf: not to be freed */
 } uring_op;
 
 typedef struct uring_chunk {
@@ -71,14 +71,14 @@ typedef struct uring_poller {
     uring_chunk *chunks;
     uring_op *unsettled;
     weft__send *uncancelled; /* cancels that could not be handed over */
-    bool native;       /* receive, accept and send by the kernel */
-    bool watching;     /* the interrupt's poll is in the kernel */
-    bool wanting;      /* the kernel found the ring empty in this round */
-    bool starved;      /* there was no memory for a single buffer when the ring was last filled up */
-    unsigned window;   /* buffers that should lie in the ring */
-    unsigned lying;    /* buffers that do */
+    bool native;             /* receive, accept and send by the kernel */
+    bool watching;           /* the interrupt's poll is in the kernel */
+    bool wanting;            /* the kernel found the ring empty in this round */
+    bool starved;            /* there was no memory for a single buffer when the ring was last filled up */
+    unsigned window;         /* buffers that should lie in the ring */
+    unsigned lying;          /* buffers that do */
     unsigned free_ids;
-    uint16_t ids[RING]; /* stack of free ids */
+    uint16_t ids[RING];          /* stack of free ids */
     weft__buffer *buffers[RING]; /* by id, those that lie in the ring */
 } uring_poller;
 
@@ -269,7 +269,8 @@ static int queue_send(uring_poller *p, weft__send *s)
 {
     s->msg.msg_iov = s->iov;
     s->msg.msg_iovlen = s->niov;
-    int err = weft__uring_send(p->ring, s->slot->fd, &s->msg, s->flags & WEFT__SEND_MORE ? MSG_MORE : 0, tag_of(s, TAG_SEND));
+    int err =
+        weft__uring_send(p->ring, s->slot->fd, &s->msg, s->flags & WEFT__SEND_MORE ? MSG_MORE : 0, tag_of(s, TAG_SEND));
     s->in_kernel = err == 0;
     s->serial = weft__uring_serial(p->ring);
     return err;
@@ -350,7 +351,7 @@ static int handle_send(uring_poller *p, weft__send *s, const weft__uring_event *
     else if (slot == NULL)
         result = -ECANCELED;
     else if (result >= 0 || result == -EAGAIN || result == -EINTR)
-        result = queue_send(p, s); /* a part has left */
+        result = queue_send(p, s); /* a part has left: who watches s->sent sees that it moves */
     if (s->in_kernel)
         return 0;
     p->base.current = slot;
@@ -464,7 +465,9 @@ static int handle_main(uring_poller *p, uring_op *op, const weft__uring_event *e
         op->cancelling = false;
     }
     op->busy = true;
-    int n = kind == RECEIVE ? handle_received(p, op, e) : kind == ACCEPT ? handle_accepted(op, e) : handle_polled(p, op, e);
+    int n = kind == RECEIVE  ? handle_received(p, op, e)
+            : kind == ACCEPT ? handle_accepted(op, e)
+                             : handle_polled(p, op, e);
     op->busy = false;
     if (!e->more)
         settle(p, op);

@@ -1,11 +1,11 @@
 /* watch.c - waiting for descriptors. See watch.h.
  *
- * A coroutine stands in the list of a watch and parks; the poller's callback, on the same thread, claims it (waiter.h) and
- * makes it ready. So lists and `ready` need no lock, and nothing can come between a failed try and the wait: events are
- * told by a later poll of this very thread.
+ * A coroutine stands in the list of a watch and parks; the poller's callback, on the same thread, claims it
+ * (waiter.h) and makes it ready. So lists and `ready` need no lock, and nothing can come between a failed try and the
+ * wait: events are told by a later poll of this very thread.
  * All who wait for what came are woken; each tries, and those who find nothing wait again.
- * Waits without a watch (weft__fd_wait_any) share one for each descriptor and poller while they last, because a poller takes
- * a descriptor once. If a stream holds that place, a duplicate of the descriptor is waited for.
+ * Waits without a watch (weft__fd_wait_any) share one for each descriptor and poller while they last, because a
+ * poller takes a descriptor once. If a stream holds that place, a duplicate of the descriptor is waited for.
  * A thread sleeps in ppoll for the descriptors and for an eventfd that its canceller writes. */
 #include "io/watch.h"
 
@@ -36,7 +36,7 @@ typedef struct wait_entry {
 static unsigned wanted_by_all(const weft__watch *w)
 {
     unsigned events = 0;
-    list_each(node, &w->waits)
+    list_each (node, &w->waits)
         events |= container_of(node, wait_entry, node)->events;
     return events;
 }
@@ -50,9 +50,10 @@ static void watch_event(weft__fd_slot *slot, unsigned events)
         w->ready |= WEFT_POLLIN;
     if (events & ERRORS)
         w->ready |= WEFT_POLLOUT;
-    list_each_safe(node, &w->waits) {
+    list_each_safe (node, &w->waits) {
         wait_entry *entry = container_of(node, wait_entry, node);
-        unsigned got = (events & (entry->events | ERRORS)) | (events & WEFT_POLLRDHUP ? entry->events & WEFT_POLLIN : 0);
+        unsigned got =
+            (events & (entry->events | ERRORS)) | (events & WEFT_POLLRDHUP ? entry->events & WEFT_POLLIN : 0);
         if (got == 0)
             continue;
         entry->got |= got;
@@ -329,7 +330,7 @@ static void fill(struct pollfd *fds, const weft__fd_case *cases, unsigned n)
         fds[i] = (struct pollfd){.fd = cases[i].fd, .events = (short)cases[i].events};
 }
 
-/* Sleep as a thread that can be cancelled; fds has room for one more. Returns poll's count, -ETIMEDOUT or -ECANCELED. */
+/* Sleep as a thread that can be cancelled; fds has room for one more. poll's count, -ETIMEDOUT or -ECANCELED. */
 static int sleep_in_poll(struct pollfd *fds, unsigned n, weft_until until)
 {
     weft__waiter *self = weft__self();
@@ -400,7 +401,8 @@ int weft__fd_wait_any(weft__fd_case *cases, unsigned n, weft_until until)
     if (weft_co_self() != NULL)
         return wait_as_coroutine(cases, n, until);
     if (weft__sched_self != NULL)
-        weft__panic("a callback on a scheduler thread's own stack must not wait for a descriptor; start a coroutine for it");
+        weft__panic(
+            "a callback on a scheduler thread's own stack must not wait for a descriptor; start a coroutine for it");
     return wait_as_thread(cases, n, until);
 }
 

@@ -1,13 +1,13 @@
-/* watch.h - waiting for descriptors: by a thread, by coroutines on one poller, and a *watch*, the registration that a stream
- * keeps so that its waits cost no system call. */
+/* watch.h - waiting for descriptors: by a thread, by coroutines on one poller, and a *watch*, the registration that a
+ * stream keeps so that its waits cost no system call. */
 #ifndef WEFT_IO_WATCH_H
 #define WEFT_IO_WATCH_H
 
 #include "io/poller.h"
 
-/* A descriptor registered with one poller, the coroutines that wait for it there, and what is known of it: `ready` holds the
- * events that are true as far as we know. Whoever finds otherwise (-EAGAIN, or a short read from TCP) clears them, on the
- * poller's thread, and then waits. All of it belongs to the poller's thread. */
+/* A descriptor registered with one poller, the coroutines that wait for it there, and what is known of it: `ready`
+ * holds the events that are true as far as we know. Whoever finds otherwise (-EAGAIN, or a short read from TCP) clears
+ * them, on the poller's thread, and then waits. All of it belongs to the poller's thread. */
 typedef struct weft__watch {
     weft__fd_slot slot;
     weft__list waits;
@@ -18,7 +18,8 @@ typedef struct weft__watch {
 int weft__watch_open(weft__watch *w, weft__poller *p, int fd);
 void weft__watch_close(weft__watch *w);
 
-/* What was tried is not so: wait for it next time. But the end of input stays, and so do errors: they are told once only. */
+/* What was tried is not so: wait for it next time. But the end of input stays, and so do errors: they are told once
+ * only. */
 static inline void weft__watch_clear(weft__watch *w, unsigned events)
 {
     if (w->ready & (WEFT_POLLHUP | WEFT_POLLERR))
@@ -38,8 +39,8 @@ typedef struct weft__fd_case {
     unsigned got; /* result */
 } weft__fd_case;
 
-/* Wait until one of n descriptors is ready, without anything kept for the next time. Returns how many have `got`; -ETIMEDOUT,
- * -ECANCELED, -EBADF, -ENOMEM, -EMFILE. What is ready beats cancellation, which beats the deadline. */
+/* Wait until one of n descriptors is ready, without anything kept for the next time. Returns how many have `got`;
+ * -ETIMEDOUT, -ECANCELED, -EBADF, -ENOMEM, -EMFILE. What is ready beats cancellation, which beats the deadline. */
 int weft__fd_wait_any(weft__fd_case *cases, unsigned n, weft_until until);
 
 /* Only look. Returns how many have `got`, or -EBADF ... */

@@ -1,6 +1,6 @@
-/* multiplex.h - select, poll and epoll as functions that take an absolute deadline and return a count or -errno. A deadline at or
- * below 0 does not sleep and reads no clock; INT64_MAX sleeps until something happens. -EINTR is returned as such: whoever
- * waits looks around before it waits again. */
+/* multiplex.h - select, poll and epoll as functions that take an absolute deadline and return a count or -errno. A
+ * deadline at or below 0 does not sleep and reads no clock; INT64_MAX sleeps until something happens. -EINTR is
+ * returned as such: whoever waits looks around before it waits again. */
 #ifndef WEFT_SYS_MULTIPLEX_H
 #define WEFT_SYS_MULTIPLEX_H
 

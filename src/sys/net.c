@@ -91,7 +91,8 @@ int weft__address_host(const weft__address *a, char *text, size_t size)
         return text_length(snprintf(text, size, "%s%%%s", host, scope), size);
     }
     if (a->any.sa_family == AF_UNIX) {
-        size_t length = a->size > offsetof(struct sockaddr_un, sun_path) ? a->size - offsetof(struct sockaddr_un, sun_path) : 0;
+        size_t length =
+            a->size > offsetof(struct sockaddr_un, sun_path) ? a->size - offsetof(struct sockaddr_un, sun_path) : 0;
         const char *path = a->un.sun_path;
         bool abstract = length > 0 && path[0] == 0;
         size_t shown = abstract ? length - 1 : strnlen(path, length);
@@ -116,7 +117,9 @@ unsigned weft__address_port(const weft__address *a)
 {
     if (a->size == 0)
         return 0;
-    return a->any.sa_family == AF_INET ? ntohs(a->in.sin_port) : a->any.sa_family == AF_INET6 ? ntohs(a->in6.sin6_port) : 0;
+    return a->any.sa_family == AF_INET    ? ntohs(a->in.sin_port)
+           : a->any.sa_family == AF_INET6 ? ntohs(a->in6.sin6_port)
+                                          : 0;
 }
 
 static int lookup_error(int gai)
@@ -142,8 +145,7 @@ int weft__address_lookup(const char *host, unsigned port, bool passive, weft__ad
     if (port > 65535 || max == 0)
         return -EINVAL;
     snprintf(service, sizeof service, "%u", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)},
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)},
                     *found;
     errno = 0;
     int gai = getaddrinfo(host, service, &hints, &found);

@@ -1,5 +1,5 @@
-/* net.h - socket calls that return -errno, and socket addresses. Every socket made here is non-blocking and close-on-exec,
- * and every send is without SIGPIPE. Interrupted calls are made again. */
+/* net.h - socket calls that return -errno, and socket addresses. Every socket made here is non-blocking and
+ * close-on-exec, and every send is without SIGPIPE. Interrupted calls are made again. */
 #ifndef WEFT_SYS_NET_H
 #define WEFT_SYS_NET_H
 
@@ -26,24 +26,25 @@ typedef struct weft__address {
 /* A numeric IPv4 or IPv6 address (with or without brackets, with a scope). 0, or -EINVAL: it is a name. */
 int weft__address_parse(weft__address *a, const char *host, unsigned port);
 
-/* "127.0.0.1:8000", "[::1]:8000", "unix:/path". An IPv4 address mapped into IPv6 is shown as IPv4. Returns the length; the
- * text is cut to size. */
+/* "127.0.0.1:8000", "[::1]:8000", "unix:/path". An IPv4 address mapped into IPv6 is shown as IPv4. Returns the length;
+ * the text is cut to size. */
 int weft__address_text(const weft__address *a, char *text, size_t size);
 
 /* The host part alone, without brackets. */
 int weft__address_host(const weft__address *a, char *text, size_t size);
 unsigned weft__address_port(const weft__address *a);
 
-/* Look a name up by getaddrinfo (which blocks: call it through weft_blocking). Stores up to `max` addresses in the order in
- * which they should be tried and returns how many; -ENOENT, -EAGAIN (no answer), -ENOMEM, -EINVAL. `passive`: to bind. */
+/* Look a name up by getaddrinfo (which blocks: call it through weft_blocking). Stores up to `max` addresses in the
+ * order in which they should be tried and returns how many; -ENOENT, -EAGAIN (no answer), -ENOMEM, -EINVAL. `passive`:
+ * to bind. */
 int weft__address_lookup(const char *host, unsigned port, bool passive, weft__address *out, unsigned max);
 
 int weft__sys_socket(int family, int type);
 int weft__sys_bind(int fd, const weft__address *a);
 int weft__sys_listen(int fd, unsigned backlog);
 
-/* The next connection; its address in *peer, which may be NULL. -EAGAIN: none. Connections that were aborted in the queue
- * are skipped. */
+/* The next connection; its address in *peer, which may be NULL. -EAGAIN: none. Connections that were aborted in the
+ * queue are skipped. */
 int weft__sys_accept(int fd, weft__address *peer);
 
 /* Whether this result of an accept says nothing about the listener: try again. */

@@ -85,7 +85,7 @@ int weft__uring_fd(const weft__uring *r)
     return r->ring.ring_fd;
 }
 
-/* Whether the kernel has something that only a call fetches: deferred completions, or results beyond the ring's size. */
+/* Whether the kernel has something that only a call fetches: deferred completions, results beyond the ring's size. */
 static bool must_fetch(const struct io_uring *ring)
 {
     return (IO_URING_READ_ONCE(*ring->sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
@@ -217,7 +217,7 @@ int weft__uring_send(weft__uring *r, int fd, const struct msghdr *msg, int flags
     int err = take_sqe(r, &sqe);
     if (err < 0)
         return err;
-    flags |= MSG_NOSIGNAL | MSG_WAITALL;
+    flags |= MSG_NOSIGNAL;
     if (msg->msg_iovlen == 1)
         io_uring_prep_send(sqe, fd, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len, flags);
     else

@@ -15,30 +15,78 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A case for each back end: name_select, name_poll ... The body gets the back end's name. */
+/* A case for each back end: name_select, name_poll ... The body gets the back end's name; "uring-old" is io_uring as
+ * before Linux 6.1, where it tells readiness only. */
 #define TEST_BACKENDS(name) TEST_BACKENDS_LIMIT(TEST_DEFAULT_LIMIT, name)
 #define TEST_BACKENDS_LIMIT(seconds, name)                                                                             \
     static void name(const char *kind);                                                                                \
-    TEST_LIMIT(seconds, name##_select) { name("select"); }                                                             \
-    TEST_LIMIT(seconds, name##_poll) { name("poll"); }                                                                 \
-    TEST_LIMIT(seconds, name##_epoll) { name("epoll"); }                                                               \
-    TEST_LIMIT(seconds, name##_epoll_et) { name("epoll-et"); }                                                         \
-    TEST_LIMIT(seconds, name##_uring) { name("uring"); }                                                               \
+    TEST_LIMIT(seconds, name##_select)                                                                                 \
+    {                                                                                                                  \
+        name("select");                                                                                                \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_poll)                                                                                   \
+    {                                                                                                                  \
+        name("poll");                                                                                                  \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_epoll)                                                                                  \
+    {                                                                                                                  \
+        name("epoll");                                                                                                 \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_epoll_et)                                                                               \
+    {                                                                                                                  \
+        name("epoll-et");                                                                                              \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_uring)                                                                                  \
+    {                                                                                                                  \
+        name("uring");                                                                                                 \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_uring_old)                                                                              \
+    {                                                                                                                  \
+        name("uring-old");                                                                                             \
+    }                                                                                                                  \
     static void name(__attribute__((unused)) const char *kind)
 
 /* A case in a thread, and one in a coroutine over each back end. The body gets `t`. */
 #define TEST_WAITERS(name) TEST_WAITERS_LIMIT(TEST_DEFAULT_LIMIT, name)
 #define TEST_WAITERS_LIMIT(seconds, name)                                                                              \
     static void name(test *t);                                                                                         \
-    TEST_IN_LIMIT(seconds, THREAD, name##_in) { name(t); }                                                             \
-    TEST_IN_LIMIT(seconds, CO, name##_select) { io_use("select"); name(t); io_settle(); }                                           \
-    TEST_IN_LIMIT(seconds, CO, name##_poll) { io_use("poll"); name(t); io_settle(); }                                               \
-    TEST_IN_LIMIT(seconds, CO, name##_epoll) { io_use("epoll"); name(t); io_settle(); }                                             \
-    TEST_IN_LIMIT(seconds, CO, name##_epoll_et) { io_use("epoll-et"); name(t); io_settle(); }                                       \
-    TEST_IN_LIMIT(seconds, CO, name##_uring) { io_use("uring"); name(t); io_settle(); }                                             \
+    TEST_IN_LIMIT(seconds, THREAD, name##_in)                                                                          \
+    {                                                                                                                  \
+        name(t);                                                                                                       \
+    }                                                                                                                  \
+    TEST_IN_LIMIT(seconds, CO, name##_select)                                                                          \
+    {                                                                                                                  \
+        io_use("select");                                                                                              \
+        name(t);                                                                                                       \
+        io_settle();                                                                                                   \
+    }                                                                                                                  \
+    TEST_IN_LIMIT(seconds, CO, name##_poll)                                                                            \
+    {                                                                                                                  \
+        io_use("poll");                                                                                                \
+        name(t);                                                                                                       \
+        io_settle();                                                                                                   \
+    }                                                                                                                  \
+    TEST_IN_LIMIT(seconds, CO, name##_epoll)                                                                           \
+    {                                                                                                                  \
+        io_use("epoll");                                                                                               \
+        name(t);                                                                                                       \
+        io_settle();                                                                                                   \
+    }                                                                                                                  \
+    TEST_IN_LIMIT(seconds, CO, name##_epoll_et)                                                                        \
+    {                                                                                                                  \
+        io_use("epoll-et");                                                                                            \
+        name(t);                                                                                                       \
+        io_settle();                                                                                                   \
+    }                                                                                                                  \
+    TEST_IN_LIMIT(seconds, CO, name##_uring)                                                                           \
+    {                                                                                                                  \
+        io_use("uring");                                                                                               \
+        name(t);                                                                                                       \
+        io_settle();                                                                                                   \
+    }                                                                                                                  \
     static void name(__attribute__((unused)) test *t)
 
-/* Make it the process's kind; skips the case where the kernel lacks it. */
+/* Make it the process's kind (of uring-old: uring); skips the case where the kernel lacks it. */
 void io_use(const char *kind);
 
 /* A poller of this kind for the calling thread; skips the case where the kernel lacks it. */

@@ -8,16 +8,32 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* A case for each kind of public poller, in a thread and in a coroutine. */
 #define TEST_SETS(name)                                                                                                \
     static void name(test *t, const char *kind);                                                                       \
-    TEST_IN(THREAD | CO, name##_select) { name(t, "select"); }                                                         \
-    TEST_IN(THREAD | CO, name##_poll) { name(t, "poll"); }                                                             \
-    TEST_IN(THREAD | CO, name##_epoll) { name(t, "epoll"); }                                                           \
-    TEST_IN(THREAD | CO, name##_epoll_et) { name(t, "epoll-et"); }                                                     \
-    TEST_IN(THREAD | CO, name##_uring) { name(t, "uring"); }                                                           \
+    TEST_IN(THREAD | CO, name##_select)                                                                                \
+    {                                                                                                                  \
+        name(t, "select");                                                                                             \
+    }                                                                                                                  \
+    TEST_IN(THREAD | CO, name##_poll)                                                                                  \
+    {                                                                                                                  \
+        name(t, "poll");                                                                                               \
+    }                                                                                                                  \
+    TEST_IN(THREAD | CO, name##_epoll)                                                                                 \
+    {                                                                                                                  \
+        name(t, "epoll");                                                                                              \
+    }                                                                                                                  \
+    TEST_IN(THREAD | CO, name##_epoll_et)                                                                              \
+    {                                                                                                                  \
+        name(t, "epoll-et");                                                                                           \
+    }                                                                                                                  \
+    TEST_IN(THREAD | CO, name##_uring)                                                                                 \
+    {                                                                                                                  \
+        name(t, "uring");                                                                                              \
+    }                                                                                                                  \
     static void name(__attribute__((unused)) test *t, __attribute__((unused)) const char *kind)
 
 static weft_poller *open_set(const char *kind)
@@ -390,4 +406,16 @@ TEST_BACKENDS(fd_wait_of_a_silent_descriptor_sleeps_once)
     CHECK_OK(weft_co_join(co, NULL, io_patience()));
     close(fds[0]);
     close(fds[1]);
+}
+
+TEST(poller_kinds_have_defaults)
+{
+    weft_poller *set;
+    unsetenv("WEFT_POLLER");
+    CHECK_STR("epoll-et", weft_io_kind());
+    CHECK_OK(weft_poller_open(&set, NULL));
+    CHECK_STR("epoll", weft_poller_kind(set)); /* who asks for nothing expects level */
+    weft_poller_close(set);
+    setenv("WEFT_POLLER", "nonsense", 1);
+    CHECK_ERR(-EINVAL, weft_io_use(NULL));
 }

@@ -1,5 +1,5 @@
-/* slot_test.c - pollers and slots below the streams: the same bodies under all five back ends, in the plain thread that opened
- * the poller. Each name says what is true. */
+/* slot_test.c - pollers and slots below the streams: the same bodies under all five back ends, in the plain thread
+ * that opened the poller. Each name says what is true. */
 #include "io/io_support.h"
 
 #include "sys/uring.h"
@@ -14,9 +14,9 @@
 
 typedef struct owner {
     weft__fd_slot slot;
-    int events;        /* callbacks */
-    unsigned seen;     /* events of all of them */
-    int chunks;        /* deliveries with bytes */
+    int events;    /* callbacks */
+    unsigned seen; /* events of all of them */
+    int chunks;    /* deliveries with bytes */
     size_t bytes;
     int ends;
     ssize_t end;

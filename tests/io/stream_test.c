@@ -1,4 +1,5 @@
-/* stream_test.c - streams in a thread and in coroutines over every back end: the same bodies. Each name says what is true. */
+/* stream_test.c - streams in a thread and in coroutines over every back end: the same bodies. Each name says what is
+ * true. */
 #include "io/io_support.h"
 
 #include <weft/co.h>
@@ -291,8 +292,8 @@ static int cancel_it(void *arg)
     return 0;
 }
 
-/* A byte, a cancellation and a deadline close together: a byte that was received is a byte that is gone from the stream, and
- * one that was not is still there. */
+/* A byte, a cancellation and a deadline close together: a byte that was received is a byte that is gone from the
+ * stream, and one that was not is still there. */
 TEST_WAITERS_LIMIT(30, stream_ties_lose_no_byte)
 {
     for (int i = 0; i < 200; i++) {
@@ -350,7 +351,8 @@ static int send_some_and_vanish(void *arg)
     CHECK_OK(weft_tcp_connect(&s, NULL, v->port, NULL, io_patience()));
     CHECK_INT(v->after, weft_stream_send(s, data, v->after, io_patience()));
     if (v->reset)
-        CHECK_OK(setsockopt(weft_stream_fd(s), SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger)));
+        CHECK_OK(setsockopt(weft_stream_fd(s), SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                            sizeof(struct linger)));
     weft_stream_close(s);
     return 0;
 }
@@ -599,7 +601,8 @@ TEST_WAITERS(stream_addresses_are_text)
 {
     weft_stream *l, *s, *c;
     char text[WEFT_ADDRESS_MAX], expected[WEFT_ADDRESS_MAX];
-    static const char *const hosts[][2] = {{NULL, "127.0.0.1:"}, {"127.0.0.2", "127.0.0.2:"}, {"::1", "[::1]:"}, {"[::1]", "[::1]:"}};
+    static const char *const hosts[][2] = {
+        {NULL, "127.0.0.1:"}, {"127.0.0.2", "127.0.0.2:"}, {"::1", "[::1]:"}, {"[::1]", "[::1]:"}};
     for (size_t i = 0; i < WEFT__ARRAY_LEN(hosts); i++) {
         int err = weft_tcp_listen(&l, hosts[i][0], 0, NULL);
         if (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL)
@@ -794,4 +797,70 @@ TEST_BACKENDS(stream_works_in_a_forked_child)
     CHECK_OK(weft_co_join(echo, NULL, io_patience()));
     weft_stream_close(p.b);
     io_settle();
+}
+
+/* ---- failing calls ---- */
+
+static int answer_once(void *arg)
+{
+    weft_stream *l = arg, *s;
+    char byte;
+    int err = weft_tcp_accept(&s, l, weft_in_ms(300));
+    if (err < 0)
+        return 0; /* the client failed, or this call did */
+    if (weft_stream_recv(s, &byte, 1, weft_in_ms(300)) == 1)
+        weft_stream_send(s, &byte, 1, weft_in_ms(300));
+    weft_stream_close(s);
+    return 0;
+}
+
+/* A listener, a connection, a byte there and back. 1: all of it worked; 0: something failed, which is all right. */
+static int try_exchange(test *t)
+{
+    weft_stream *l, *s;
+    char byte = 'x';
+    if (weft_tcp_listen(&l, "127.0.0.1", 0, &(weft_tcp_options){.reuse_port = 1, .keep_alive = 1}) < 0)
+        return 0;
+    unsigned port = weft_stream_port(l);
+    int server = test_spawn(t, answer_once, l), ok = 0;
+    if (weft_tcp_connect(&s, NULL, port, NULL, weft_in_ms(300)) == 0) {
+        ok = weft_stream_send(s, &byte, 1, weft_in_ms(300)) == 1 && weft_stream_recv(s, &byte, 1, weft_in_ms(300)) == 1;
+        weft_stream_close(s);
+    }
+    CHECK_INT(0, test_result(t, server));
+    weft_stream_close(l);
+    return ok;
+}
+
+TEST_WAITERS_LIMIT(120, stream_exchange_survives_each_failing_call)
+{
+    static const struct {
+        enum weft__sys_call call;
+        int err;
+    } plans[] = {
+        {WEFT__SYS_SOCKET, -EMFILE},        {WEFT__SYS_BIND, -EADDRINUSE},   {WEFT__SYS_LISTEN, -EADDRINUSE},
+        {WEFT__SYS_ACCEPT, -EINTR},         {WEFT__SYS_ACCEPT, -EMFILE},     {WEFT__SYS_ACCEPT, -ECONNABORTED},
+        {WEFT__SYS_CONNECT, -ECONNREFUSED}, {WEFT__SYS_CONNECT, -EINTR},     {WEFT__SYS_SOCKOPT, -ENOBUFS},
+        {WEFT__SYS_SEND, -EINTR},           {WEFT__SYS_SEND, -ECONNRESET},   {WEFT__SYS_SEND, -EAGAIN},
+        {WEFT__SYS_RECV, -EINTR},           {WEFT__SYS_RECV, -ECONNRESET},   {WEFT__SYS_RECV, -EAGAIN},
+        {WEFT__SYS_SHUTDOWN, -ENOTCONN},    {WEFT__SYS_EPOLL_CTL, -ENOMEM},  {WEFT__SYS_EPOLL_WAIT, -EINTR},
+        {WEFT__SYS_POLL, -EINTR},           {WEFT__SYS_POLL, -ENOMEM},       {WEFT__SYS_SELECT, -EINTR},
+        {WEFT__SYS_EVENTFD, -EMFILE},       {WEFT__SYS_URING_ENTER, -EINTR}, {WEFT__SYS_URING_ENTER, -EBUSY},
+    };
+    CHECK_INT(1, try_exchange(t)); /* what is opened once is open */
+    io_settle();
+    int before = test_fd_count();
+    for (size_t i = 0; i < WEFT__ARRAY_LEN(plans); i++) {
+        for (uint32_t nth = 1;; nth++) {
+            weft__sys_plan(plans[i].call, nth, 1, plans[i].err, 0);
+            int ok = try_exchange(t);
+            bool used = weft__sys_seen(plans[i].call) >= nth;
+            weft__sys_plan_none();
+            CHECK(ok || used);
+            if (!used || nth > 60)
+                break;
+        }
+    }
+    io_settle();
+    CHECK_BETWEEN(before - 4, before + 4, test_fd_count()); /* a poller or a thread's eventfd, but no stream */
 }
