@@ -151,6 +151,7 @@ int weft_blocking(weft_co_fn *fn, void *arg)
     }
     while (load_acquire(&j.done) == 0)
         weft__park(&j.done, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE, "weft_blocking");
+    /* NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): who did it has taken it out of the queue */
     return j.result;
 }
 

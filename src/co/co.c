@@ -60,11 +60,11 @@ int weft_go(weft_co_fn *fn, void *arg)
 
 int weft_co_start(weft_co **co, weft_co_fn *fn, void *arg, const weft_co_options *options)
 {
-    weft_co *made;
+    weft_co *made = NULL;
     int err = start_first();
     if (err == 0)
         err = make(&made, fn, arg, options, WEFT__CO_RUNNING);
-    if (err < 0)
+    if (err != 0)
         return err == -EAGAIN ? -ENOMEM : err;
     *co = made;
     weft__sched_submit(made);
@@ -88,11 +88,11 @@ int weft__co_start_on(unsigned index, weft_co **co, weft_co_fn *fn, void *arg, c
 {
     if (index >= weft__sched_count())
         return -EINVAL;
-    weft_co *made;
+    weft_co *made = NULL;
     int err = weft__sched_start(index);
     if (err == 0)
         err = make(&made, fn, arg, options, co != NULL ? WEFT__CO_RUNNING : WEFT__CO_DETACHED);
-    if (err < 0)
+    if (err != 0)
         return err;
     if (co != NULL)
         *co = made;
@@ -103,9 +103,9 @@ int weft__co_start_on(unsigned index, weft_co **co, weft_co_fn *fn, void *arg, c
 
 int weft__co_start_here(weft_co_fn *fn, void *arg, const weft_co_options *options)
 {
-    weft_co *made;
+    weft_co *made = NULL;
     int err = make(&made, fn, arg, options, WEFT__CO_DETACHED);
-    if (err < 0)
+    if (err != 0)
         return err;
     made->sched = weft__sched_self;
     weft__sched_submit_pinned(made);

@@ -38,7 +38,7 @@ WEFT__COLD static bool ring_grow(weft__ring *r, uint64_t head, uint64_t tail)
         return false;
     weft__ring_array *a = p;
     a->mask = size - 1;
-    for (uint64_t i = head; i != tail; i++)
+    for (uint64_t i = head; old != NULL && i != tail; i++)
         store_relaxed(&a->entries[i & a->mask], load_relaxed(&old->entries[i & old->mask]));
     store_release(&r->array, a);
     return true;

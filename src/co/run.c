@@ -311,7 +311,7 @@ static void co_ready(weft__waiter *w)
 
 static void co_name(const weft__waiter *w, char *buf, size_t size)
 {
-    const weft_co *co = container_of((weft__waiter *)(uintptr_t)w, weft_co, waiter);
+    const weft_co *co = container_of(w, weft_co, waiter);
     size_t n = 0;
     while (n + 1 < size && n < WEFT__CO_NAME && (buf[n] = load_relaxed(&co->name[n])) != 0)
         n++;
@@ -338,8 +338,7 @@ static void own_ready(weft__waiter *w)
 
 static void own_name(const weft__waiter *w, char *buf, size_t size)
 {
-    snprintf(buf, size, "scheduler-%u",
-             (unsigned)container_of((weft__waiter *)(uintptr_t)w, weft__sched, waiter)->index);
+    snprintf(buf, size, "scheduler-%u", (unsigned)container_of(w, weft__sched, waiter)->index);
 }
 
 const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_name};
@@ -449,14 +448,21 @@ static void look_around(weft__sched *s)
 void weft__sched_awake(void)
 {
     weft__sched *s = weft__sched_self;
-    if (load_relaxed(&s->sleeping) != WEFT__AWAKE && swap_seq_cst(&s->sleeping, WEFT__AWAKE) == WEFT__NOTIFIED_SEARCH)
+    if (load_relaxed(&s->sleeping) == WEFT__AWAKE)
+        return;
+    uint32_t was = swap_seq_cst(&s->sleeping, WEFT__AWAKE);
+    if (was == WEFT__NOTIFIED_SEARCH)
         s->searching = true;
+    if (was >= WEFT__NOTIFIED && s->spin == 0)
+        s->spin = SPIN_MIN;
 }
 
-/* Look for work from other threads a little before sleeping; see spin_for_token in park/waiter.c. */
+/* Look for work from other threads a little before sleeping: being woken by another processor costs tens of
+ * microseconds. Only after another thread has woken this one, and the longer the more often it paid; a thread that is
+ * woken by descriptors and timers alone never does. */
 static bool spin_for_work(weft__sched *s)
 {
-    if (!weft__may_spin())
+    if (s->spin == 0 || !weft__may_spin())
         return false;
     for (uint32_t i = 0; i < s->spin; i++) {
         if (load_relaxed(&s->inbox) != NULL || weft__share_waiting()) {
@@ -465,7 +471,7 @@ static bool spin_for_work(weft__sched *s)
         }
         cpu_relax();
     }
-    s->spin = s->spin / 2 > SPIN_MIN ? s->spin / 2 : SPIN_MIN;
+    s->spin = s->spin > SPIN_MIN ? s->spin / 2 : 0;
     return false;
 }
 
@@ -502,7 +508,6 @@ void weft__run(weft__sched *s)
     weft__become(&s->waiter);
     context_of_thread(&s->own);
     weft__wheel_init(&s->wheel, weft__sys_now());
-    s->spin = SPIN_MIN;
     for (;;) {
         weft_co *co = choose(s);
         if (co != NULL) {

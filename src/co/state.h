@@ -74,10 +74,12 @@ struct weft__sched {
 #endif
     weft__wheel wheel;
 
-    /* Everybody's. */
+    /* Everybody's, in lines of the cache of their own. */
     _Alignas(WEFT__CACHE_LINE) weft__call *inbox; /* atomic: newest first */
     uint32_t sleeping;                            /* atomic: WEFT__AWAKE ...; a word to sleep on */
-    _Alignas(WEFT__CACHE_LINE) weft__ring ring;   /* unstarted coroutines, for the taking */
+    char pad[WEFT__CACHE_LINE - sizeof(weft__call *) - sizeof(uint32_t)];
+    weft__ring ring; /* unstarted coroutines, for the taking */
+    char ring_pad[WEFT__CACHE_LINE - sizeof(weft__ring)];
 };
 
 extern const weft__waiter_ops weft__co_ops;
