@@ -101,7 +101,9 @@ extern uint64_t weft__bucket_seed; /* odd; random for each process, so that nobo
 
 static inline weft__bucket *weft__bucket_of(const uint32_t *word)
 {
+    /* One random multiplier alone lines words of equal distance up for some of its values; the second step does not. */
     uint64_t h = ((uint64_t)(uintptr_t)word >> 2) * weft__bucket_seed;
+    h = (h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
     return &weft__buckets[h >> (64 - WEFT__BUCKETS_LOG2)];
 }
 
