@@ -156,8 +156,10 @@ int weft_poller_unregister(weft_poller *set, int fd)
 
 void weft_poller_interrupt(weft_poller *set)
 {
+    int kept = errno; /* may be called in a signal handler */
     store_seq_cst(&set->interrupted, 1u);
     weft__poller_interrupt(set->backend);
+    errno = kept;
 }
 
 /* Ask the back end. Returns events found, 0 or -errno. */

@@ -8,8 +8,9 @@
  *    that still come are undone: buffers go back, accepted connections are closed.
  * U2 no operation reaches the kernel with the number of a descriptor that was closed meanwhile: what is still queued
  *    for a slot that is removed, or for a send that is cancelled, is withdrawn.
- * U3 `window` buffers lie in the ring for the kernel to take. It begins small, so that few buffers stay warm, and
- *    doubles when the kernel found none. Buffers that owners hold are replaced, so slow owners starve nobody.
+ * U3 `window` buffers lie in the ring for the kernel to take. It begins small, so that few buffers stay warm, doubles
+ *    when the kernel found none and is halved when most were left over for long. Buffers that owners hold are
+ *    replaced, so slow owners starve nobody.
  * Before Linux 6.1 only the poll operation is used, with ready.c doing the rest. */
 #include "sys/uring.h"
 
@@ -22,9 +23,10 @@
 
 enum {
     QUEUE = 1024, /* operations handed over at a time; eight times as many results are kept */
-    RING = 2048,  /* places in the buffer ring */
+    RING = 1024,  /* places in the buffer ring */
     WINDOW = 64,
-    OPS = 64, /* allocated at a time */
+    PERIOD = 4096, /* rounds after which the window may shrink */
+    OPS = 64,      /* allocated at a time */
     ERRORS = WEFT_POLLERR | WEFT_POLLHUP
 };
 
@@ -77,6 +79,8 @@ typedef struct uring_poller {
     bool starved;            /* there was no memory for a single buffer when the ring was last filled up */
     unsigned window;         /* buffers that should lie in the ring */
     unsigned lying;          /* buffers that do */
+    unsigned least;          /* fewest that were left in this period */
+    unsigned rounds;         /* of this period */
     unsigned free_ids;
     uint16_t ids[RING];          /* stack of free ids */
     weft__buffer *buffers[RING]; /* by id, those that lie in the ring */
@@ -344,7 +348,7 @@ static int handle_send(uring_poller *p, weft__send *s, const weft__uring_event *
         }
     }
     s->in_kernel = false;
-    if (result > 0)
+    if (result >= 0)
         weft__send_advance(s, (size_t)result);
     if (s->niov == 0)
         result = (ssize_t)s->sent;
@@ -374,10 +378,23 @@ static weft__buffer *take_back(uring_poller *p, const weft__uring_event *e)
     return b;
 }
 
+static void fit_window(uring_poller *p)
+{
+    if (p->wanting && p->window < RING)
+        p->window *= 2;
+    if (p->lying < p->least)
+        p->least = p->lying;
+    if (++p->rounds < PERIOD)
+        return;
+    if (p->window > WINDOW && p->least > p->window / 4 * 3)
+        p->window /= 2;
+    p->least = p->window;
+    p->rounds = 0;
+}
+
 static void top_up(uring_poller *p)
 {
-    if (p->wanting && p->window < RING / 2)
-        p->window *= 2;
+    fit_window(p);
     p->wanting = p->starved = false;
     while (p->lying < p->window) {
         weft__buffer *b = weft__buffer_take(&p->base);

@@ -79,6 +79,11 @@ TEST_BACKENDS(send_small_leaves_whole)
     io_tcp_pair(fds);
     add(p, &slot, fds[0]);
     io_pattern(data, sizeof data, 0);
+    for (unsigned empty = 0; empty < 4; empty++) {
+        start(&slot, &m, data, 0, 1 + empty, empty % 2 == 0 ? WEFT__SEND_NOW : 0);
+        io_run_until(p, &m.dones, 1);
+        CHECK_INT(0, m.result);
+    }
     for (unsigned pieces = 1; pieces <= 8; pieces++) {
         start(&slot, &m, data, sizeof data, pieces, pieces % 2 == 0 ? WEFT__SEND_NOW : 0);
         io_run_until(p, &m.dones, 1);
