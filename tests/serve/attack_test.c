@@ -279,15 +279,32 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The time in ms within which 99 of 100 quick clients connect, ask and are answered. */
+/* Connect, ask, be answered; again if the server lets go of us before it has answered. */
+static void ask_until_answered(unsigned port)
+{
+    for (;;) {
+        char reply[6];
+        size_t got = 0;
+        ssize_t n = 1;
+        int fd = client_open(port);
+        (void)!send(fd, "echo hello\n", 11, MSG_NOSIGNAL);
+        while (got < sizeof(reply) && (n = recv(fd, reply + got, sizeof(reply) - got, 0)) > 0)
+            got += (size_t)n;
+        client_close(fd);
+        if (got == sizeof(reply)) {
+            CHECK_MEM("hello\n", reply, sizeof(reply));
+            return;
+        }
+    }
+}
+
+/* The time in ms within which 99 of 100 quick clients have their answer. */
 static double probe_p99(unsigned port)
 {
     double taken[PROBES];
     for (int i = 0; i < PROBES; i++) {
         int64_t begin = weft_now();
-        int fd = client_open(port);
-        client_expect_reply(fd, "echo hello\n", "hello\n");
-        client_close(fd);
+        ask_until_answered(port);
         taken[i] = (double)(weft_now() - begin) / 1e6;
         usleep(5000);
     }
@@ -295,7 +312,7 @@ static double probe_p99(unsigned port)
     return taken[PROBES * 99 / 100 - 1];
 }
 
-SERVE_CASE_LIMIT(40, attack_slow_clients_do_not_keep_others_out)
+SERVE_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 {
     line_service service = {0};
     bool is_select = kind == &serve_select;
@@ -303,16 +320,13 @@ SERVE_CASE_LIMIT(40, attack_slow_clients_do_not_keep_others_out)
     weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places}, &service);
     struct slow_clients slow = {.port = weft_server_port(s), .count = is_select ? SELECT_SLOW : SLOW};
     pthread_t thread;
+    double quiet = probe_p99(slow.port); /* what this machine does to a probe just now, whoever else uses it */
     CHECK_INT(0, pthread_create(&thread, NULL, be_slow, &slow));
     wait_until(slow_ready, &slow, "the slow clients");
-    double best = probe_p99(slow.port);
-    /* A machine that was busy otherwise does better at another time; a server that keeps others out does not. */
-    for (int again = 0; again < 3 && best > 100 * test_limit_factor(); again++) {
-        double p99 = probe_p99(slow.port);
-        best = p99 < best ? p99 : best;
-    }
-    if (best > 100 * test_limit_factor())
-        FAIL("99 of 100 quick clients are served within %.1f ms, not within 100 ms", best);
+    double p99, limit = 100 * test_limit_factor() + 2 * quiet;
+    for (int round = 0; (p99 = probe_p99(slow.port)) > limit; round++)
+        if (round == 3)
+            FAIL("99 of 100 quick clients are answered within %.1f ms, without the slow ones within %.1f", p99, quiet);
     CHECK(stats_of(s).shed > 0);
     CHECK(stats_of(s).open <= places + 64);
     store_seq_cst(&slow.stop, 1);
