@@ -1,7 +1,7 @@
 /* listen.c - the listening sockets, and how many descriptors there may be.
  *
- * With several workers each has a listening socket of its own on the same address (SO_REUSEPORT): the kernel spreads the
- * connections, nobody is woken in vain, accepts run in parallel. The spread is by chance, so a worker that has
+ * With several workers each has a listening socket of its own on the same address (SO_REUSEPORT): the kernel spreads
+ * the connections, nobody is woken in vain, accepts run in parallel. The spread is by chance, so a worker that has
  * noticeably more connections than another passes newcomers on (coroutine.c). Rejected: one socket in every epoll set
  * wakes all workers for each connection; EPOLLEXCLUSIVE prefers the same worker; one acceptor is a bottleneck and a
  * worker's long computation would stop everybody's accepts.
@@ -19,10 +19,11 @@
 
 enum {
     ADDRESSES = 8,
-    DESCRIPTORS_ASIDE = 64,      /* for the program itself: files, logs, pollers */
+    DESCRIPTORS_ASIDE = 64, /* for the program itself: files, logs, pollers */
     DESCRIPTORS_A_WORKER = 8,
+    UNSENT_MAX = 128 << 10,
     CONNECTIONS_DEFAULT = 10000,
-    TEXT_MAX = 2048              /* of a refusal */
+    TEXT_MAX = 2048 /* of a refusal */
 };
 
 struct lookup {
@@ -47,6 +48,9 @@ static int open_listener(const weft__address *a, unsigned backlog, bool more)
         goto fail;
     /* Accepted sockets inherit it: one call here instead of one a connection. */
     (void)weft__sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    /* Likewise: a socket takes no more than this beyond what is on its way. Without it a client that reads slowly makes
+     * the kernel hold megabytes for it, and large files pass through buffers that no processor cache holds. */
+    (void)weft__sys_setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX);
     if ((err = weft__sys_bind(fd, a)) < 0)
         goto fail;
     if ((err = weft__sys_listen(fd, backlog)) < 0)
