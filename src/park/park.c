@@ -4,7 +4,8 @@
  * sleepers without passing strangers. The bucket's lock word also counts its nodes: taking the lock and counting in is
  * one compare-and-swap, and a waker that reads a count of 0 goes home after one load.
  *
- * I1  a node is in a ring  <=>  node->word != NULL; both change under its bucket's lock only.
+ * I1  a node is in a ring  <=>  node->word != NULL; both change under its bucket's lock only. A requeue takes word from
+ *     one address to the next with both locks held and never through NULL: the sleeper reads it without a lock.
  * I2  the count in a bucket's lock word is at least the number of its nodes, from before the sleeper looks at its word.
  * I3  who claims a sleeper (waiter.h) by a wake unlinks its node under the bucket's lock, before ready; every other node
  *     is unlinked by the sleeper itself. Wakers skip nodes whose sleeper is already claimed and do not count them.
@@ -127,12 +128,18 @@ static void chain_replace(weft__bucket *b, weft__node *old, weft__node *new)
         old->chain_next->chain_prev = new != NULL ? new : old->chain_prev;
 }
 
-static void unlink_node(weft__bucket *b, weft__node *node)
+/* Out of its ring; node->word is the caller's to change. */
+static void take_out(weft__bucket *b, weft__node *node)
 {
     if (node->is_head)
         chain_replace(b, node, node->next != node ? node->next : NULL);
     node->next->prev = node->prev;
     node->prev->next = node->next;
+}
+
+static void unlink_node(weft__bucket *b, weft__node *node)
+{
+    take_out(b, node);
     store_relaxed(&node->word, NULL);
 }
 
@@ -205,7 +212,7 @@ static unsigned move_some(weft__bucket *a, const uint32_t *from, weft__bucket *b
         next = node->next;
         uint32_t state = load_relaxed(&node->waiter->state);
         if (state == WEFT__WAITING || state == WEFT__HARD) {
-            unlink_node(a, node);
+            take_out(a, node);
             node->moved = true;
             enqueue(b, node, to);
             moved++;
@@ -371,7 +378,6 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
 {
     weft__waiter *self = weft__self();
     weft__wait_begin(self, flags & WEFT__UNCANCELLABLE);
-    fence_seq_cst(); /* WAITING before the look at `cancel`, also when there is no private queue to enter */
     unsigned entered = register_all(cases, n, self);
     uint32_t why;
     if (entered < n) {

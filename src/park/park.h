@@ -69,7 +69,8 @@ enum {
 };
 
 /* Sleep until one of the words differs or is woken, whichever is first. Returns its index; the lowest one when several
- * differ at the start; -ECANCELED, -ETIMEDOUT; -EINVAL above the limits. A wake is spent on one case only: the sleeper that is woken for one is skipped by the wakers of the others. flags: WEFT__UNCANCELLABLE. */
+ * differ at the start; -ECANCELED, -ETIMEDOUT; -EINVAL above the limits. A wake is spent on one case only: the sleeper that
+ * is woken for one is skipped by the wakers of the others. flags: WEFT__UNCANCELLABLE. */
 int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned flags);
 
 /* Wake up to n sleepers of *word, oldest first. Returns how many (shared: as the kernel counts). The caller has changed
@@ -78,7 +79,8 @@ int weft__wake_slow(const uint32_t *word, unsigned n, unsigned flags);
 
 /* Wake up to nwake sleepers of `from` and move up to nmove more to the queue of `to`, where a wake of `to` will reach them
  * in their order; they count as notified from now on. Returns how many were woken or moved. Both words in the same
- * domain; shared ones are woken instead of moved, which is the same to a caller who tolerates wakes without cause. */
+ * domain; shared ones are woken instead of moved, which is the same to a caller who tolerates wakes without cause. Nobody
+ * stands on `from` with weft__park_any: a sleeper that leaves for another case would take its notification along. */
 int weft__requeue(const uint32_t *from, const uint32_t *to, unsigned nwake, unsigned nmove, unsigned flags);
 
 /* How many stand in the queue of this private word now. For tests and reports. */

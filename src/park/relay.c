@@ -1,12 +1,15 @@
 /* relay.c - threads that sleep on shared words for coroutines, up to 127 words each.
  *
- * A relay sleeps in futex_waitv on its control word and on the words of its slots. When a word is woken, differs, or the
- * slice is over, the coroutine's private word `fired` is set and woken; it looks for itself. Adding or removing changes
- * the control word, so that the relay re-arms. A wake that arrives for a slot that was removed meanwhile is passed on.
+ * A relay sleeps in futex_waitv on its control word and on the words of its slots. When a word is woken or differs, the
+ * coroutine's private word `fired` is set and woken; it looks for itself. Adding or removing changes the control word, so
+ * that the relay re-arms. A wake that arrives for a slot that was removed meanwhile is passed on. Slices are the
+ * coroutines' affair: a relay has no deadline, and without futex_waitv it looks every 2 ms while it has slots.
  *
  * I1  slot i is used  <=>  slots[i] != NULL; changes under relay->lock only.
  * I2  a relayed object is touched under relay->lock only, so it is free once remove has returned.
- * Lock order: relays_lock, then a relay's lock; park's buckets below both (weft__wake inside). */
+ * Lock order: relays_lock, then a relay's lock; park's buckets below both (weft__wake inside). A child of fork has no
+ * relays: it leaves the parent's where they are, for a fork may strike in the midst of a change.
+ * Pinned by tests/park/shared_test.c. */
 #include "park/shared.h"
 
 #include "park/rawlock.h"
@@ -30,6 +33,7 @@ typedef struct weft__relay {
 
 static weft__rawlock relays_lock;
 static relay *relays;
+static relay *parents; /* in a child: what it must not use; kept reachable for leak checkers */
 
 static void fire(relay *r, unsigned slot)
 {
@@ -72,7 +76,7 @@ static void fire_those(relay *r, const watch *w, int woken)
         weft__relayed *it = r->slots[w->slot[i]];
         if (it == NULL || it != w->who[i])
             continue;
-        if ((int)i == woken || woken == -ETIMEDOUT || load_seq_cst(it->word) != it->expected) {
+        if ((int)i == woken || load_seq_cst(it->word) != it->expected) {
             passed_on = passed_on || (int)i == woken;
             fire(r, w->slot[i]);
         }
@@ -88,11 +92,10 @@ static void *relay_main(void *arg)
     watch w;
     for (;;) {
         arm(r, &w);
-        int64_t end = w.n > 1 ? weft__sys_now() + WEFT__SLICE : INT64_MAX;
-        int woken = weft__sys_futex_waitv(w.words, w.n, end);
-        if (woken == -ENOSYS) { /* before Linux 5.16: look every 2 ms */
-            woken = weft__sys_futex_wait(&r->control, w.words[0].expected, weft__sys_now() + 2 * WEFT_MS, false);
-            woken = woken == -ETIMEDOUT ? -EAGAIN : 0;
+        int woken = weft__sys_futex_waitv(w.words, w.n, INT64_MAX);
+        if (woken < 0 && woken != -EAGAIN && woken != -EINTR) { /* it is not there: look, every 2 ms if at anything */
+            int64_t turn = w.n > 1 ? weft__sys_now() + WEFT__TURN : INT64_MAX;
+            weft__sys_futex_wait(&r->control, w.words[0].expected, turn, false);
         }
         fire_those(r, &w, woken);
     }
@@ -166,7 +169,11 @@ void weft__relay_remove(weft__relayed *it)
 static void after_fork_child(void)
 {
     relays_lock.word = 0;
-    relays = NULL; /* their memory is left: a fork may strike in the middle of a change */
+    relay **last = &parents;
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = relays;
+    relays = NULL;
 }
 
 __attribute__((constructor(101))) static void watch_fork(void)

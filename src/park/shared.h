@@ -7,6 +7,9 @@
 /* No sleep on a shared word is longer than this without a look at it: its waker may have died between store and wake. */
 #define WEFT__SLICE (100 * WEFT_MS)
 
+/* How often a sleeper looks at words that nobody watches for it: no futex_waitv, or no relay to be had. */
+#define WEFT__TURN (2 * WEFT_MS)
+
 /* As weft__park; also returns 0 without cause at the end of each slice. */
 int weft__shared_park(const uint32_t *word, uint32_t expected, weft_until until, unsigned flags, const char *what);
 
@@ -24,8 +27,8 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
 typedef struct weft__relayed {
     const uint32_t *word;
     uint32_t expected;
-    uint32_t fired; /* atomic: 1 once the word changed, was woken, or the slice ended */
-    struct weft__relay *relay;
+    uint32_t fired; /* atomic: 1 once the word changed or was woken */
+    struct weft__relay *relay; /* NULL while nobody watches */
     unsigned slot;
 } weft__relayed;
 

@@ -23,7 +23,9 @@ enum {
     CHUNKS = 1 << (INDEX_BITS - CHUNK_LOG2),
     GENERATIONS = 1 << 8,
     SLAB = 64, /* thread waiters made at a time */
-    SPIN_MAX = 400
+    SPIN_MIN = 8,
+    SPIN_MAX = 400,
+    RETRY = 32 /* waits between two full budgets */
 };
 
 WEFT__TLS weft__waiter *weft__self_waiter;
@@ -114,19 +116,22 @@ bool weft__may_spin(void)
 
 /* Look for the token a little before sleeping: a wake from another processor costs tens of microseconds when the kernel
  * must deliver it and a tenth of one when it is seen in passing. The budget doubles when looking paid and halves when
- * it did not, so that threads that compete for processors soon stop it. Never with one processor. */
+ * it did not, so that threads that compete for processors soon stop it; now and then it is tried in full again, or it
+ * would never find out that the other side has become quick. Never with one processor. */
 static bool spin_for_token(weft__waiter *self)
 {
     if (self->spin == 0 || !weft__may_spin())
         return false;
-    for (uint32_t i = 0; i < self->spin; i++) {
-        if (load_acquire(&self->token) != 0) {
-            self->spin = self->spin * 2 + 8 < SPIN_MAX ? self->spin * 2 + 8 : SPIN_MAX;
+    uint32_t budget = self->waits % RETRY == 0 ? (uint32_t)SPIN_MAX : self->spin;
+    for (uint32_t i = 0; i < budget; i++) {
+        if (load_acquire(&self->token) == WEFT__TOKEN_READY) {
+            uint32_t more = i * 2 + SPIN_MIN;
+            self->spin = more > self->spin ? (more < SPIN_MAX ? more : (uint32_t)SPIN_MAX) : self->spin;
             return true;
         }
         cpu_relax();
     }
-    self->spin = self->spin / 2 > 8 ? self->spin / 2 : 8;
+    self->spin = self->spin / 2 > SPIN_MIN ? self->spin / 2 : (uint32_t)SPIN_MIN;
     return false;
 }
 
@@ -134,8 +139,8 @@ static void thread_block(weft__waiter *self, int64_t until_ns)
 {
     if (spin_for_token(self))
         return;
-    while (load_acquire(&self->token) == 0) {
-        if (weft__sys_futex_wait(&self->token, 0, until_ns, false) != -ETIMEDOUT)
+    while (weft__token_sleep(self)) {
+        if (weft__sys_futex_wait(&self->token, WEFT__TOKEN_ASLEEP, until_ns, false) != -ETIMEDOUT)
             continue; /* woken, interrupted or too late to sleep: look again */
         if (weft__waiter_claim(self, WEFT__TIMEDOUT))
             return;
@@ -149,8 +154,8 @@ static void thread_ready(weft__waiter *w)
     if (fd >= 0)
         weft__sys_eventfd_set(fd); /* before the token: until then the sleeper cannot leave and close it */
     /* After this store the sleeper may be gone: w is only an address from here on (I3). */
-    store_seq_cst(&w->token, 1);
-    weft__sys_futex_wake(&w->token, 1, false);
+    if (swap_seq_cst(&w->token, WEFT__TOKEN_READY) == WEFT__TOKEN_ASLEEP)
+        weft__sys_futex_wake(&w->token, 1, false);
 }
 
 static void thread_name(const weft__waiter *w, char *buf, size_t size)
@@ -174,10 +179,10 @@ static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
 static void give_back(void *arg)
 {
     weft__waiter *w = arg;
-    weft__waiter_retire(w);
     if (weft__self_waiter == w)
         weft__become(NULL);
     rawlock_acquire(&registry_lock);
+    weft__waiter_retire(w); /* under the lock: a child of fork tells the free ones by their place in the list */
     w->next_ready = idle_threads;
     idle_threads = w;
     rawlock_release(&registry_lock);
@@ -193,8 +198,10 @@ static weft__waiter *take_idle_thread(void)
 {
     rawlock_acquire(&registry_lock);
     weft__waiter *w = idle_threads;
-    if (w != NULL)
+    if (w != NULL) {
         idle_threads = w->next_ready;
+        weft__waiter_renew(w);
+    }
     rawlock_release(&registry_lock);
     return w;
 }
@@ -203,14 +210,17 @@ static weft__waiter *take_idle_thread(void)
 static weft__waiter *make_threads(void)
 {
     void *p;
-    if (weft__sys_map(&p, SLAB * sizeof(weft__waiter)) < 0)
-        weft__panic("no memory for the waiter of thread %d", (int)weft__sys_tid());
+    int err = weft__sys_map(&p, SLAB * sizeof(weft__waiter));
     weft__waiter *slab = p;
-    for (unsigned i = 0; i < SLAB; i++)
-        if (weft__waiter_register(&slab[i], &weft__thread_ops) < 0)
-            weft__panic("no room for the waiter of thread %d: 4 million are registered", (int)weft__sys_tid());
+    unsigned n = 0;
+    while (err == 0 && n < SLAB && (err = weft__waiter_register(&slab[n], &weft__thread_ops)) == 0)
+        n++;
+    if (n == 0)
+        weft__panic("no waiter for thread %d: %s", (int)weft__sys_tid(),
+                    err == -EAGAIN ? "4 million are registered" : "out of memory");
+    weft__waiter_renew(&slab[0]);
     rawlock_acquire(&registry_lock);
-    for (unsigned i = 1; i < SLAB; i++) {
+    for (unsigned i = 1; i < n; i++) {
         slab[i].next_ready = idle_threads;
         idle_threads = &slab[i];
     }
@@ -226,7 +236,6 @@ weft__waiter *weft__self_slow(void)
         w = take_idle_thread();
         if (w == NULL)
             w = make_threads();
-        weft__waiter_renew(w);
         w->tid = weft__sys_tid();
         pthread_setspecific(thread_end, w);
     }
@@ -268,6 +277,7 @@ uint32_t weft__wait_abandon(weft__waiter *self)
 void weft__waiter_cancel(weft__waiter *w)
 {
     store_seq_cst(&w->cancel, 1);
+    fence_seq_cst();
     if (weft__waiter_claim(w, WEFT__CANCELLED))
         weft__waiter_ready(w);
 }
@@ -296,6 +306,8 @@ static void after_fork_child(void)
         if (w->ops != &weft__thread_ops || w->id == 0 || w == self)
             continue;
         w->id = 0;
+        w->state = WEFT__IDLE;
+        w->word = NULL;
         w->wake_fd = -1;
         w->next_ready = idle_threads;
         idle_threads = w;

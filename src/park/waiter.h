@@ -16,8 +16,9 @@
  *     touches at worst the next user's words, who tolerates a wake without cause.
  * I4  ids: w->id is never 0 and changes at each reuse of the slot, so an owner recorded by id is not mistaken for a later
  *     one. weft__self_id mirrors it for the fast path of locks.
- * Cancellation against begin: the sleeper stores WAITING before, and reads `cancel` after, a seq_cst operation of its
- *     own; the canceller stores `cancel` and then tries the claim. One of the two sees the other.
+ * Cancellation against begin: the sleeper stores WAITING, then reads `cancel`, both seq_cst; the canceller stores `cancel`,
+ *     seq_cst, and after a fence reads `state` for its claim. One of the two sees the other. Without the fence the
+ *     claim's first look, a plain load on ARM, may be made before the store is seen.
  * Pinned by tests/model (claim, cancel, deadline ties) and tests/park/waiter_test.c. */
 #ifndef WEFT_PARK_WAITER_H
 #define WEFT_PARK_WAITER_H
@@ -55,11 +56,17 @@ enum {
     WEFT__CANCELLED = 4,
     WEFT__WOKEN0 = 8 /* WEFT__WOKEN(i): woken for case i */
 };
+/* A thread's token: ready makes the system call only for a sleeper that has gone to the kernel. */
+enum {
+    WEFT__TOKEN_AWAKE = 0, /* not in the kernel yet: it looks before it sleeps */
+    WEFT__TOKEN_READY = 1,
+    WEFT__TOKEN_ASLEEP = 2
+};
 #define WEFT__WOKEN(i) ((uint32_t)WEFT__WOKEN0 + (uint32_t)(i))
 
 struct weft__waiter {
     uint32_t state;  /* atomic: the claim word, one of the values above */
-    uint32_t token;  /* atomic: threads: 0 while asleep, 1 once ready; what the kernel sleeps on */
+    uint32_t token;  /* atomic: threads: one of the values below; what the kernel sleeps on */
     uint32_t cancel; /* atomic: asked to stop; stays until the waiter's owner ends */
     uint32_t shield; /* own: cancellation is not delivered while non-zero */
     uint32_t hard;   /* own: the present wait is not ended by cancellation */
@@ -136,14 +143,13 @@ static inline void weft__waiter_ready(weft__waiter *w)
     w->ops->ready(w);
 }
 
-/* Begin a wait. `hard`: cancellation does not end it. The caller then makes w findable with at least one seq_cst
- * read-modify-write, so that WAITING is visible before weft__wait_cancelled reads `cancel`. */
+/* Begin a wait. `hard`: cancellation does not end it. */
 static inline void weft__wait_begin(weft__waiter *self, bool hard)
 {
     self->hard = hard || self->shield != 0;
     store_relaxed(&self->token, 0);
-    /* Release: a canceller finds the waiter by its handle alone, and its claim must bring along what ready will read. */
-    store_release(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
+    /* Also a release: a canceller finds the waiter by its handle alone, and its claim must bring along what ready reads. */
+    store_seq_cst(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
 }
 
 /* Whether the caller has been asked to stop and may be told. */
@@ -162,6 +168,13 @@ uint32_t weft__wait_abandon(weft__waiter *self);
 
 /* Ask w to stop: sticky. Ends its present wait unless that is hard or shielded. */
 void weft__waiter_cancel(weft__waiter *w);
+
+/* A thread is about to sleep on its token in the kernel. True: sleep while it is WEFT__TOKEN_ASLEEP. False: it is ready. */
+static inline bool weft__token_sleep(weft__waiter *self)
+{
+    uint32_t seen = WEFT__TOKEN_AWAKE;
+    return cas_acq_rel(&self->token, &seen, WEFT__TOKEN_ASLEEP) || seen == WEFT__TOKEN_ASLEEP;
+}
 
 /* ---- the scheduler's idle hook ----
  * io registers how a scheduler thread sleeps so that descriptors wake it too; until then it sleeps on a futex. */
