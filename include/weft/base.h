@@ -1,8 +1,8 @@
 /* weft/base.h - what every other header of weft leans on: export mark, deadlines, error texts, version.
  *
  * Errors.    A call returns 0 or a count on success and a negative errno value on failure (-ETIMEDOUT,
- *            -ECANCELED, -EPIPE for "closed", -EOWNERDEAD ...); results come out through a pointer. errno itself is
- *            neither set nor read. What cannot fail returns void.
+ *            -ECANCELED, -EPIPE for "closed", -EOWNERDEAD ...); results come out through a pointer. errno is
+ *            never the answer; what it holds after a call means nothing. What cannot fail returns void.
  * Deadlines. Every call that may wait takes a weft_until as its last argument: an absolute point on
  *            CLOCK_MONOTONIC. Absolute, because waits sit in loops and deadlines come from outside: it is computed
  *            once and never adjusted. "Try once" is WEFT_NOW, "for ever" is WEFT_FOREVER; there are no try or timed

@@ -23,7 +23,7 @@ extern "C" {
 
 typedef struct weft_cond {
     uint32_t seq;     /* atomic: changes at each notification */
-    uint32_t waiters; /* atomic: how many wait; too high after a process died in a wait */
+    uint32_t waiters; /* atomic: how many wait and were not notified; shared: too high after a process died in a wait */
     uint32_t flags;
     uint32_t reserved;
     int64_t lock; /* atomic: where the lock is, relative to this object; bit 0: it is an rlock */
@@ -31,10 +31,11 @@ typedef struct weft_cond {
 
 #define WEFT_COND_INIT {0, 0, 0, 0, 0}
 
-/* `flags`: 0 or WEFT_SHARED, the same as its lock's. Returns 0 or -EINVAL. */
+/* `flags`: 0 or WEFT_SHARED, the same as its lock's; shared, the two lie in one mapping. Returns 0 or -EINVAL. */
 WEFT_API int weft_cond_init(weft_cond *c, unsigned flags);
 
-/* Check that nobody waits; panics if somebody does. */
+/* Check that nobody waits; panics if somebody does. Who has been notified does not wait any more: after notify_all the
+ * condition (not its lock) may be destroyed and its memory used for something else. */
 WEFT_API void weft_cond_destroy(weft_cond *c);
 
 /* Let go of *l, wait until notified, take *l again. Returns 0 (notified), -ETIMEDOUT or -ECANCELED; in each case the lock is

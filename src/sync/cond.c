@@ -6,6 +6,8 @@
  *          not run before the lock is free. The lock is marked WAITERS first, so its release wakes the first of them.
  * Shared, prepare only remembers seq and the kernel compares it; a notify in between makes the wait end at once, and
  * moves are wakes: exactness is lost, no notification is.
+ * waiters  counts who can still be notified: private, the notifier takes off those it notified, so that a notified waiter
+ *          does not touch the condition any more and it may be gone; shared, each waiter takes itself off.
  *
  * I1  a notified waiter takes the lock as one that has slept (weft__lock_reacquire), so WAITERS outlives it while
  *     others that were moved still stand behind it.
@@ -51,7 +53,7 @@ static int take_back(weft_lock *l, bool is_rlock, uint32_t depth)
     int err = weft__lock_reacquire(l);
     if (is_rlock) {
         weft_rlock *r = (weft_rlock *)(void *)l;
-        store_relaxed(&r->owner, weft__self()->id);
+        store_relaxed(&r->owner, weft__rlock_me(r));
         r->depth = depth;
     }
     return err;
@@ -63,11 +65,13 @@ static int wait_with(weft_cond *c, weft_lock *l, bool is_rlock, weft_until until
         return -EPERM;
     store_relaxed(&c->lock, ((char *)l - (char *)c) | (is_rlock ? IS_RLOCK : 0));
     add_relaxed(&c->waiters, 1);
+    unsigned domain = domain_of(c);
     weft__parking p;
-    int differs = weft__park_prepare(&p, &c->seq, load_relaxed(&c->seq), domain_of(c), "condition");
+    int differs = weft__park_prepare(&p, &c->seq, load_relaxed(&c->seq), domain, "condition");
     uint32_t depth = let_go(l, is_rlock);
     int err = differs ? 0 : weft__park_commit(&p, until);
-    sub_relaxed(&c->waiters, 1);
+    if (differs || err < 0 || domain != 0)
+        sub_relaxed(&c->waiters, 1);
     int lock_err = take_back(l, is_rlock, depth);
     return lock_err < 0 ? lock_err : err;
 }
@@ -104,7 +108,10 @@ int weft_cond_notify(weft_cond *c, unsigned n)
         return -EPERM;
     add_seq_cst(&c->seq, 1);
     or_acq_rel(&l->word, WEFT__LOCK_WAITERS);
-    return weft__requeue(&c->seq, &l->word, 0, n, domain_of(c));
+    int notified = weft__requeue(&c->seq, &l->word, 0, n, domain_of(c));
+    if (domain_of(c) == 0)
+        sub_relaxed(&c->waiters, (uint32_t)notified);
+    return notified;
 }
 
 int weft_cond_notify_all(weft_cond *c)

@@ -8,7 +8,8 @@
  *
  * I1  a sleeper went to sleep on a word with WAITERS; so the release that frees that hold wakes one.
  * I2  who takes it after sleeping sets WAITERS again, for it cannot know whether others still sleep.
- * I3  STARVED on a free lock: a woken sleeper is coming, or the release that found none clears it and wakes again.
+ * I3  who set STARVED takes the lock, which clears it, or clears it when it gives up and wakes one if the lock is free. So
+ *     a release leaves it alone: whoever it wakes, or nobody, the one that set it is awake or asleep behind it.
  * I4  shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not.
  * Pinned by tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
 #include "sync/lock.h"
@@ -36,8 +37,8 @@ typedef struct attempt {
     bool starving;  /* it has been at it for STARVING_NS */
     bool look_dead; /* shared: time to look whether the owner lives */
     unsigned looks;
-    int64_t since; /* when it first went to sleep; 0 before */
-    int64_t woke;  /* when it last woke, or `since` */
+    int64_t since;  /* when it first went to sleep; 0 before */
+    int64_t looked; /* when it last looked whether the owner lives, or `since` */
 } attempt;
 
 static bool is_shared(const weft_lock *l)
@@ -106,13 +107,14 @@ static int sleep_for(weft_lock *l, attempt *a, weft_until until, unsigned flags)
     if (word != a->seen && !cas_relaxed(&l->word, &a->seen, word))
         return 0;
     if (a->since == 0)
-        a->since = a->woke = weft_now();
+        a->since = a->looked = weft_now();
     int err = weft__park(&l->word, word, until, flags | weft__lock_domain(l), "lock");
     int64_t now = weft_now();
     a->slept = true;
-    a->starving = now - a->since > STARVING_NS;
-    a->look_dead = now - a->woke > LONG_NS; /* nobody released it: a slice has ended */
-    a->woke = now;
+    a->starving = a->starving || now - a->since > STARVING_NS; /* once it is, it has the mark to clear */
+    a->look_dead = now - a->looked > LONG_NS;
+    if (a->look_dead)
+        a->looked = now;
     a->seen = load_relaxed(&l->word);
     return err;
 }
@@ -188,15 +190,15 @@ WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)
             weft__panic("weft_lock_release: the lock at %p is not held", (void *)l);
         left = freed | (seen & STARVED ? STARVED | WAITERS : 0);
     } while (!cas_seq_cst(&l->word, &seen, left));
-    /* From here on l is only an address, but for I3: a starving sleeper is in its acquire, so the object lives. */
-    if ((seen & WAITERS) && weft__wake(&l->word, 1, domain) == 0 && (seen & STARVED))
-        unstarve(l);
+    if (seen & WAITERS) /* from here on l is only an address */
+        weft__wake(&l->word, 1, domain);
 }
 
 void weft_lock_release(weft_lock *l)
 {
     uint32_t seen = load_relaxed(&l->word);
-    if (unlikely(seen == 0 || (seen & (WAITERS | STARVED)) || (load_relaxed(&l->flags) & WEFT__LOCK_INCONSISTENT)) ||
+    /* The first comparison is true for 0, for LOST and for either mark, and for few owners, who go the long way round. */
+    if (unlikely(seen - 1 >= LOST - 1 || (load_relaxed(&l->flags) & WEFT__LOCK_INCONSISTENT)) ||
         unlikely(!cas_release(&l->word, &seen, 0)))
         release_slow(l, seen);
 }

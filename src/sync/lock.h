@@ -15,12 +15,24 @@
 #define WEFT__LOCK_OWNER (WEFT__LOCK_STARVED - 1)
 #define WEFT__LOCK_LOST (UINT32_C(0xff) << 22) /* as owner: free, but its data was never recovered (no pid is 0) */
 
-/* In flags (atomic, because others read WEFT_SHARED beside it): the holder was told -EOWNERDEAD and has not called recover. Changed by the holder only. */
+/* In flags (atomic, because others read WEFT_SHARED beside it): the holder was told -EOWNERDEAD and has not called recover.
+ * Changed by the holder only. */
 #define WEFT__LOCK_INCONSISTENT 0x100u
 
 static inline unsigned weft__lock_domain(const weft_lock *l)
 {
     return load_relaxed(&l->flags) & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
+}
+
+/* What the caller writes into weft_rlock's owner. Shared: its id, mixed with its process's token, because ids are small and
+ * the same in many processes: what a dead owner left there must not look like the caller while a third process is taking
+ * the lock over. One to one for the ids of one process; never 0. */
+static inline uint32_t weft__rlock_me(const weft_rlock *l)
+{
+    uint32_t id = weft__self()->id;
+    if (weft__lock_domain(&l->lock) == 0)
+        return id;
+    return id ^ ((weft__process() * UINT32_C(0x9e3779b1) >> 2) | UINT32_C(1) << 30);
 }
 
 /* weft_lock_acquire_until with park's flags; for those who must not be cancelled and want to know of a dead owner. */

@@ -1,8 +1,9 @@
 /* rlock.c - weft_rlock: a weft_lock whose holder knows itself again.
  *
  * Private, the lock's word is the owner's id and that is all. Shared, the word names the process and `owner` the thread or
- * coroutine within it; `owner` is written only while `lock` is held, so "my process holds it and owner is me" can
- * only be true if I wrote it. `depth` is touched by the owner alone. */
+ * coroutine of that process (weft__rlock_me). Each is written only while `lock` is held, so "my process holds it and owner
+ * is me" can only be true if I wrote it. `depth` is touched by the owner alone.
+ * Pinned by tests/model/lock_model.c and tests/sync/rlock_test.c. */
 #include "base/panic.h"
 #include "sync/lock.h"
 
@@ -11,16 +12,15 @@
 static bool is_mine(const weft_rlock *l)
 {
     uint32_t owner = load_relaxed(&l->lock.word) & WEFT__LOCK_OWNER;
-    uint32_t me = weft__self()->id;
     if (weft__lock_domain(&l->lock) != 0)
-        return owner == weft__process() && load_relaxed(&l->owner) == me;
-    return owner == me;
+        return owner == weft__process() && load_relaxed(&l->owner) == weft__rlock_me(l);
+    return owner == weft__self()->id;
 }
 
 static int took(weft_rlock *l, int err)
 {
     if (err == 0 || err == -EOWNERDEAD) {
-        store_relaxed(&l->owner, weft__self()->id);
+        store_relaxed(&l->owner, weft__rlock_me(l));
         l->depth = 1;
     }
     return err;

@@ -7,6 +7,7 @@
 #include <weft/cond.h>
 
 #include <errno.h>
+#include <string.h>
 
 typedef struct shared {
     weft_lock l;
@@ -305,4 +306,21 @@ TEST_IN_LIMIT(60, THREAD | CO | PROCESS, cond_two_take_turns)
     test_spawn(t, pass_ball, s);
     test_join(t);
     CHECK_INT(2 * s->rounds, s->items);
+}
+
+/* As POSIX has it: who has been notified does not wait any more, and does not touch the condition. */
+TEST_IN(THREAD | CO, cond_may_be_destroyed_once_all_are_notified)
+{
+    shared *s = new_shared(t);
+    for (int i = 0; i < 4; i++)
+        test_spawn(t, wait_once, s);
+    test_wait_until_asleep(t, &s->c.seq, 4);
+    weft_lock_acquire(&s->l);
+    CHECK_INT(4, weft_cond_notify_all(&s->c));
+    weft_cond_destroy(&s->c);
+    memset(&s->c, 0xee, sizeof s->c);
+    weft_lock_release(&s->l);
+    test_join(t);
+    for (unsigned char *p = (unsigned char *)&s->c; p < (unsigned char *)(&s->c + 1); p++)
+        CHECK_INT(0xee, *p);
 }

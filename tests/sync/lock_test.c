@@ -383,3 +383,10 @@ TEST_IN(PROCESS, lock_of_a_dead_process_is_found_by_trying)
     CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, dead));
     CHECK_ERR(-EOWNERDEAD, weft_lock_acquire_until(&s->l, WEFT_NOW));
 }
+
+/* Free, but with the message that its data was never put right. */
+TEST_PANICS(lock_released_twice_unrecovered_panics, "is not held")
+{
+    weft_lock l = {.word = UINT32_C(0xff) << 22, .flags = WEFT_SHARED};
+    weft_lock_release(&l);
+}
