@@ -15,18 +15,20 @@
  *     if (err == 0)
  *         err = weft_server_run(s, WEFT_FOREVER);
  *
- * A connection is *idle* between two calls of its handler: then it has no stack and no buffer, only a small record. When
- * bytes arrive the handler is called; it reads, answers, and returns WEFT_CONN_IDLE to be called again for the next bytes.
- * A handler may as well stay and wait in weft_conn_fill for as long as it likes; that costs its stack meanwhile.
+ * A connection is *idle* between two calls of its handler: then it has no stack and no buffer, only a small record.
+ * When bytes arrive the handler is called; it reads, answers, and returns WEFT_CONN_IDLE to be called again for the
+ * next bytes. A handler may as well stay and wait in weft_conn_fill for as long as it likes; that costs its stack
+ * meanwhile.
  *
- * Models. "coroutine": handlers run on coroutines over the process's poller, on `threads` scheduler threads; a connection
- * stays on its thread. "thread": each connection has a thread of its own. The handler is the same under both.
+ * Models. "coroutine": handlers run on coroutines over the process's poller, on `threads` scheduler threads; a
+ * connection stays on its thread. "thread": each connection has a thread of its own. The handler is the same under
+ * both.
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy); when every connection is at work, the newcomer is refused.
  *
- * Unless a comment says otherwise, the weft_server_ calls may be made from any thread or coroutine, the weft_conn_ calls
- * only by the handler or hook that was given the connection; none in a signal handler. */
+ * Unless a comment says otherwise, the weft_server_ calls may be made from any thread or coroutine, the weft_conn_
+ * calls only by the handler or hook that was given the connection; none in a signal handler. */
 #ifndef WEFT_SERVER_H
 #define WEFT_SERVER_H
 
@@ -42,18 +44,18 @@ extern "C" {
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
 
-/* What a handler returns. A negative errno value is WEFT_CONN_CLOSE without the last flush: what is gathered and not yet
- * sent is dropped. */
+/* What a handler returns. A negative errno value is WEFT_CONN_CLOSE without the last flush: what is gathered and not
+ * yet sent is dropped. */
 enum {
     WEFT_CONN_CLOSE = 0, /* flush, then close */
     WEFT_CONN_IDLE = 1,  /* call the handler again when there are bytes to read: at once if some are unread, unless this
                             call consumed none of them, then when more arrive. Flushed before the connection goes idle */
-    WEFT_CONN_LINGER = 2 /* flush, tell the client that no more will come, read and drop up to 64 KiB of what it still sends
-                            for up to 2 s, then close: so that an error answer is read and not lost to a reset */
+    WEFT_CONN_LINGER = 2 /* flush, tell the client that no more will come, read and drop up to 64 KiB of what it still
+                            sends for up to 2 s, then close: so that an error answer is read and not lost to a reset */
 };
 
-/* Serve the bytes of `c`; may wait. Called when there are some to read. When the input ends, an idle connection is closed
- * without a call; only if bytes are still unread the handler is called once more, to see the end behind them. */
+/* Serve the bytes of `c`; may wait. Called when there are some to read. When the input ends, an idle connection is
+ * closed without a call; only if bytes are still unread the handler is called once more, to see the end behind them. */
 typedef int weft_conn_handler(weft_conn *c, void *arg);
 
 /* Every field's zero is its default. Strings are copied. Times are in nanoseconds. */
@@ -61,34 +63,35 @@ typedef struct weft_server_options {
     weft_conn_handler *handler; /* required */
     void *arg;                  /* for the handler and every hook */
 
-    const char *host;         /* numeric address or name to bind; NULL = "127.0.0.1" */
-    unsigned port;            /* 0 = any free one, see weft_server_port */
-    const char *model;        /* "coroutine" or "thread"; NULL = "coroutine" */
-    const char *poller;       /* "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's (WEFT_POLLER or epoll) */
-    unsigned threads;         /* coroutine model: threads that serve; 0 = the processors this process may use */
-    unsigned backlog;         /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
+    const char *host;  /* numeric address or name to bind; NULL = "127.0.0.1" */
+    unsigned port;     /* 0 = any free one, see weft_server_port */
+    const char *model; /* "coroutine" or "thread"; NULL = "coroutine" */
+    const char
+        *poller;      /* "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's (WEFT_POLLER or epoll) */
+    unsigned threads; /* coroutine model: threads that serve; 0 = the processors this process may use */
+    unsigned backlog; /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
     unsigned max_connections; /* 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less */
     size_t stack_size;        /* of a handler's coroutine or thread; 0 = 64 KiB, in the thread model 256 KiB */
     size_t input_max;         /* unread bytes a connection may hold; 0 = 64 KiB */
-    size_t output_max;        /* bytes gathered before they are sent; 0 = 64 KiB */
+    size_t output_max;        /* bytes gathered before they are sent; 0 = 64 KiB, at most 1 MiB */
     int64_t idle_timeout;     /* an idle connection is closed after this; 0 = 60 s, negative = never */
-    int64_t write_timeout;    /* sending fails when the client takes no byte for this long; 0 = 30 s, negative = never */
-    unsigned min_write_rate;  /* sending n bytes fails after write_timeout + n / rate seconds; 0 = no such limit */
+    int64_t write_timeout;   /* sending fails when the client takes no byte for this long; 0 = 30 s, negative = never */
+    unsigned min_write_rate; /* sending n bytes fails after write_timeout + n / rate seconds; 0 = no such limit */
 
     /* Hooks; each may be NULL. on_open and on_close run on the serving thread and must not wait. */
-    int (*on_open)(weft_conn *c, void *arg);   /* accepted, nothing read yet; other than 0: close it, without on_close */
+    int (*on_open)(weft_conn *c, void *arg); /* accepted, nothing read yet; other than 0: close it, without on_close */
     void (*on_close)(weft_conn *c, void *arg); /* the last call for c; the descriptor is still open */
 
     /* A client is turned away, because every connection is at work. Write what to tell it into text (at most `size`
      * bytes) and return how many; must not wait. NULL or 0: it is closed without a word. */
     size_t (*on_refuse)(char *text, size_t size, void *arg);
 
-    /* State of your own for each serving thread (a cache, a log buffer), so that it needs no lock: weft_conn_state gives
-     * it to the handler, which has it for itself between two of its waits. In the thread model a state is lent to one
-     * handler call at a time, and as many are opened as calls are ever under way at once.
-     * state_open: 0 or -errno. The first one's failure fails weft_server_start; a later one's closes the connection.
-     * state_tick: within about a second after a handler call that used the state, then not again until the next call (an
-     * idle server stays asleep), and once before state_close. All three may wait. */
+    /* State of your own for each serving thread (a cache, a log buffer), so that it needs no lock: weft_conn_state
+     * gives it to the handler, which has it for itself between two of its waits. In the thread model a state is lent to
+     * one handler call at a time, and as many are opened as calls are ever under way at once. state_open: 0 or -errno.
+     * The first one's failure fails weft_server_start; a later one's closes the connection. state_tick: within about a
+     * second after a handler call that used the state, then not again until the next call (an idle server stays
+     * asleep), and once before state_close. All three may wait. */
     int (*state_open)(void **state, void *arg);
     void (*state_tick)(void *state, void *arg);
     void (*state_close)(void *state, void *arg);
@@ -96,27 +99,27 @@ typedef struct weft_server_options {
 
 /* ---- the server ---- */
 
-/* Bind and listen; clients can connect from now on and are accepted once the server is started. Raises the soft limit of
- * RLIMIT_NOFILE when max_connections needs it.
- * Returns 0 and *s; -EINVAL for an option that makes no sense (no handler, unknown model or poller), -EADDRINUSE,
- * -EADDRNOTAVAIL, -EACCES, -ENOENT (the host name does not resolve), -EBUSY (the process already uses another poller),
- * -EMFILE, -ENOMEM. *s is untouched on failure. Waits only to resolve a name. Allocates. */
+/* Bind and listen; clients can connect from now on and are accepted once the server is started. Raises the soft limit
+ * of RLIMIT_NOFILE when max_connections needs it. Returns 0 and *s; -EINVAL for an option that makes no sense (no
+ * handler, unknown model or poller), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOENT (the host name does not resolve),
+ * -EBUSY (the process already uses another poller), -EMFILE, -ENOMEM. *s is untouched on failure. Waits only to resolve
+ * a name. Allocates. */
 WEFT_API int weft_server_open(weft_server **s, const weft_server_options *options);
 
 /* Start serving, in the background. Once only. Returns 0, -EALREADY, or what starting threads, pollers or the first
  * state_open gave (then nothing runs). */
 WEFT_API int weft_server_start(weft_server *s);
 
-/* Wait until the server has stopped and all its connections have ended. Returns 0, -ETIMEDOUT or -ECANCELED while it still
- * runs. An end together with the deadline wins. Any number of waiters. */
+/* Wait until the server has stopped and all its connections have ended. Returns 0, -ETIMEDOUT or -ECANCELED while it
+ * still runs. An end together with the deadline wins. Any number of waiters. */
 WEFT_API int weft_server_wait(weft_server *s, weft_until until);
 
 /* Start it if it is not started, then wait as weft_server_wait. */
 WEFT_API int weft_server_run(weft_server *s, weft_until until);
 
 /* Stop gracefully; does not wait (weft_server_wait does). Nobody is accepted any more; idle connections are closed at
- * once; connections at work go on until `grace`, then they are cut: their calls fail with -ECANCELED. A handler that waits
- * for a request's first byte sees the end of input. Called again, the earlier grace holds. From handlers too. */
+ * once; connections at work go on until `grace`, then they are cut: their calls fail with -ECANCELED. A handler that
+ * waits for a request's first byte sees the end of input. Called again, the earlier grace holds. From handlers too. */
 WEFT_API void weft_server_stop(weft_server *s, weft_until grace);
 
 /* Stop at once if it still runs, wait for the end, and free everything. Takes NULL. Not from a handler. */
@@ -142,31 +145,33 @@ WEFT_API void weft_server_get_stats(const weft_server *s, weft_server_stats *sta
 
 /* ---- a connection's input ---- */
 
-/* Wait until more than `have` bytes are unread, and show all of them in one piece: *view is valid until the next weft_conn_
- * call on c that reads (fill, consume, recv) or the end of the handler call. Gathered output is flushed before it waits.
- * Returns how many are unread (> have); 0 when the input has ended and there are no more than `have` (*view still shows
- * them); -ENOBUFS when `have` is input_max already; -ETIMEDOUT, -ECANCELED, -ECONNRESET ..., or what the flush gave.
- * Bytes that arrive together with the deadline win. With WEFT_NOW it neither waits nor flushes. */
+/* Wait until more than `have` bytes are unread, and show all of them in one piece: *view is valid until the next
+ * weft_conn_ call on c that reads (fill, consume, recv) or the end of the handler call. Gathered output is flushed
+ * before it waits. Returns how many are unread (> have); 0 when the input has ended and there are no more than `have`
+ * (*view still shows them); -ENOBUFS when `have` is input_max already; -ETIMEDOUT, -ECANCELED, -ECONNRESET ..., or what
+ * the flush gave. Bytes that arrive together with the deadline win. With WEFT_NOW it neither waits nor flushes. */
 WEFT_API ssize_t weft_conn_fill(weft_conn *c, size_t have, const void **view, weft_until until);
 
 /* n of the unread bytes have been used. n is at most what the last fill returned. */
 WEFT_API void weft_conn_consume(weft_conn *c, size_t n);
 
-/* Copy form: wait for at least one byte, copy up to `size` into buf. Returns the count, 0 at the end of input, or as fill. */
+/* Copy form: wait for at least one byte, copy up to `size` into buf. Returns the count, 0 at the end of input, or as
+ * fill. */
 WEFT_API ssize_t weft_conn_recv(weft_conn *c, void *buf, size_t size, weft_until until);
 
 /* ---- a connection's output ----
  * All or nothing: 0 means that everything was handed to the kernel (or gathered), a negative result that the connection
- * is broken; later sends give the same. -EPIPE and -ECONNRESET: the client has left (never a signal). -ETIMEDOUT: `until`
- * or the write limit passed. -ECANCELED: cancelled, or cut at the end of the grace. */
+ * is broken; later sends give the same. -EPIPE and -ECONNRESET: the client has left (never a signal). -ETIMEDOUT:
+ * `until` or the write limit passed. -ECANCELED: cancelled, or cut at the end of the grace. */
 
 /* Gather: the bytes are copied and leave when the handler returns, when fill or recv has to wait, when output_max is
  * reached, or with the next flush, send or sendfile; so answers to pipelined requests share one send. Waits only when
  * output_max is reached, and no longer than the write limit. */
 WEFT_API int weft_conn_write(weft_conn *c, const void *data, size_t size);
 
-/* Room for `size` bytes (at most 16 KiB) at the end of what is gathered, to be filled in place and ended with
- * weft_conn_commit(c, used) before any other call on c. NULL when the connection is broken. Waits as weft_conn_write. */
+/* Room for `size` bytes (at most 8 KiB) at the end of what is gathered, to be filled in place and ended with
+ * weft_conn_commit(c, used) before any other call on c. NULL when the connection is broken. Waits as weft_conn_write.
+ */
 WEFT_API void *weft_conn_reserve(weft_conn *c, size_t size);
 WEFT_API void weft_conn_commit(weft_conn *c, size_t used);
 
@@ -177,7 +182,8 @@ enum {
     WEFT_CONN_MORE = 1 /* more will follow at once: the last packet may wait for it */
 };
 
-/* Send what is gathered and then these n pieces (at most 64), in one call to the kernel if it takes them; nothing is copied. */
+/* Send what is gathered and then these n pieces (at most 64), in one call to the kernel if it takes them; nothing is
+ * copied. */
 WEFT_API int weft_conn_send(weft_conn *c, const struct iovec *pieces, unsigned n, unsigned flags, weft_until until);
 
 /* Send what is gathered (a head: it shares its packets) and then `size` bytes of the file from `offset`; the file's own
@@ -190,9 +196,9 @@ WEFT_API void weft_conn_limit_write(weft_conn *c, int64_t ns, unsigned min_rate)
 
 /* ---- about a connection ---- */
 
-/* A whole request has been read (on = 1): until the handler returns, or sets it back, the connection is at work: it is not
- * shed for a newcomer, and a graceful stop lets it finish. Without it, a connection counts as at work while its handler
- * runs and as waiting while the handler waits for input. Costs a store. */
+/* A whole request has been read (on = 1): until the handler returns, or sets it back, the connection is at work: it is
+ * not shed for a newcomer, and a graceful stop lets it finish. Without it, a connection counts as at work while its
+ * handler runs and as waiting while the handler waits for input. Costs a store. */
 WEFT_API void weft_conn_busy(weft_conn *c, int on);
 
 /* 1 once weft_server_stop was called: answer what is under way, promise nothing more, close. */
@@ -202,16 +208,17 @@ enum {
     WEFT_CONN_ADDRESS_MAX = 64 /* bytes that hold any address as text */
 };
 
-/* The other end's numeric address as text, and its port in *port (which may be NULL); an IPv4 address mapped into IPv6 is
- * shown as IPv4. Returns the length of the text, or -errno. local: this end's. */
+/* The other end's numeric address as text, and its port in *port (which may be NULL); an IPv4 address mapped into IPv6
+ * is shown as IPv4. Returns the length of the text, or -errno. local: this end's. Each is a call to the kernel: keep
+ * it. */
 WEFT_API int weft_conn_peer(const weft_conn *c, char text[WEFT_CONN_ADDRESS_MAX], unsigned *port);
 WEFT_API int weft_conn_local(const weft_conn *c, char text[WEFT_CONN_ADDRESS_MAX], unsigned *port);
 
-WEFT_API uint64_t weft_conn_id(const weft_conn *c);     /* never 0, never used again by this server */
-WEFT_API int64_t weft_conn_opened(const weft_conn *c);  /* when it was accepted, as weft_now(), to the millisecond */
+WEFT_API uint64_t weft_conn_id(const weft_conn *c);    /* never 0, never used again by this server */
+WEFT_API int64_t weft_conn_opened(const weft_conn *c); /* when it was accepted, as weft_now(), to the millisecond */
 WEFT_API weft_server *weft_conn_server(const weft_conn *c);
-WEFT_API void *weft_conn_state(const weft_conn *c);     /* this thread's state (state_open); NULL in on_open and on_close */
-WEFT_API void *weft_conn_data(const weft_conn *c);      /* a pointer of yours; NULL at first */
+WEFT_API void *weft_conn_state(const weft_conn *c); /* this thread's state (state_open); NULL in on_open and on_close */
+WEFT_API void *weft_conn_data(const weft_conn *c);  /* a pointer of yours; NULL at first */
 WEFT_API void weft_conn_set_data(weft_conn *c, void *data);
 
 #ifdef __cplusplus

@@ -1,10 +1,10 @@
 /* accept.c - how connections come in, and what gives way when there are too many (model "coroutine").
  *
  * Every worker accepts on a socket of its own and keeps the connection, unless another worker has noticeably fewer.
- * Full (max_connections) or out of descriptors: somebody who keeps us waiting gives way (room.c), or the newcomer is told
- * so and turned away. Out of descriptors with nobody to give way, the spare one is let go for as long as it takes to
- * turn one newcomer away: accepting never spins on a connection that it cannot take.
- * Pinned by tests/serve/attack_test.c. */
+ * Full (max_connections) or out of descriptors: somebody who keeps us waiting gives way (room.c), or the newcomer is
+ * told so and turned away. Out of descriptors with nobody to give way, the spare one is let go for as long as it takes
+ * to turn one newcomer away: accepting never spins on a connection that it cannot take. Pinned by
+ * tests/serve/attack_test.c. */
 #include "co/sched.h"
 #include "serve/worker.h"
 #include "sys/sys.h"

@@ -1,8 +1,8 @@
 /* conn.c - a connection's record from its first to its last moment, the handler's turns, and what a handler may ask.
  *
- * A record comes from a slab of its worker and goes back there, so ten thousand idle connections are ten thousand records
- * side by side and nothing else. Ids are given by each worker from its own residue class, so they need no common counter.
- * Pinned by tests/serve/conn_test.c and tests/serve/idle_test.c. */
+ * A record comes from a slab of its worker and goes back there, so ten thousand idle connections are ten thousand
+ * records side by side and nothing else. Ids are given by each worker from its own residue class, so they need no
+ * common counter. Pinned by tests/serve/conn_test.c and tests/serve/idle_test.c. */
 #include "serve/serve.h"
 
 #include "sys/file.h"

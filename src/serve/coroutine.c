@@ -2,10 +2,10 @@
  *
  * The poller brings bytes (received), on the scheduler thread's own stack. A connection with something new joins the
  * worker's `ready` line, and one *runner* coroutine works the line off, calling handlers in place: a handler that never
- * waits costs no switch of its own, and the buffers and the stack it uses are those the last one left warm in the cache.
- * R1  ready is not empty  =>  a runner is in the run queue (runner_coming), or one runs and has not yet taken the next
- *     connection. A runner makes sure of its successor before it calls a handler, because the handler may park.
- * R2  a turn belongs to one runner from its beginning to its end; a runner that was cancelled (to cut a handler short)
+ * waits costs no switch of its own, and the buffers and the stack it uses are those the last one left warm in the
+ * cache. R1  ready is not empty  =>  a runner is in the run queue (runner_coming), or one runs and has not yet taken
+ * the next connection. A runner makes sure of its successor before it calls a handler, because the handler may park. R2
+ * a turn belongs to one runner from its beginning to its end; a runner that was cancelled (to cut a handler short)
  *     takes no other connection.
  * When the handler is done, gathered bytes leave by weft__send: at once where the poller sends at once, in the next
  * batch with io_uring; either way no coroutine waits for it, and a slow reader holds only his bytes.

@@ -1,13 +1,11 @@
 /* keeper.c - one coroutine a worker that looks after its connections: time-outs, ticks, the stop.
  *
- * It sleeps on w->control until the first thing that is due. Nothing is set or cancelled for a request: the lists are kept
- * in the order in which their heads come due (C2 of serve.h), so the head says when to look again, and a connection
- * that has been active since is put back when it is looked at.
- * K1  wake_at is when the keeper will look by itself; who has something due earlier bumps control (keeper_by). It is
- *     INT64_MAX while the keeper works, so that everything new makes it look once more.
- * K2  after the stop was carried out (drained) the end of each connection, runner and send wakes it, and it ends when
- *     there are none.
- * Pinned by tests/serve/server_test.c. */
+ * It sleeps on w->control until the first thing that is due. Nothing is set or cancelled for a request: the lists are
+ * kept in the order in which their heads come due (C2 of serve.h), so the head says when to look again, and a
+ * connection that has been active since is put back when it is looked at. K1  wake_at is when the keeper will look by
+ * itself; who has something due earlier bumps control (keeper_by). It is INT64_MAX while the keeper works, so that
+ * everything new makes it look once more. K2  after the stop was carried out (drained) the end of each connection,
+ * runner and send wakes it, and it ends when there are none. Pinned by tests/serve/server_test.c. */
 #include "park/park.h"
 #include "serve/worker.h"
 #include "sys/file.h"

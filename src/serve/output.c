@@ -1,9 +1,9 @@
 /* output.c - what a handler has written and the client has not been sent yet.
  *
  * Small pieces are gathered in buffers of the poller and leave together: at the end of the turn (the model does that),
- * before the handler waits for input, when output_max is reached, or in front of a send or sendfile. Large pieces go from
- * where they lie. A send is all or error, so a partial one breaks the connection (C4 of serve.h).
- * A limit counts from the moment in which a send first has to wait: one that the kernel takes at once asks no clock. */
+ * before the handler waits for input, when output_max is reached, or in front of a send or sendfile. Large pieces go
+ * from where they lie. A send is all or error, so a partial one breaks the connection (C4 of serve.h). A limit counts
+ * from the moment in which a send first has to wait: one that the kernel takes at once asks no clock. */
 #include "serve/serve.h"
 
 #include <weft/co.h>

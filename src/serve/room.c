@@ -1,13 +1,13 @@
 /* room.c - who gives way when a newcomer finds the server full, or descriptors have run out. For both models.
  *
  *      1. who has been answered and only lingers
- *      2. who has waited longest without a whole request: idle, or in the middle of a head (C2 of serve.h keeps the order)
+ *      2. who has waited longest without a whole request: idle, or in the middle of a head (C2 of serve.h keeps the
+ * order)
  *      3. who is at work but has stalled us for more than a second: takes no bytes, sends no body
  * so clients that are slow on purpose displace each other and never the quick ones. A look goes over at most SCAN
  * connections and puts those that work to the end, so each newcomer of a flood costs the same.
- * Thread model: under the worker's lock; what is read of a connection is what it was a moment ago, and evicting one that
- * has just begun to work costs that client its request, no more.
- * Pinned by tests/serve/attack_test.c. */
+ * Thread model: under the worker's lock; what is read of a connection is what it was a moment ago, and evicting one
+ * that has just begun to work costs that client its request, no more. Pinned by tests/serve/attack_test.c. */
 #include "serve/serve.h"
 
 #include <errno.h>

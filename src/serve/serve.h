@@ -10,8 +10,8 @@
  *      RUNNING   -> FLUSHING   the handler is done, its last bytes are on their way without a stack
  *      RUNNING, FLUSHING -> IDLE, READY, LINGERING or the end
  *      LINGERING -> the end    the client left, sent enough, or 2 s have passed
- * C1  a connection in the coroutine model is touched by its worker's thread only, but for `turn->waiter`, which is made to
- *     be cancelled by others. In the thread model by its own thread, but for the fields marked "atomic", which whoever
+ * C1  a connection in the coroutine model is touched by its worker's thread only, but for `turn->waiter`, which is made
+ * to be cancelled by others. In the thread model by its own thread, but for the fields marked "atomic", which whoever
  *     makes room or stops reads under the worker's lock.
  * C2  worker->waiting holds every connection that is IDLE, READY or RUNNING, the one that has waited longest first
  *     (since, to 1/8 of the idle timeout or 128 ms); flushing and lingering hold the others.
@@ -59,26 +59,26 @@ enum weft__turn_wait {
 
 struct weft_conn {
     weft__fd_slot slot;
-    weft__list link;      /* in one of the worker's lists (C2) */
+    weft__list link; /* in one of the worker's lists (C2) */
     weft__worker *worker;
-    weft_conn *next;      /* worker->ready; free list */
-    weft__turn *turn;     /* atomic: while RUNNING */
-    weft__buffer *in;     /* unread bytes, oldest first; NULL when there are none */
-    weft__out *out;       /* gathered output; on its way while FLUSHING; NULL when there is none */
+    weft_conn *next;  /* worker->ready; free list */
+    weft__turn *turn; /* atomic: while RUNNING */
+    weft__buffer *in; /* unread bytes, oldest first; NULL when there are none */
+    weft__out *out;   /* gathered output; on its way while FLUSHING; NULL when there is none */
     void *data;
     uint64_t id;
-    uint32_t at;          /* unread bytes begin here in `in` */
-    uint32_t unread;      /* in all of `in` */
-    uint32_t seen;        /* so many unread bytes the last call has left without consuming any */
-    uint32_t opened;      /* ms since the server's epoch */
-    uint32_t since;       /* atomic: ms; see C2; begin of lingering */
-    uint32_t stalled;     /* atomic: ms; begin of the present wait or flush, last progress of it */
-    int32_t write_ms;     /* limits of sending; -1 none */
-    uint32_t write_rate;  /* bytes a second; 0 none */
-    int32_t error;        /* atomic: C4; 0 or -errno */
-    uint8_t state;        /* atomic: enum weft__conn_state */
-    uint8_t after;        /* FLUSHING: what the handler returned */
-    uint8_t flags;        /* atomic: enum weft__conn_flag */
+    uint32_t at;         /* unread bytes begin here in `in` */
+    uint32_t unread;     /* in all of `in` */
+    uint32_t seen;       /* so many unread bytes the last call has left without consuming any */
+    uint32_t opened;     /* ms since the server's epoch */
+    uint32_t since;      /* atomic: ms; see C2; begin of lingering */
+    uint32_t stalled;    /* atomic: ms; begin of the present wait or flush, last progress of it */
+    int32_t write_ms;    /* limits of sending; -1 none */
+    uint32_t write_rate; /* bytes a second; 0 none */
+    int32_t error;       /* atomic: C4; 0 or -errno */
+    uint8_t state;       /* atomic: enum weft__conn_state */
+    uint8_t after;       /* FLUSHING: what the handler returned */
+    uint8_t flags;       /* atomic: enum weft__conn_flag */
 };
 
 struct weft__turn {
@@ -100,33 +100,33 @@ struct weft__out {
     weft__worker *worker;
     weft__out *next; /* free list */
     weft__buffer *first, *last;
-    uint32_t total;  /* bytes gathered */
-    uint32_t sent;   /* what send.sent was when it was last looked at */
+    uint32_t total; /* bytes gathered */
+    uint32_t sent;  /* what send.sent was when it was last looked at */
     struct iovec iov[WEFT__OUT_PIECES];
 };
 
 struct weft__worker {
     weft_server *server;
     weft__poller *poller;
-    void *state;           /* coroutine model */
+    void *state; /* coroutine model */
     weft__list waiting, flushing, lingering;
     weft_conn *ready, **ready_end;
-    bool runner_coming;    /* one is in the run queue and has not looked at `ready` yet */
-    unsigned runners;      /* alive */
-    weft__out *outs;       /* free */
-    weft_conn *free;       /* free connections, of the slabs */
+    bool runner_coming; /* one is in the run queue and has not looked at `ready` yet */
+    unsigned runners;   /* alive */
+    weft__out *outs;    /* free */
+    weft_conn *free;    /* free connections, of the slabs */
     void *slabs;
     uint64_t last_id;
     unsigned index;
 
     weft__fd_slot listener;
-    int spare_fd;          /* held back so that one connection can be taken and turned away when descriptors run out */
-    int64_t accept_again;  /* when to try after an error; INT64_MAX */
+    int spare_fd;         /* held back so that one connection can be taken and turned away when descriptors run out */
+    int64_t accept_again; /* when to try after an error; INT64_MAX */
 
-    uint32_t control;      /* atomic: the keeper sleeps on it; counted up to wake it */
-    int64_t wake_at;       /* when the keeper will wake by itself */
-    int64_t tick_at;       /* when state_tick is due; INT64_MAX */
-    bool drained;          /* the stop has been carried out */
+    uint32_t control; /* atomic: the keeper sleeps on it; counted up to wake it */
+    int64_t wake_at;  /* when the keeper will wake by itself */
+    int64_t tick_at;  /* when state_tick is due; INT64_MAX */
+    bool drained;     /* the stop has been carried out */
     bool cut;
 
     uint32_t open;         /* atomic: connections let in and not ended */
@@ -137,8 +137,8 @@ struct weft__worker {
 
     uint64_t accepted, calls, timeouts, shed, refused, cuts; /* atomic */
 
-    bool shared;           /* thread model: many threads use this record, under `lock` */
-    weft_lock lock;        /* the lists, the free records, states */
+    bool shared;                 /* thread model: many threads use this record, under `lock` */
+    weft_lock lock;              /* the lists, the free records, states */
     struct thread_state *states; /* thread model: those not lent */
     weft__waiter *acceptor;      /* thread model: to be cancelled by the stop; under `lock` */
 };
@@ -188,19 +188,19 @@ struct weft_server {
     const weft__model *model;
     weft__worker *workers;
     unsigned nworkers;
-    int *listeners;         /* one a worker; -1 when closed */
-    int64_t epoch;          /* ns; what ms fields count from */
-    uint32_t since_grain;   /* ms; see C2 */
+    int *listeners;       /* one a worker; -1 when closed */
+    int64_t epoch;        /* ns; what ms fields count from */
+    uint32_t since_grain; /* ms; see C2 */
     weft__address address;
     char address_text[WEFT_CONN_ADDRESS_MAX];
 
-    uint32_t state;         /* atomic: above; waited on by weft_server_wait */
-    uint32_t stopping;      /* atomic */
-    int64_t grace;          /* atomic: end of the grace */
-    uint32_t open;          /* atomic: all workers' */
-    uint32_t starting;      /* atomic: workers that have not reported; waited on by start */
-    int32_t start_error;    /* atomic: the first one */
-    uint32_t serving;       /* atomic: workers not ended */
+    uint32_t state;      /* atomic: above; waited on by weft_server_wait */
+    uint32_t stopping;   /* atomic */
+    int64_t grace;       /* atomic: end of the grace */
+    uint32_t open;       /* atomic: all workers' */
+    uint32_t starting;   /* atomic: workers that have not reported; waited on by start */
+    int32_t start_error; /* atomic: the first one */
+    uint32_t serving;    /* atomic: workers not ended */
 };
 
 /* ---- small helpers ---- */
@@ -264,7 +264,8 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors);
 
 /* ---- conn.c ---- */
 
-/* Call the handler, again as long as it leaves work behind; returns WEFT_CONN_... or -errno, never IDLE with work left. */
+/* Call the handler, again as long as it leaves work behind; returns WEFT_CONN_... or -errno, never IDLE with work left.
+ */
 int weft__turn_run(weft__turn *t);
 
 /* There is something new for the handler in c. */

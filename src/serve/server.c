@@ -1,9 +1,9 @@
 /* server.c - the server as its owner sees it: options, open, start, wait, stop, close, counts.
  *
  * Life: OPEN -> RUNNING -> ENDED, in s->state, which weft_server_wait sleeps on. A server that never started goes from
- * OPEN to ENDED by stop or close. `stopping` and `grace` only ever go one way (0 to 1, earlier), so asking again is safe;
- * the model's keepers carry the stop out and the last of them stores ENDED.
- * Pinned by tests/serve/server_test.c. */
+ * OPEN to ENDED by stop or close. `stopping` and `grace` only ever go one way (0 to 1, earlier), so asking again is
+ * safe; the model's keepers carry the stop out and the last of them stores ENDED. Pinned by tests/serve/server_test.c.
+ */
 #include "serve/serve.h"
 
 #include <weft/co.h>

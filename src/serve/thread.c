@@ -4,12 +4,11 @@
  * deadlines and its cancellation are those of every other wait; it gives its buffers back before it does. All threads
  * share one worker record, under its lock.
  * T1  `coming` counts the threads of clients in its low bits and the notifications in its high ones; the acceptor
- *     sleeps on it when it waits for the end. A client's thread touches nothing of the server after it has counted itself
- *     out: the wake uses the address alone.
- * T2  c->turn, and the waiter in it, are valid while c is in the list, under the lock.
- * T3  stop against idle: the thread stores IDLE and then looks at `stopping`; the acceptor stores `stopping` and then
- *     looks at the states. One of them sees the other.
- * Pinned by tests/serve (every case runs under this model too). */
+ *     sleeps on it when it waits for the end. A client's thread touches nothing of the server after it has counted
+ * itself out: the wake uses the address alone. T2  c->turn, and the waiter in it, are valid while c is in the list,
+ * under the lock. T3  stop against idle: the thread stores IDLE and then looks at `stopping`; the acceptor stores
+ * `stopping` and then looks at the states. One of them sees the other. Pinned by tests/serve (every case runs under
+ * this model too). */
 #include "serve/serve.h"
 
 #include <weft/co.h>

@@ -1,5 +1,5 @@
-/* worker.h - what coroutine.c (bytes and turns) and keeper.c (acceptance, time-outs, room, stop) tell each other. All of it on
- * the worker's scheduler thread. */
+/* worker.h - what coroutine.c (bytes and turns) and keeper.c (acceptance, time-outs, room, stop) tell each other. All
+ * of it on the worker's scheduler thread. */
 #ifndef WEFT_SERVE_WORKER_H
 #define WEFT_SERVE_WORKER_H
 

@@ -1,5 +1,5 @@
-/* attack_test.c - a server that is full: who gives way, who is turned away, and that slow clients displace each other and
- * never the quick ones. Mission: limits, "900 slow clients", descriptor exhaustion survived. */
+/* attack_test.c - a server that is full: who gives way, who is turned away, and that slow clients displace each other
+ * and never the quick ones. Mission: limits, "900 slow clients", descriptor exhaustion survived. */
 #include "serve/serve_support.h"
 
 #include "base/atomic.h"
@@ -176,8 +176,8 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Fewer descriptors than connections, none of which can be shed: newcomers are turned away or wait in the kernel's queue,
- * nothing spins, and afterwards all is well. */
+/* Fewer descriptors than connections, none of which can be shed: newcomers are turned away or wait in the kernel's
+ * queue, nothing spins, and afterwards all is well. */
 static void exhausted(const serve_kind *kind, const char *line)
 {
     line_service service = {0};
@@ -337,7 +337,8 @@ SERVE_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 /* ---- ten thousand idle ---- */
 
 enum {
-    RING_BUFFERS = 2048 /* a thread, at most: those that lie in the ring and as many delivered; a page each is touched */
+    RING_BUFFERS =
+        2048 /* a thread, at most: those that lie in the ring and as many delivered; a page each is touched */
 };
 
 static uint64_t idle_wanted;
@@ -351,7 +352,8 @@ static void ten_thousand(const serve_kind *kind, unsigned count)
 {
     line_service service = {0};
     struct far_clients few = far_start(200, "echo x\n"), many = far_start((int)count, "echo x\n");
-    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = count + 300, .idle_timeout = -1}, &service);
+    weft_server *s =
+        serve_lines(kind, (weft_server_options){.max_connections = count + 300, .idle_timeout = -1}, &service);
     unsigned port = weft_server_port(s);
     idle_wanted = 200;
     far_go(&few, port);

@@ -1,4 +1,5 @@
-/* conn_test.c - one connection at a time: bytes in any cut, answers of every kind, clients that leave at every moment. */
+/* conn_test.c - one connection at a time: bytes in any cut, answers of every kind, clients that leave at every moment.
+ */
 #include "serve/serve_support.h"
 
 #include "base/atomic.h"
@@ -68,7 +69,7 @@ static void cut_everywhere(const serve_kind *kind, bool stays)
         client_send(fd, text, cut);
         if (cut >= 11)
             client_expect(fd, "alpha\n"); /* has arrived by itself */
-        usleep(500); /* makes separate arrival likely; right either way */
+        usleep(500);                      /* makes separate arrival likely; right either way */
         client_send(fd, text + cut, sizeof(text) - 1 - cut);
         client_expect(fd, cut >= 11 ? "beta\n" : "alpha\nbeta\n");
     }
@@ -353,7 +354,8 @@ SERVE_CASE(conn_crawling_client_is_served_beside_a_quick_one)
     serve_stop(s);
 }
 
-/* Neither reads: one blocks in its handler, one in the last flush. Both go after the limit, the third does not notice. */
+/* Neither reads: one blocks in its handler, one in the last flush. Both go after the limit, the third does not notice.
+ */
 SERVE_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
 {
     line_service service = {0};

@@ -1,5 +1,5 @@
-/* serve_support.h - what the server's tests share: each case under both models and every poller, a line protocol to serve,
- * and clients that are plain blocking sockets of a thread, so that nothing of weft is on their side. */
+/* serve_support.h - what the server's tests share: each case under both models and every poller, a line protocol to
+ * serve, and clients that are plain blocking sockets of a thread, so that nothing of weft is on their side. */
 #ifndef TESTS_SERVE_SUPPORT_H
 #define TESTS_SERVE_SUPPORT_H
 
@@ -18,12 +18,30 @@ extern const serve_kind serve_thread, serve_select, serve_poll, serve_epoll, ser
 /* A case that is run once for each model and poller. */
 #define SERVE_CASE_LIMIT(seconds, name)                                                                                \
     static void name(const serve_kind *kind);                                                                          \
-    TEST_LIMIT(seconds, name##_thread) { name(&serve_thread); }                                                        \
-    TEST_LIMIT(seconds, name##_select) { name(&serve_select); }                                                        \
-    TEST_LIMIT(seconds, name##_poll) { name(&serve_poll); }                                                            \
-    TEST_LIMIT(seconds, name##_epoll) { name(&serve_epoll); }                                                          \
-    TEST_LIMIT(seconds, name##_epoll_et) { name(&serve_epoll_et); }                                                    \
-    TEST_LIMIT(seconds, name##_uring) { name(&serve_uring); }                                                          \
+    TEST_LIMIT(seconds, name##_thread)                                                                                 \
+    {                                                                                                                  \
+        name(&serve_thread);                                                                                           \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_select)                                                                                 \
+    {                                                                                                                  \
+        name(&serve_select);                                                                                           \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_poll)                                                                                   \
+    {                                                                                                                  \
+        name(&serve_poll);                                                                                             \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_epoll)                                                                                  \
+    {                                                                                                                  \
+        name(&serve_epoll);                                                                                            \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_epoll_et)                                                                               \
+    {                                                                                                                  \
+        name(&serve_epoll_et);                                                                                         \
+    }                                                                                                                  \
+    TEST_LIMIT(seconds, name##_uring)                                                                                  \
+    {                                                                                                                  \
+        name(&serve_uring);                                                                                            \
+    }                                                                                                                  \
     static void name(__attribute__((unused)) const serve_kind *kind)
 #define SERVE_CASE(name) SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
@@ -45,12 +63,12 @@ extern const serve_kind serve_thread, serve_select, serve_poll, serve_epoll, ser
  * A line that does not fit is answered with "too long" and a lingering close. What comes last without a line end is
  * answered with "rest TEXT". `arg` is a line_service. */
 typedef struct line_service {
-    bool stays;          /* the handler stays in its call and waits in fill, instead of returning idle */
+    bool stays; /* the handler stays in its call and waits in fill, instead of returning idle */
     weft_server *server;
-    uint32_t waiting;    /* atomic: requests in `wait` */
-    uint32_t go;         /* atomic: may go on */
+    uint32_t waiting;                       /* atomic: requests in `wait` */
+    uint32_t go;                            /* atomic: may go on */
     uint32_t opened, closed, states, ticks; /* atomic: hook calls */
-    uint32_t refuse_open; /* atomic: on_open says no */
+    uint32_t refuse_open;                   /* atomic: on_open says no */
 } line_service;
 
 /* Those in `wait` go on. */

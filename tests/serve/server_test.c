@@ -31,7 +31,8 @@ TEST(server_refuses_options_without_sense)
     CHECK_ERR(-EINVAL, weft_server_open(&s, &(weft_server_options){.handler = nothing, .poller = "magic"}));
     CHECK_ERR(-EINVAL, weft_server_open(&s, &(weft_server_options){.handler = nothing, .port = 65536}));
     CHECK_ERR(-EADDRNOTAVAIL, weft_server_open(&s, &(weft_server_options){.handler = nothing, .host = "192.0.2.1"}));
-    CHECK_ERR(-ENOENT, weft_server_open(&s, &(weft_server_options){.handler = nothing, .host = "no.such.name.invalid"}));
+    CHECK_ERR(-ENOENT,
+              weft_server_open(&s, &(weft_server_options){.handler = nothing, .host = "no.such.name.invalid"}));
     CHECK_PTR(NULL, s);
 }
 
@@ -61,7 +62,8 @@ SERVE_CASE(server_says_where_it_listens)
     serve_stop(s);
 }
 
-/* Semantics 161: a second bind is an error, also beside a server with several listeners; the port is free at once after. */
+/* Semantics 161: a second bind is an error, also beside a server with several listeners; the port is free at once
+ * after. */
 SERVE_CASE(server_port_in_use_is_refused_and_free_after_the_end)
 {
     line_service service = {0};
@@ -255,8 +257,12 @@ SERVE_CASE(server_start_tells_what_state_open_gave)
         unsigned left = good + 1, threads = kind == &serve_thread ? 1 : 2;
         if (good == 1 && kind == &serve_thread)
             break;
-        weft_server_options o = {.handler = nothing, .arg = &left, .model = kind->model, .poller = kind->poller,
-                                 .threads = threads, .state_open = state_fails};
+        weft_server_options o = {.handler = nothing,
+                                 .arg = &left,
+                                 .model = kind->model,
+                                 .poller = kind->poller,
+                                 .threads = threads,
+                                 .state_open = state_fails};
         CHECK_OK(weft_server_open(&s, &o));
         if (good == 1) /* with one processor there is one worker only */
             CHECK(weft_server_start(s) == -ENOSPC || left == 1);
@@ -292,12 +298,12 @@ SERVE_CASE_LIMIT(30, server_survives_failing_calls)
         enum weft__sys_call call;
         int err;
     } faults[] = {
-        {WEFT__SYS_ACCEPT, -EMFILE},      {WEFT__SYS_ACCEPT, -ENFILE},   {WEFT__SYS_ACCEPT, -ENOMEM},
-        {WEFT__SYS_ACCEPT, -ENOBUFS},     {WEFT__SYS_RECV, -ECONNRESET}, {WEFT__SYS_RECV, -ENOMEM},
-        {WEFT__SYS_SEND, -EPIPE},         {WEFT__SYS_SEND, -ECONNRESET}, {WEFT__SYS_SEND, -ENOBUFS},
-        {WEFT__SYS_EPOLL_CTL, -ENOMEM},   {WEFT__SYS_EPOLL_CTL, -ENOSPC}, {WEFT__SYS_EPOLL_WAIT, -EINTR},
-        {WEFT__SYS_POLL, -EINTR},         {WEFT__SYS_SELECT, -EINTR},    {WEFT__SYS_MALLOC, -ENOMEM},
-        {WEFT__SYS_THREAD, -EAGAIN},      {WEFT__SYS_SHUTDOWN, -ENOTCONN},
+        {WEFT__SYS_ACCEPT, -EMFILE},    {WEFT__SYS_ACCEPT, -ENFILE},     {WEFT__SYS_ACCEPT, -ENOMEM},
+        {WEFT__SYS_ACCEPT, -ENOBUFS},   {WEFT__SYS_RECV, -ECONNRESET},   {WEFT__SYS_RECV, -ENOMEM},
+        {WEFT__SYS_SEND, -EPIPE},       {WEFT__SYS_SEND, -ECONNRESET},   {WEFT__SYS_SEND, -ENOBUFS},
+        {WEFT__SYS_EPOLL_CTL, -ENOMEM}, {WEFT__SYS_EPOLL_CTL, -ENOSPC},  {WEFT__SYS_EPOLL_WAIT, -EINTR},
+        {WEFT__SYS_POLL, -EINTR},       {WEFT__SYS_SELECT, -EINTR},      {WEFT__SYS_MALLOC, -ENOMEM},
+        {WEFT__SYS_THREAD, -EAGAIN},    {WEFT__SYS_SHUTDOWN, -ENOTCONN},
     };
     line_service service = {0};
     weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
