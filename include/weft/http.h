@@ -43,7 +43,8 @@ typedef struct weft_http_options {
 
     int64_t cache_size;      /* bytes for files, compressed forms and heads; 0 = 32 MiB, negative = no cache */
     int64_t cache_file_size; /* files up to this size are kept in it; 0 = 64 KiB, at most 16 MiB */
-    unsigned cache_files;    /* descriptors of larger files that may be kept open; 0 = 256 */
+    unsigned cache_files;    /* descriptors of larger files that may be kept open; 0 = 256; at most an eighth of
+                                the limit on descriptors, which is raised towards that */
     int no_gzip;             /* 1: neither compress text on the fly nor look for .gz files */
 
     unsigned head_max;    /* bytes of a request's head, 431 beyond; 0 = 16 KiB, at most 32 KiB */

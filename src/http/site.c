@@ -2,6 +2,7 @@
 #include "http/site.h"
 
 #include "base/panic.h"
+#include "sys/limit.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -109,6 +110,14 @@ static size_t cache_bytes(const weft_http_options *o)
     return o->cache_size < 0 ? 0 : o->cache_size > 0 ? (size_t)o->cache_size : 32 << 20;
 }
 
+/* At most an eighth of the descriptors this process may have, so that files do not take them from connections. */
+static unsigned cache_files(const weft_http_options *o)
+{
+    unsigned wanted = o->cache_size < 0 ? 0 : o->cache_files > 0 ? o->cache_files : 256;
+    uint64_t limit = weft__sys_descriptor_limit((uint64_t)wanted * 8);
+    return wanted < limit / 8 ? wanted : (unsigned)(limit / 8);
+}
+
 int weft_http_open(weft_http **site, const weft_http_options *options)
 {
     static const weft_http_options defaults;
@@ -129,10 +138,7 @@ int weft_http_open(weft_http **site, const weft_http_options *options)
     if (err == 0)
         err = read_mime(s, o->mime_types);
     if (err == 0)
-        err = weft__cache_new(&s->cache, cache_bytes(o),
-                              o->cache_size < 0    ? 0
-                              : o->cache_files > 0 ? o->cache_files
-                                                   : 256);
+        err = weft__cache_new(&s->cache, cache_bytes(o), cache_files(o));
     if (err == 0 && (err = weft__log_open(&s->log, o->log)) < 0 && err != -ENOMEM)
         fail("log", err);
     if (err < 0) {
