@@ -69,6 +69,8 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         o->write_timeout = 30 * WEFT_SECOND;
     s->nworkers = 1;
     if (s->model == &weft__model_coroutine) {
+        if (o->threads > weft__sched_count())
+            (void)weft_co_threads(o->threads); /* as many as there may be */
         unsigned most = weft__sched_count();
         s->nworkers = o->threads == 0 || o->threads > most ? most : o->threads;
     }

@@ -163,6 +163,7 @@ static int thread_wait_input(weft_conn *c, bool first, int64_t until)
         if (first) {
             store_seq_cst(&c->turn->waits, WEFT__WAIT_FIRST);
             if (no_more_requests(c)) {
+                store_relaxed(&c->turn->waits, WEFT__WAIT_NOTHING);
                 store_relaxed(&c->flags, load_relaxed(&c->flags) | WEFT__CONN_ENDED);
                 return 0;
             }
