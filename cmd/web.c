@@ -227,6 +227,13 @@ static sigset_t signals(void)
     return all;
 }
 
+/* The first line of output, for people and scripts. */
+static void announce(const web *w)
+{
+    printf("http://%s/\n", weft_server_address(w->server));
+    fflush(stdout);
+}
+
 /* Serve until told to stop; an exit code. The signals are blocked. */
 static int serve(void *arg)
 {
@@ -234,6 +241,8 @@ static int serve(void *arg)
     int err = weft_server_start(w->server);
     if (err < 0)
         return server_error(err);
+    if (set.processes == 1)
+        announce(w);
     waiting ask = {w->server, pthread_self()};
     pthread_t waiter;
     if (pthread_create(&waiter, NULL, wait_for_server, &ask) != 0)
@@ -277,9 +286,8 @@ int cmd_web(int argc, char **argv)
     err = open_all(&w);
     if (err != 0)
         return err;
-    printf("http://%s/\n", weft_server_address(w.server));
-    fflush(stdout);
-    if (set.processes > 1)
-        return cmd_run_workers(COMMAND, set.processes, serve, &w, set.grace);
-    return serve(&w);
+    if (set.processes == 1)
+        return serve(&w);
+    announce(&w);
+    return cmd_run_workers(COMMAND, set.processes, serve, &w, set.grace);
 }

@@ -169,7 +169,8 @@ int weft__list_directory(const weft_http *site, const char *path, char **page, s
     items all = {0};
     int err = read_directory(site, path, &all);
     if (err == 0) {
-        qsort(all.item, all.count, sizeof *all.item, by_name);
+        if (all.count > 0)
+            qsort(all.item, all.count, sizeof *all.item, by_name);
         /* A byte of a name becomes at most 3 bytes of its link and 6 of its text. */
         size_t cap = 2048 + strlen(path) * 12 + all.count * ROW + all.name_bytes * 9;
         char *text = weft__malloc(cap);

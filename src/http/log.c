@@ -23,10 +23,11 @@ int weft__log_open(weft__log *log, const char *name)
     if (strcmp(name, "-") == 0) {
         log->fd = 1;
     } else {
-        log->name = weft__malloc(strlen(name) + 1);
+        size_t size = strlen(name) + 1;
+        log->name = weft__malloc(size);
         if (log->name == NULL)
             return -ENOMEM;
-        strcpy(log->name, name);
+        memcpy(log->name, name, size);
         log->fd = weft__sys_open(name, WEFT__FILE_APPEND);
         if (log->fd < 0) {
             int err = log->fd;

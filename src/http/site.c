@@ -45,10 +45,11 @@ static int read_index(weft_http *s, const char *names)
 {
     if (names == NULL)
         names = "index.html";
-    s->index_text = weft__malloc(strlen(names) + 1);
+    size_t size = strlen(names) + 1;
+    s->index_text = weft__malloc(size);
     if (s->index_text == NULL)
         return -ENOMEM;
-    strcpy(s->index_text, names);
+    memcpy(s->index_text, names, size);
     for (char *p = s->index_text, *save; (p = strtok_r(p, ",", &save)) != NULL; p = NULL) {
         if (s->index_count == WEFT__INDEX_MAX || strchr(p, '/') != NULL || p[0] == '.')
             return fail("index", -EINVAL);

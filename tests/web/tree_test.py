@@ -428,6 +428,8 @@ def listings():
             check(">inside<" in page, "a link inside is not listed")
             check(get(server, "/", method="HEAD")["Content-Length"] == str(len(a.body)), "HEAD")
             check("../" in get(server, "/dir/").body.decode(), "no way up")
+            os.mkdir(os.path.join(tree.path, "bare"))
+            check(get(server, "/bare/").status == 200, "an empty directory is not listed")
         with Server(tree.path) as server:
             check(get(server, "/").status == 403, "listed without being asked to")
 
