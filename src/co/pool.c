@@ -45,6 +45,7 @@ static bool add_slab(void)
     for (unsigned i = n; i-- > 0;) {
         weft_co *co = &b->slots[i];
         snprintf(co->default_name, sizeof co->default_name, "co-%u", (unsigned)(co->waiter.slot + 1) % 10000000);
+        fiber_release(co);
         co->next = pool;
         pool = co;
     }
