@@ -428,8 +428,11 @@ int weft__poller_here(weft__poller **out)
 {
     void *p;
     int err = weft__io_start();
-    if (err == 0)
-        err = weft__sched_poller(&p);
+    if (err < 0)
+        return err;
+    weft__thread_enter();
+    err = weft__sched_poller(&p);
+    weft__thread_leave();
     if (err == 0)
         *out = p;
     return err;

@@ -58,8 +58,11 @@ static bool is_home(const weft_stream *s)
 
 static void take_apart(weft_stream *s)
 {
-    if (home_index(s) != 0)
+    if (home_index(s) != 0) {
+        weft__thread_enter();
         weft__watch_close(&s->watch);
+        weft__thread_leave();
+    }
     weft__sys_close(s->fd);
     weft__free(s);
 }
@@ -126,17 +129,24 @@ int weft_stream_adopt(weft_stream **out, int fd)
 
 bool weft__stream_may_try(weft_stream *s, unsigned events)
 {
-    if (is_home(s))
-        return (s->watch.ready & events) != 0;
+    if (is_home(s)) {
+        weft__thread_enter();
+        bool ready = (s->watch.ready & events) != 0;
+        weft__thread_leave();
+        return ready;
+    }
     return events != WEFT_POLLIN || weft__sched_self != NULL || load_relaxed(&s->drained) == 0;
 }
 
 void weft__stream_empty(weft_stream *s, unsigned events)
 {
-    if (is_home(s))
+    if (is_home(s)) {
+        weft__thread_enter();
         weft__watch_clear(&s->watch, events);
-    else if (weft__sched_self == NULL && events == WEFT_POLLIN)
+        weft__thread_leave();
+    } else if (weft__sched_self == NULL && events == WEFT_POLLIN) {
         store_relaxed(&s->drained, 1u);
+    }
 }
 
 /* Make this thread the home of a stream that has none. 0: it is; -EXDEV: another is; or -errno. */
@@ -154,7 +164,9 @@ static int settle_here(weft_stream *s)
         return err;
     if (!cas_acq_rel(&s->home, &seen, here))
         return -EXDEV;
+    weft__thread_enter();
     err = weft__watch_open(&s->watch, p, s->fd);
+    weft__thread_leave();
     if (err < 0)
         store_release(&s->home, none);
     return err;
@@ -165,8 +177,8 @@ static int wait_for(weft_stream *s, unsigned events, weft_until until)
     if (until.at > 0 && weft__sched_self != NULL) {
         int err = settle_here(s);
         if (err == 0) {
-            weft__watch_clear(&s->watch, events);
-            return s->watch.ready & events ? 0 : weft__watch_wait(&s->watch, events, until);
+            weft__stream_empty(s, events);
+            return weft__stream_may_try(s, events) ? 0 : weft__watch_wait(&s->watch, events, until);
         }
         if (err != -EXDEV && err != -EEXIST)
             return err;

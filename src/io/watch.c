@@ -115,13 +115,17 @@ static weft__waiter *begin_wait(const weft__fd_slot *slot, const char *what)
 int weft__watch_wait(weft__watch *w, unsigned events, weft_until until)
 {
     wait_entry entry = {.waiter = weft__self(), .events = events};
+    weft__thread_enter();
     int err = enter_list(w, &entry, false);
+    weft__thread_leave();
     if (err < 0)
         return err;
     weft__waiter *self = begin_wait(&w->slot, events & WEFT_POLLOUT ? "sending" : "receiving");
     uint32_t why = weft__wait_block(self, until.at);
     store_relaxed(&self->word, NULL);
+    weft__thread_enter();
     list_remove(&entry.node);
+    weft__thread_leave();
     return why >= WEFT__WOKEN0 ? (int)entry.got : why == WEFT__CANCELLED ? -ECANCELED : -ETIMEDOUT;
 }
 
@@ -220,6 +224,7 @@ static int wait_in_places(weft__poller *p, place *places, weft__fd_case *cases, 
     unsigned entered = 0;
     int err = 0, count = 0;
     uint32_t why = WEFT__WOKEN0;
+    weft__thread_enter();
     for (; entered < n; entered++) {
         places[entered].entry.waiter = weft__self();
         places[entered].entry.events = cases[entered].events;
@@ -229,7 +234,9 @@ static int wait_in_places(weft__poller *p, place *places, weft__fd_case *cases, 
     }
     if (err == 0) {
         weft__waiter *self = begin_wait(&places[0].shared->watch.slot, "descriptor");
+        weft__thread_leave();
         why = weft__wait_block(self, until.at);
+        weft__thread_enter();
         store_relaxed(&self->word, NULL);
     }
     bool unclear = false;
@@ -239,6 +246,7 @@ static int wait_in_places(weft__poller *p, place *places, weft__fd_case *cases, 
         count += cases[entered].got != 0;
         unclear |= (cases[entered].got & ERRORS) != 0; /* was it closed? */
     }
+    weft__thread_leave();
     if (err < 0)
         return err == -EPERM ? 0 : err; /* a file: it never waits */
     if (why < WEFT__WOKEN0)
