@@ -27,7 +27,7 @@ extern "C" {
 #define WEFT_VERSION_MAJOR 0
 #define WEFT_VERSION_MINOR 1
 #define WEFT_VERSION_PATCH 0
-#define WEFT_VERSION "0.1.0"
+#define WEFT_VERSION       "0.1.0"
 
 /* An absolute deadline. `at` is CLOCK_MONOTONIC in nanoseconds; at or below 0 is long past, INT64_MAX is never. */
 typedef struct weft_until {
@@ -36,14 +36,14 @@ typedef struct weft_until {
 
 #ifdef __cplusplus
 #define WEFT_FOREVER (weft_until{INT64_MAX}) /* no deadline */
-#define WEFT_NOW (weft_until{0})             /* do not wait: what is not there at once is -ETIMEDOUT */
+#define WEFT_NOW     (weft_until{0})         /* do not wait: what is not there at once is -ETIMEDOUT */
 #else
 #define WEFT_FOREVER ((weft_until){INT64_MAX}) /* no deadline */
-#define WEFT_NOW ((weft_until){0})             /* do not wait: what is not there at once is -ETIMEDOUT */
+#define WEFT_NOW     ((weft_until){0})         /* do not wait: what is not there at once is -ETIMEDOUT */
 #endif
 
-#define WEFT_US INT64_C(1000)          /* a microsecond, in the nanoseconds that weft_in takes */
-#define WEFT_MS INT64_C(1000000)       /* a millisecond */
+#define WEFT_US     INT64_C(1000)    /* a microsecond, in the nanoseconds that weft_in takes */
+#define WEFT_MS     INT64_C(1000000) /* a millisecond */
 #define WEFT_SECOND INT64_C(1000000000)
 
 /* Flags for the `init` call of any lock, condition, semaphore, event, once or barrier. */

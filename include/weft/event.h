@@ -16,7 +16,10 @@ typedef struct weft_event {
     uint32_t flags;
 } weft_event;
 
-#define WEFT_EVENT_INIT {0, 0}
+#define WEFT_EVENT_INIT                                                                                                \
+    {                                                                                                                  \
+        0, 0                                                                                                           \
+    }
 
 /* `flags`: 0 or WEFT_SHARED. Returns 0 or -EINVAL. */
 WEFT_API int weft_event_init(weft_event *e, unsigned flags);

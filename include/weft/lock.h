@@ -31,7 +31,10 @@ typedef struct weft_lock {
     uint32_t flags; /* atomic */
 } weft_lock;
 
-#define WEFT_LOCK_INIT {0, 0}
+#define WEFT_LOCK_INIT                                                                                                 \
+    {                                                                                                                  \
+        0, 0                                                                                                           \
+    }
 
 /* Make *l free. `flags`: 0 or WEFT_SHARED. Returns 0, or -EINVAL for other flags. Not while others use it; for locks in
  * fresh memory, and in the child of a fork for a lock that was held in the parent. */
@@ -40,16 +43,16 @@ WEFT_API int weft_lock_init(weft_lock *l, unsigned flags);
 /* Check that *l is free and unawaited; panics if not. It owns nothing, so calling this is a choice. */
 WEFT_API void weft_lock_destroy(weft_lock *l);
 
-/* Take *l; wait for ever if need be. Not ended by cancellation. Panics where acquire_until would return -EOWNERDEAD: who
- * shares locks between processes should ask for that answer. */
+/* Take *l; wait for ever if need be. Not ended by cancellation. Panics where acquire_until would return -EOWNERDEAD:
+ * who shares locks between processes should ask for that answer. */
 WEFT_API void weft_lock_acquire(weft_lock *l);
 
 /* Take *l, waiting until `until`; WEFT_NOW tries once. Returns 0 (held), -EOWNERDEAD (held; see above), -ETIMEDOUT or
  * -ECANCELED (not held). A release that comes together with the deadline wins. */
 WEFT_API int weft_lock_acquire_until(weft_lock *l, weft_until until);
 
-/* Let go of *l; wakes one waiter. Panics when *l is not held. Never waits. After the store that frees the lock, *l is not
- * touched any more: the next holder may free its memory. */
+/* Let go of *l; wakes one waiter. Panics when *l is not held. Never waits. After the store that frees the lock, *l is
+ * not touched any more: the next holder may free its memory. */
 WEFT_API void weft_lock_release(weft_lock *l);
 
 /* 1 when somebody holds *l at this moment, else 0. */
@@ -65,7 +68,10 @@ typedef struct weft_rlock {
     uint32_t depth; /* the owner's */
 } weft_rlock;
 
-#define WEFT_RLOCK_INIT {WEFT_LOCK_INIT, 0, 0}
+#define WEFT_RLOCK_INIT                                                                                                \
+    {                                                                                                                  \
+        WEFT_LOCK_INIT, 0, 0                                                                                           \
+    }
 
 WEFT_API int weft_rlock_init(weft_rlock *l, unsigned flags);
 WEFT_API void weft_rlock_destroy(weft_rlock *l);
@@ -91,8 +97,8 @@ WEFT_API uint32_t weft_rlock_depth(const weft_rlock *l);
 #define WEFT__JOIN(a, b)                      a##b
 #define WEFT__WITH(type, enter, leave, l, id) WEFT__WITH_NAMED(type, enter, leave, l, id)
 #define WEFT__WITH_NAMED(type, enter, leave, l, id)                                                                    \
-    for (type *WEFT__JOIN(weft__held, id) __attribute__((cleanup(leave))) = enter(l),                                  \
-                                          *WEFT__JOIN(weft__once, id) = WEFT__JOIN(weft__held, id);                    \
+    for (type * WEFT__JOIN(weft__held, id) __attribute__((cleanup(leave))) = enter(l),                                 \
+                                           *WEFT__JOIN(weft__once, id) = WEFT__JOIN(weft__held, id);                   \
          WEFT__JOIN(weft__once, id) != NULL; WEFT__JOIN(weft__once, id) = NULL)
 
 static inline weft_lock *weft__lock_enter(weft_lock *l)

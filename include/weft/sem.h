@@ -13,8 +13,8 @@ extern "C" {
 #endif
 
 enum {
-    WEFT_BOUNDED = 2,            /* flag: never more units than at init */
-    WEFT_SEM_MAX = INT32_MAX     /* most units any semaphore can have */
+    WEFT_BOUNDED = 2,        /* flag: never more units than at init */
+    WEFT_SEM_MAX = INT32_MAX /* most units any semaphore can have */
 };
 
 typedef struct weft_sem {
@@ -23,10 +23,13 @@ typedef struct weft_sem {
     uint32_t bound; /* most units; with WEFT_BOUNDED */
 } weft_sem;
 
-#define WEFT_SEM_INIT(units) {(units), 0, 0}
+#define WEFT_SEM_INIT(units)                                                                                           \
+    {                                                                                                                  \
+        (units), 0, 0                                                                                                  \
+    }
 
-/* Start with `units` units. `flags`: WEFT_SHARED, WEFT_BOUNDED or both. Returns 0, or -EINVAL for units below 0 or other
- * flags. */
+/* Start with `units` units. `flags`: WEFT_SHARED, WEFT_BOUNDED or both. Returns 0, or -EINVAL for units below 0 or
+ * other flags. */
 WEFT_API int weft_sem_init(weft_sem *s, int units, unsigned flags);
 
 /* Check that nobody waits; panics if somebody does. */
@@ -36,8 +39,8 @@ WEFT_API void weft_sem_destroy(weft_sem *s);
  * -ECANCELED. A unit that arrives together with the deadline or the cancellation is taken (0). */
 WEFT_API int weft_sem_acquire(weft_sem *s, weft_until until);
 
-/* Give `units` units and wake as many waiters. Returns 0; -EINVAL for units below 1; -EOVERFLOW when the count would pass
- * the bound (or WEFT_SEM_MAX): then none is given. Never waits. */
+/* Give `units` units and wake as many waiters. Returns 0; -EINVAL for units below 1; -EOVERFLOW when the count would
+ * pass the bound (or WEFT_SEM_MAX): then none is given. Never waits. */
 WEFT_API int weft_sem_release(weft_sem *s, int units);
 
 /* Units there at this moment. */

@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define WEFT__NOINLINE __attribute__((noinline))
-#define WEFT__COLD __attribute__((cold, noinline))
+#define likely(x)               __builtin_expect(!!(x), 1)
+#define unlikely(x)             __builtin_expect(!!(x), 0)
+#define WEFT__NOINLINE          __attribute__((noinline))
+#define WEFT__COLD              __attribute__((cold, noinline))
 #define WEFT__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define WEFT__CACHE_LINE 64
-#define WEFT__ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define WEFT__CACHE_LINE        64
+#define WEFT__ARRAY_LEN(a)      (sizeof(a) / sizeof((a)[0]))
 
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 

@@ -58,7 +58,7 @@ static inline weft__list *list_pop_front(weft__list *head)
 }
 
 #define list_each(it, head) for (weft__list *it = (head)->next; it != (head); it = it->next)
-#define list_each_safe(it, head) \
+#define list_each_safe(it, head)                                                                                       \
     for (weft__list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
 
 #endif

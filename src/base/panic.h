@@ -1,5 +1,6 @@
-/* panic.h - the end of a program that was misused, and the library's own log line. Both write to standard error with one
- * write(2), allocate nothing and are safe in a signal handler as far as vsnprintf is (no floating point, no locale). */
+/* panic.h - the end of a program that was misused, and the library's own log line. Both write to standard error with
+ * one write(2), allocate nothing and are safe in a signal handler as far as vsnprintf is (no floating point, no
+ * locale). */
 #ifndef WEFT_BASE_PANIC_H
 #define WEFT_BASE_PANIC_H
 

@@ -1,8 +1,8 @@
 /* debug.c - who sleeps on what: a walk over the registry of waiters, without a lock.
  *
- * Waiters are type-stable (waiter.h I3), so every field can be read at any time; what is read may be out of date a moment
- * later. The word slept on is told by address and never read: its memory may be gone. Whether it still is the same sleep
- * is asked once more at the end, and a picture that changed meanwhile is dropped. */
+ * Waiters are type-stable (waiter.h I3), so every field can be read at any time; what is read may be out of date a
+ * moment later. The word slept on is told by address and never read: its memory may be gone. Whether it still is the
+ * same sleep is asked once more at the end, and a picture that changed meanwhile is dropped. */
 #include <weft/debug.h>
 
 #include "park/park.h"

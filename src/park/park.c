@@ -7,8 +7,8 @@
  * I1  a node is in a ring  <=>  node->word != NULL; both change under its bucket's lock only. A requeue takes word from
  *     one address to the next with both locks held and never through NULL: the sleeper reads it without a lock.
  * I2  the count in a bucket's lock word is at least the number of its nodes, from before the sleeper looks at its word.
- * I3  who claims a sleeper (waiter.h) by a wake unlinks its node under the bucket's lock, before ready; every other node
- *     is unlinked by the sleeper itself. Wakers skip nodes whose sleeper is already claimed and do not count them.
+ * I3  who claims a sleeper (waiter.h) by a wake unlinks its node under the bucket's lock, before ready; every other
+ * node is unlinked by the sleeper itself. Wakers skip nodes whose sleeper is already claimed and do not count them.
  * Lock order: one bucket; requeue takes two, the lower address first; under a bucket lock nothing is called that waits.
  *     Claimed sleepers are made ready after the lock is let go.
  * Ordering: sleeper  count++ (seq_cst RMW); load word (seq_cst).   waker  change word (seq_cst); load count (seq_cst).
@@ -198,8 +198,8 @@ int weft__wake_slow(const uint32_t *word, unsigned n, unsigned flags)
     return (int)c.n;
 }
 
-/* Move those of the ring of `from` that still sleep. They have been notified: a deadline that strikes from now on no longer
- * makes them report failure. */
+/* Move those of the ring of `from` that still sleep. They have been notified: a deadline that strikes from now on no
+ * longer makes them report failure. */
 static unsigned move_some(weft__bucket *a, const uint32_t *from, weft__bucket *b, const uint32_t *to, unsigned n)
 {
     unsigned moved = 0;
@@ -354,7 +354,8 @@ int weft__park(const uint32_t *word, uint32_t expected, weft_until until, unsign
 
 /* ---- for several ---- */
 
-/* Enter the queues of the private words one after the other; stop at the first that differs. Returns its index, or n. */
+/* Enter the queues of the private words one after the other; stop at the first that differs. Returns its index, or n.
+ */
 static unsigned register_all(weft__case *cases, unsigned n, weft__waiter *self)
 {
     for (unsigned i = 0; i < n; i++) {

@@ -1,15 +1,15 @@
 /* park.h - sleep on a 32-bit word until somebody wakes it: a futex in user space, for threads and coroutines alike.
  *
- * Two domains. A *private* word goes through the word table of this process. A *shared* word (WEFT__SHARED_WORD) lies in
- * memory that several processes map and goes through the kernel's futex; such sleeps wake at least every 100 ms without
- * cause, because a process can die between its store and its wake, and the sleeper looks again.
+ * Two domains. A *private* word goes through the word table of this process. A *shared* word (WEFT__SHARED_WORD) lies
+ * in memory that several processes map and goes through the kernel's futex; such sleeps wake at least every 100 ms
+ * without cause, because a process can die between its store and its wake, and the sleeper looks again.
  *
  * The contract is the futex contract. A sleeper gives the value it saw; it sleeps only while the word still has it. A
- * waker first changes the word **by a seq_cst operation** and then calls wake. Then either the waker sees the sleeper or
- * the sleeper sees the change. Sleeps may end without cause in the shared domain (never in the private one).
+ * waker first changes the word **by a seq_cst operation** and then calls wake. Then either the waker sees the sleeper
+ * or the sleeper sees the change. Sleeps may end without cause in the shared domain (never in the private one).
  *
- * prepare / commit split a park in two: after prepare the sleeper is in the queue and every later wake counts for it, so
- * it can let go of a lock in between. In the shared domain prepare only remembers the value. */
+ * prepare / commit split a park in two: after prepare the sleeper is in the queue and every later wake counts for it,
+ * so it can let go of a lock in between. In the shared domain prepare only remembers the value. */
 #ifndef WEFT_PARK_PARK_H
 #define WEFT_PARK_PARK_H
 
@@ -51,7 +51,8 @@ int weft__park_prepare(weft__parking *p, const uint32_t *word, uint32_t expected
 /* Sleep as prepared. Returns as weft__park; 0 only for a wake that was meant for this sleeper (private domain). */
 int weft__park_commit(weft__parking *p, weft_until until);
 
-/* Leave the queue without sleeping. Returns 1 when a wake had already been spent on this sleeper: pass it on or use it. */
+/* Leave the queue without sleeping. Returns 1 when a wake had already been spent on this sleeper: pass it on or use it.
+ */
 int weft__park_unprepare(weft__parking *p);
 
 /* One word of a wait for several. The caller sets the first four, park uses `node`. */
@@ -69,18 +70,19 @@ enum {
 };
 
 /* Sleep until one of the words differs or is woken, whichever is first. Returns its index; the lowest one when several
- * differ at the start; -ECANCELED, -ETIMEDOUT; -EINVAL above the limits. A wake is spent on one case only: the sleeper that
- * is woken for one is skipped by the wakers of the others. flags: WEFT__UNCANCELLABLE. */
+ * differ at the start; -ECANCELED, -ETIMEDOUT; -EINVAL above the limits. A wake is spent on one case only: the sleeper
+ * that is woken for one is skipped by the wakers of the others. flags: WEFT__UNCANCELLABLE. */
 int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned flags);
 
 /* Wake up to n sleepers of *word, oldest first. Returns how many (shared: as the kernel counts). The caller has changed
  * *word by a seq_cst operation before; the word itself is not touched, it may be gone already. */
 int weft__wake_slow(const uint32_t *word, unsigned n, unsigned flags);
 
-/* Wake up to nwake sleepers of `from` and move up to nmove more to the queue of `to`, where a wake of `to` will reach them
- * in their order; they count as notified from now on. Returns how many were woken or moved. Both words in the same
- * domain; shared ones are woken instead of moved, which is the same to a caller who tolerates wakes without cause. Nobody
- * stands on `from` with weft__park_any: a sleeper that leaves for another case would take its notification along. */
+/* Wake up to nwake sleepers of `from` and move up to nmove more to the queue of `to`, where a wake of `to` will reach
+ * them in their order; they count as notified from now on. Returns how many were woken or moved. Both words in the same
+ * domain; shared ones are woken instead of moved, which is the same to a caller who tolerates wakes without cause.
+ * Nobody stands on `from` with weft__park_any: a sleeper that leaves for another case would take its notification
+ * along. */
 int weft__requeue(const uint32_t *from, const uint32_t *to, unsigned nwake, unsigned nmove, unsigned flags);
 
 /* How many stand in the queue of this private word now. For tests and reports. */

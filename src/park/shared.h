@@ -4,7 +4,8 @@
 
 #include "park/park.h"
 
-/* No sleep on a shared word is longer than this without a look at it: its waker may have died between store and wake. */
+/* No sleep on a shared word is longer than this without a look at it: its waker may have died between store and wake.
+ */
 #define WEFT__SLICE (100 * WEFT_MS)
 
 /* How often a sleeper looks at words that nobody watches for it: no futex_waitv, or no relay to be had. */
@@ -27,7 +28,7 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
 typedef struct weft__relayed {
     const uint32_t *word;
     uint32_t expected;
-    uint32_t fired; /* atomic: 1 once the word changed or was woken */
+    uint32_t fired;            /* atomic: 1 once the word changed or was woken */
     struct weft__relay *relay; /* NULL while nobody watches */
     unsigned slot;
 } weft__relayed;

@@ -1,8 +1,8 @@
 /* waiter.c - the registry of sleepers, the thread's way to sleep, cancellation. See waiter.h for the protocol.
  *
- * The registry is a two-level table, index -> waiter, that only grows; an id is generation << 22 | index + 1. Waiters of
- * threads come from slabs of our own and go back to a free list when their thread ends; those of coroutines belong to
- * the scheduler's slabs. Neither is ever unmapped (I3).
+ * The registry is a two-level table, index -> waiter, that only grows; an id is generation << 22 | index + 1. Waiters
+ * of threads come from slabs of our own and go back to a free list when their thread ends; those of coroutines belong
+ * to the scheduler's slabs. Neither is ever unmapped (I3).
  *
  * Lock order: registry_lock is a leaf. It is held across fork, so that the child finds the registry whole. */
 #include "park/waiter.h"

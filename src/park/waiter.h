@@ -8,18 +8,16 @@
  * and by everybody else:
  *      if (weft__waiter_claim(w, WEFT__WOKEN(i))) weft__waiter_ready(w);
  *
- * I1  claimed once: per wait exactly one compare-and-swap takes `state` out of WAITING; it decides the reason. Who loses
- *     it looks for another sleeper and counts nothing.
- * I2  ready once: the winner, if it is not the sleeper itself, calls ready exactly once, and the sleeper does not return
- *     from block before that call. Between claim and ready the winner may use w->next_ready to chain sleepers.
- * I3  type-stable: the memory of a waiter stays a waiter as long as the process lives, so a late ready, cancel or dump
- *     touches at worst the next user's words, who tolerates a wake without cause.
- * I4  ids: w->id is never 0 and changes at each reuse of the slot, so an owner recorded by id is not mistaken for a later
- *     one. weft__self_id mirrors it for the fast path of locks.
- * Cancellation against begin: the sleeper stores WAITING, then reads `cancel`, both seq_cst; the canceller stores `cancel`,
- *     seq_cst, and after a fence reads `state` for its claim. One of the two sees the other. Without the fence the
- *     claim's first look, a plain load on ARM, may be made before the store is seen.
- * Pinned by tests/model (claim, cancel, deadline ties) and tests/park/waiter_test.c. */
+ * I1  claimed once: per wait exactly one compare-and-swap takes `state` out of WAITING; it decides the reason. Who
+ * loses it looks for another sleeper and counts nothing. I2  ready once: the winner, if it is not the sleeper itself,
+ * calls ready exactly once, and the sleeper does not return from block before that call. Between claim and ready the
+ * winner may use w->next_ready to chain sleepers. I3  type-stable: the memory of a waiter stays a waiter as long as the
+ * process lives, so a late ready, cancel or dump touches at worst the next user's words, who tolerates a wake without
+ * cause. I4  ids: w->id is never 0 and changes at each reuse of the slot, so an owner recorded by id is not mistaken
+ * for a later one. weft__self_id mirrors it for the fast path of locks. Cancellation against begin: the sleeper stores
+ * WAITING, then reads `cancel`, both seq_cst; the canceller stores `cancel`, seq_cst, and after a fence reads `state`
+ * for its claim. One of the two sees the other. Without the fence the claim's first look, a plain load on ARM, may be
+ * made before the store is seen. Pinned by tests/model (claim, cancel, deadline ties) and tests/park/waiter_test.c. */
 #ifndef WEFT_PARK_WAITER_H
 #define WEFT_PARK_WAITER_H
 
@@ -78,15 +76,16 @@ struct weft__waiter {
     uint32_t spin;   /* threads: how long the next wait looks before it sleeps; adapts */
     uint32_t slot;   /* index in the registry */
     const weft__waiter_ops *ops;
-    weft__waiter *next_ready;   /* the claimer's chain (I2); free list while unused */
-    const uint32_t *word;       /* atomic for readers: what it sleeps on, NULL when running */
-    const char *what;           /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
+    weft__waiter *next_ready; /* the claimer's chain (I2); free list while unused */
+    const uint32_t *word;     /* atomic for readers: what it sleeps on, NULL when running */
+    const char *what;         /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
 };
 
 /* ---- who am I ---- */
 
-extern WEFT__TLS weft__waiter *weft__self_waiter; /* NULL until the thread's first need; the scheduler sets it at each switch */
-extern WEFT__TLS uint32_t weft__self_id;          /* its id; 0 while weft__self_waiter is NULL */
+extern WEFT__TLS weft__waiter
+    *weft__self_waiter;                  /* NULL until the thread's first need; the scheduler sets it at each switch */
+extern WEFT__TLS uint32_t weft__self_id; /* its id; 0 while weft__self_waiter is NULL */
 
 weft__waiter *weft__self_slow(void); /* gives the calling thread a waiter; panics when there is no memory for one */
 
@@ -148,7 +147,8 @@ static inline void weft__wait_begin(weft__waiter *self, bool hard)
 {
     self->hard = hard || self->shield != 0;
     store_relaxed(&self->token, 0);
-    /* Also a release: a canceller finds the waiter by its handle alone, and its claim must bring along what ready reads. */
+    /* Also a release: a canceller finds the waiter by its handle alone, and its claim must bring along what ready
+     * reads. */
     store_seq_cst(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
 }
 
@@ -158,18 +158,20 @@ static inline bool weft__wait_cancelled(const weft__waiter *self)
     return load_seq_cst(&self->cancel) != 0 && self->shield == 0;
 }
 
-/* Sleep until claimed or `until_ns`; returns the reason and ends the wait. Does not sleep when already cancelled or past
- * the deadline, but a claim that came before still wins. After it, take yourself out of wherever you were findable. */
+/* Sleep until claimed or `until_ns`; returns the reason and ends the wait. Does not sleep when already cancelled or
+ * past the deadline, but a claim that came before still wins. After it, take yourself out of wherever you were
+ * findable. */
 uint32_t weft__wait_block(weft__waiter *self, int64_t until_ns);
 
-/* End a wait that was begun but shall not sleep after all. Returns the reason if somebody had decided it meanwhile (then
- * this has waited for its ready), else WEFT__IDLE. */
+/* End a wait that was begun but shall not sleep after all. Returns the reason if somebody had decided it meanwhile
+ * (then this has waited for its ready), else WEFT__IDLE. */
 uint32_t weft__wait_abandon(weft__waiter *self);
 
 /* Ask w to stop: sticky. Ends its present wait unless that is hard or shielded. */
 void weft__waiter_cancel(weft__waiter *w);
 
-/* A thread is about to sleep on its token in the kernel. True: sleep while it is WEFT__TOKEN_ASLEEP. False: it is ready. */
+/* A thread is about to sleep on its token in the kernel. True: sleep while it is WEFT__TOKEN_ASLEEP. False: it is
+ * ready. */
 static inline bool weft__token_sleep(weft__waiter *self)
 {
     uint32_t seen = WEFT__TOKEN_AWAKE;
@@ -181,8 +183,8 @@ static inline bool weft__token_sleep(weft__waiter *self)
 typedef struct weft__idler {
     int (*open)(void **poller);                  /* once a scheduler thread, by it; 0 or -errno */
     void (*close)(void *poller);                 /* by the same thread, when it ends */
-    int (*poll)(void *poller, int64_t until_ns); /* ready those whose descriptors are; sleep at most until then (0: do not
-                                                    sleep) or until interrupted; how many were readied, or -errno */
+    int (*poll)(void *poller, int64_t until_ns); /* ready those whose descriptors are; sleep at most until then (0: do
+                                                    not sleep) or until interrupted; how many were readied, or -errno */
     void (*interrupt)(void *poller);             /* from any thread: the present or the next poll returns at once */
     void (*after_fork)(void *poller);            /* in a child: let go of what the parent still uses */
 } weft__idler;

@@ -3,15 +3,15 @@
  * acquire   free: CAS 0 -> owner. Else look a moment, set WAITERS, sleep on exactly that value, try again.
  * release   alone: CAS owner -> 0. With WAITERS: swap to free and wake one, who tries again like everybody else.
  * A newcomer may take a lock that a woken sleeper is on its way to: that is what makes it fast. A sleeper that has not
- * got it for a millisecond sets STARVED, and then only those who have slept may take it. Ownership is never handed over:
- * a hand-over to a sleeper that times out or dies would lose the lock, in shared memory for good.
+ * got it for a millisecond sets STARVED, and then only those who have slept may take it. Ownership is never handed
+ * over: a hand-over to a sleeper that times out or dies would lose the lock, in shared memory for good.
  *
  * I1  a sleeper went to sleep on a word with WAITERS; so the release that frees that hold wakes one.
  * I2  who takes it after sleeping sets WAITERS again, for it cannot know whether others still sleep.
- * I3  who set STARVED takes the lock, which clears it, or clears it when it gives up and wakes one if the lock is free. So
- *     a release leaves it alone: whoever it wakes, or nobody, the one that set it is awake or asleep behind it.
- * I4  shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not.
- * Pinned by tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
+ * I3  who set STARVED takes the lock, which clears it, or clears it when it gives up and wakes one if the lock is free.
+ * So a release leaves it alone: whoever it wakes, or nobody, the one that set it is awake or asleep behind it. I4
+ * shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not. Pinned by
+ * tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
 #include "sync/lock.h"
 
 #include "base/panic.h"
@@ -26,8 +26,8 @@ enum {
 
 #define WAITERS WEFT__LOCK_WAITERS
 #define STARVED WEFT__LOCK_STARVED
-#define OWNER WEFT__LOCK_OWNER
-#define LOST WEFT__LOCK_LOST
+#define OWNER   WEFT__LOCK_OWNER
+#define LOST    WEFT__LOCK_LOST
 
 /* What an acquirer knows while it tries. */
 typedef struct attempt {
@@ -197,7 +197,8 @@ WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)
 void weft_lock_release(weft_lock *l)
 {
     uint32_t seen = load_relaxed(&l->word);
-    /* The first comparison is true for 0, for LOST and for either mark, and for few owners, who go the long way round. */
+    /* The first comparison is true for 0, for LOST and for either mark, and for few owners, who go the long way round.
+     */
     if (unlikely(seen - 1 >= LOST - 1 || (load_relaxed(&l->flags) & WEFT__LOCK_INCONSISTENT)) ||
         unlikely(!cas_release(&l->word, &seen, 0)))
         release_slow(l, seen);

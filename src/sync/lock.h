@@ -8,15 +8,17 @@
 
 /* The word of a lock. The held value *is* the owner: a waiter's id (private) or a process token (shared), so taking the
  * lock and naming the owner are one step. */
-#define WEFT__LOCK_WAITERS (UINT32_C(1) << 31) /* somebody may sleep. Legal to set without cause; illegal to clear while one
-                                                  sleeps, except by a release that wakes one */
-#define WEFT__LOCK_STARVED (UINT32_C(1) << 30) /* a sleeper has waited for a millisecond: only who has slept may take it.
-                                                  Illegal to leave set when no sleeper is left to clear it */
+#define WEFT__LOCK_WAITERS                                                                                             \
+    (UINT32_C(1) << 31) /* somebody may sleep. Legal to set without cause; illegal to clear while one                  \
+                           sleeps, except by a release that wakes one */
+#define WEFT__LOCK_STARVED                                                                                             \
+    (UINT32_C(1) << 30) /* a sleeper has waited for a millisecond: only who has slept may take it.                     \
+                           Illegal to leave set when no sleeper is left to clear it */
 #define WEFT__LOCK_OWNER (WEFT__LOCK_STARVED - 1)
-#define WEFT__LOCK_LOST (UINT32_C(0xff) << 22) /* as owner: free, but its data was never recovered (no pid is 0) */
+#define WEFT__LOCK_LOST  (UINT32_C(0xff) << 22) /* as owner: free, but its data was never recovered (no pid is 0) */
 
-/* In flags (atomic, because others read WEFT_SHARED beside it): the holder was told -EOWNERDEAD and has not called recover.
- * Changed by the holder only. */
+/* In flags (atomic, because others read WEFT_SHARED beside it): the holder was told -EOWNERDEAD and has not called
+ * recover. Changed by the holder only. */
 #define WEFT__LOCK_INCONSISTENT 0x100u
 
 static inline unsigned weft__lock_domain(const weft_lock *l)
@@ -24,9 +26,9 @@ static inline unsigned weft__lock_domain(const weft_lock *l)
     return load_relaxed(&l->flags) & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
 }
 
-/* What the caller writes into weft_rlock's owner. Shared: its id, mixed with its process's token, because ids are small and
- * the same in many processes: what a dead owner left there must not look like the caller while a third process is taking
- * the lock over. One to one for the ids of one process; never 0. */
+/* What the caller writes into weft_rlock's owner. Shared: its id, mixed with its process's token, because ids are small
+ * and the same in many processes: what a dead owner left there must not look like the caller while a third process is
+ * taking the lock over. One to one for the ids of one process; never 0. */
 static inline uint32_t weft__rlock_me(const weft_rlock *l)
 {
     uint32_t id = weft__self()->id;
@@ -38,8 +40,8 @@ static inline uint32_t weft__rlock_me(const weft_rlock *l)
 /* weft_lock_acquire_until with park's flags; for those who must not be cancelled and want to know of a dead owner. */
 int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags);
 
-/* Take the lock as one that has slept already (it was in a condition): may pass STARVED, keeps WAITERS. Not cancellable.
- * Returns 0 or -EOWNERDEAD. */
+/* Take the lock as one that has slept already (it was in a condition): may pass STARVED, keeps WAITERS. Not
+ * cancellable. Returns 0 or -EOWNERDEAD. */
 int weft__lock_reacquire(weft_lock *l);
 
 #endif

@@ -10,8 +10,8 @@
 #include <errno.h>
 
 #define WAITERS (UINT32_C(1) << 31)
-#define DONE (UINT32_C(1) << 30)
-#define RUNNER (DONE - 1)
+#define DONE    (UINT32_C(1) << 30)
+#define RUNNER  (DONE - 1)
 
 static unsigned domain_of(const weft_once *o)
 {

@@ -1,14 +1,13 @@
 /* rwlock.c - weft_rwlock: a weft_lock among the writers, and a word that counts the readers inside.
  *
- * write   take `writer`; set PENDING, which keeps newcomers out; sleep on `state` until no reader is inside; set WRITING.
- * read    no writer: count in. Else sleep on `turn`, which changes when a writer goes; who has waited for one writer
- *         passes the next one's PENDING (not its WRITING), so readers cannot be starved; such readers are a bounded
+ * write   take `writer`; set PENDING, which keeps newcomers out; sleep on `state` until no reader is inside; set
+ * WRITING. read    no writer: count in. Else sleep on `turn`, which changes when a writer goes; who has waited for one
+ * writer passes the next one's PENDING (not its WRITING), so readers cannot be starved; such readers are a bounded
  *         crowd, so the writer cannot be either.
- * I1  only the holder of `writer` sets or clears PENDING and WRITING (or who finds it dead), and only it sleeps on `state`.
- * I2  the reader that leaves last with PENDING set wakes it.
- * I3  a reader reads `turn` before it finds a writer in `state`, and sleeps on that value of `turn`; the writer clears
- *     `state` before it changes `turn`: no wake is lost.
- * Pinned by tests/model/rwlock_model.c and tests/sync/rwlock_test.c. */
+ * I1  only the holder of `writer` sets or clears PENDING and WRITING (or who finds it dead), and only it sleeps on
+ * `state`. I2  the reader that leaves last with PENDING set wakes it. I3  a reader reads `turn` before it finds a
+ * writer in `state`, and sleeps on that value of `turn`; the writer clears `state` before it changes `turn`: no wake is
+ * lost. Pinned by tests/model/rwlock_model.c and tests/sync/rwlock_test.c. */
 #include <weft/rwlock.h>
 
 #include "base/panic.h"
@@ -96,9 +95,10 @@ int weft_rwlock_acquire_read_until(weft_rwlock *l, weft_until until)
 void weft_rwlock_acquire_read(weft_rwlock *l)
 {
     if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE) == -EOWNERDEAD)
-        weft__panic("weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p; use the _until calls "
-                    "and weft_rwlock_recover to handle that",
-                    (void *)l);
+        weft__panic(
+            "weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p; use the _until calls "
+            "and weft_rwlock_recover to handle that",
+            (void *)l);
 }
 
 void weft_rwlock_release_read(weft_rwlock *l)
@@ -120,7 +120,7 @@ static int write_with(weft_rwlock *l, weft_until until, unsigned flags)
         return taken;
     if (taken == -EOWNERDEAD) {
         if (load_relaxed(&l->state) & WRITING)
-            return taken; /* held, as the dead one held it */
+            return taken;              /* held, as the dead one held it */
         weft_lock_recover(&l->writer); /* it never came to write */
     }
     uint32_t seen = or_seq_cst(&l->state, PENDING) | PENDING;
@@ -147,9 +147,10 @@ int weft_rwlock_acquire_write_until(weft_rwlock *l, weft_until until)
 void weft_rwlock_acquire_write(weft_rwlock *l)
 {
     if (write_with(l, WEFT_FOREVER, WEFT__UNCANCELLABLE) == -EOWNERDEAD)
-        weft__panic("weft_rwlock_acquire_write: the process that held the shared rwlock at %p died writing; use the _until "
-                    "calls and weft_rwlock_recover to handle that",
-                    (void *)l);
+        weft__panic(
+            "weft_rwlock_acquire_write: the process that held the shared rwlock at %p died writing; use the _until "
+            "calls and weft_rwlock_recover to handle that",
+            (void *)l);
 }
 
 void weft_rwlock_release_write(weft_rwlock *l)

@@ -8,9 +8,9 @@
 #include <time.h>
 
 typedef struct plan {
-    uint32_t seen;      /* atomic: calls so far */
-    uint32_t nth;       /* atomic: first call concerned; 0 = no plan */
-    uint32_t count;     /* atomic, like the rest: a plan may be replaced while others make calls */
+    uint32_t seen;  /* atomic: calls so far */
+    uint32_t nth;   /* atomic: first call concerned; 0 = no plan */
+    uint32_t count; /* atomic, like the rest: a plan may be replaced while others make calls */
     int32_t err;
     int64_t delay_ns;
 } plan;

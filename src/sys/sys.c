@@ -125,7 +125,10 @@ int weft__sys_futex_waitv(const weft__sys_futex *words, unsigned n, int64_t unti
         uint64_t val, uaddr;
         uint32_t flags, reserved;
     } v[WEFT__SYS_FUTEXES_MAX];
-    enum { SIZE_U32 = 2, PRIVATE = 128 };
+    enum {
+        SIZE_U32 = 2,
+        PRIVATE = 128
+    };
     for (unsigned i = 0; i < n; i++) {
         v[i].val = words[i].expected;
         v[i].uaddr = (uint64_t)(uintptr_t)words[i].word;

@@ -69,9 +69,9 @@ static inline int weft__sys_fault(enum weft__sys_call call)
     return weft__sys_fault_slow(call);
 }
 
-/* Plan: calls number nth, nth+1, ... nth+count-1 of this kind from now on (counted from 1, over all threads) return `err`
- * (negative) instead of being made; with err == 0 they are delayed by delay_ns and then made. One plan a kind; a new
- * one replaces it. For tests. */
+/* Plan: calls number nth, nth+1, ... nth+count-1 of this kind from now on (counted from 1, over all threads) return
+ * `err` (negative) instead of being made; with err == 0 they are delayed by delay_ns and then made. One plan a kind; a
+ * new one replaces it. For tests. */
 void weft__sys_plan(enum weft__sys_call call, uint32_t nth, uint32_t count, int err, int64_t delay_ns);
 
 /* Forget all plans and set the counts of calls seen to 0. */
@@ -82,7 +82,8 @@ uint32_t weft__sys_seen(enum weft__sys_call call);
 
 /* ---- clock ---- */
 
-extern int64_t weft__sys_clock_shift; /* atomic: what weft__sys_now adds to the kernel's clock; 0 unless a test set it */
+extern int64_t
+    weft__sys_clock_shift; /* atomic: what weft__sys_now adds to the kernel's clock; 0 unless a test set it */
 
 /* CLOCK_MONOTONIC in ns, plus the shift. */
 int64_t weft__sys_now(void);
@@ -103,9 +104,9 @@ int weft__sys_madvise(void *p, size_t size, int advice);
 
 /* ---- futex ---- */
 
-/* Sleep while *word == expected, at most until `until_ns` on weft__sys_now's clock (INT64_MAX: no limit). `shared`: the word
- * may be in memory shared with other processes. Returns 0 (woken, perhaps without cause), -EAGAIN (the word differs),
- * -ETIMEDOUT or -EINTR. */
+/* Sleep while *word == expected, at most until `until_ns` on weft__sys_now's clock (INT64_MAX: no limit). `shared`: the
+ * word may be in memory shared with other processes. Returns 0 (woken, perhaps without cause), -EAGAIN (the word
+ * differs), -ETIMEDOUT or -EINTR. */
 int weft__sys_futex_wait(const uint32_t *word, uint32_t expected, int64_t until_ns, bool shared);
 
 /* Wake up to n sleepers; returns how many, also when the address is no longer mapped (0). */
@@ -134,12 +135,13 @@ pid_t weft__sys_tid(void);
 /* Fill p with random bytes; never fails (falls back on addresses and the clock). */
 void weft__sys_random(void *p, size_t size);
 
-/* When the process started, in clock ticks since boot (field 22 of /proc/PID/stat). Returns 0 and *ticks; -ESRCH when there
- * is no such process or it is dead and only waits to be reaped; -ENOENT when /proc cannot tell (then *ticks is 0 and the
- * process exists). */
+/* When the process started, in clock ticks since boot (field 22 of /proc/PID/stat). Returns 0 and *ticks; -ESRCH when
+ * there is no such process or it is dead and only waits to be reaped; -ENOENT when /proc cannot tell (then *ticks is 0
+ * and the process exists). */
 int weft__sys_process_start(pid_t pid, uint64_t *ticks);
 
-/* Start a detached thread with all signals blocked, so that the program's own threads get them. Returns 0 or -EAGAIN. */
+/* Start a detached thread with all signals blocked, so that the program's own threads get them. Returns 0 or -EAGAIN.
+ */
 int weft__sys_thread(void *(*fn)(void *), void *arg, size_t stack_size);
 
 /* ---- eventfd ---- */

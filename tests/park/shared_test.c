@@ -221,8 +221,8 @@ static void pin(void)
     sched_setaffinity(0, sizeof one, &one);
 }
 
-/* The first sleeper is woken in both domains before it runs. Only the private wake is its own; the shared one goes on to
- * the second sleeper. */
+/* The first sleeper is woken in both domains before it runs. Only the private wake is its own; the shared one goes on
+ * to the second sleeper. */
 TEST_IN_LIMIT(30, PROCESS, shared_wake_of_a_sleeper_that_left_for_another_reason_goes_on)
 {
     words *s = new_words(t);
@@ -434,7 +434,8 @@ TEST_IN(PROCESS, shared_sleep_does_not_spin_where_futex_waitv_fails)
 TEST_IN(PROCESS, shared_sleep_survives_every_kind_of_fault_once)
 {
     words *s = new_words(t);
-    const enum weft__sys_call calls[] = {WEFT__SYS_FUTEX_WAITV, WEFT__SYS_FUTEX_WAIT, WEFT__SYS_MALLOC, WEFT__SYS_THREAD};
+    const enum weft__sys_call calls[] = {WEFT__SYS_FUTEX_WAITV, WEFT__SYS_FUTEX_WAIT, WEFT__SYS_MALLOC,
+                                         WEFT__SYS_THREAD};
     const int errors[] = {-EINTR, -EINTR, -ENOMEM, -EAGAIN};
     weft_co *co;
     start(sleep_until_set, &(words){.a = 1}, &co);

@@ -25,8 +25,8 @@ typedef struct table {
     weft_cond c;
     uint32_t begun, done; /* under l: equal whenever nobody is inside */
     uint32_t r_begun, r_done;
-    uint32_t torn, rounds;   /* atomic: recoveries that found a half-done change; rounds in all */
-    int64_t longest;         /* atomic: the longest wait for l that anybody saw, in ns */
+    uint32_t torn, rounds; /* atomic: recoveries that found a half-done change; rounds in all */
+    int64_t longest;       /* atomic: the longest wait for l that anybody saw, in ns */
 } table;
 
 static void note_wait(table *s, int64_t waited)

@@ -150,7 +150,7 @@ TEST_IN(THREAD | CO | PROCESS, lock_held_tells_truly) /* 11 */
 
 static int return_from_block(weft_lock *l)
 {
-    WEFT_WITH_LOCK(l) {
+    WEFT_WITH_LOCK (l) {
         return weft_lock_held(l);
     }
     return -1;
@@ -161,12 +161,12 @@ TEST(lock_of_a_block_is_released_on_every_way_out) /* 12 S000-23 */
     weft_lock l = WEFT_LOCK_INIT;
     CHECK_INT(1, return_from_block(&l));
     CHECK_INT(0, weft_lock_held(&l));
-    WEFT_WITH_LOCK(&l) {
+    WEFT_WITH_LOCK (&l) {
         break;
     }
     CHECK_INT(0, weft_lock_held(&l));
     int times = 0;
-    WEFT_WITH_LOCK(&l)
+    WEFT_WITH_LOCK (&l)
         times++;
     CHECK_INT(1, times);
     CHECK_INT(0, weft_lock_held(&l));
