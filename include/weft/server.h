@@ -15,18 +15,6 @@
  *     if (err == 0)
  *         err = weft_server_run(s, WEFT_FOREVER);
  *
- * A connection is *idle* between two calls of its handler: then it has no stack and no buffer, only a small record.
- * When bytes arrive the handler is called; it reads, answers, and returns WEFT_CONN_IDLE to be called again for the
- * next bytes. A handler may as well stay and wait in weft_conn_fill for as long as it likes; that costs its stack
- * meanwhile.
- *
- * Models. "coroutine": handlers run on coroutines over the process's poller, on `threads` scheduler threads; a
- * connection stays on its thread. "thread": each connection has a thread of its own. The handler is the same under
- * both.
- *
- * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
- * client without a whole request (see weft_conn_busy); when every connection is at work, the newcomer is refused.
- *
  * Unless a comment says otherwise, the weft_server_ calls may be made from any thread or coroutine, the weft_conn_
  * calls only by the handler or hook that was given the connection; none in a signal handler. */
 #ifndef WEFT_SERVER_H
@@ -41,6 +29,17 @@
 extern "C" {
 #endif
 
+/* A connection is *idle* between two calls of its handler: then it has no stack and no buffer, only a small record.
+ * When bytes arrive the handler is called; it reads, answers, and returns WEFT_CONN_IDLE to be called again for the
+ * next bytes. A handler may as well stay and wait in weft_conn_fill for as long as it likes; that costs its stack
+ * meanwhile.
+ *
+ * Models. "coroutine": handlers run on coroutines over the process's poller, on `threads` scheduler threads; a
+ * connection stays on its thread. "thread": each connection has a thread of its own. The handler is the same under
+ * both.
+ *
+ * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
+ * client without a whole request (see weft_conn_busy); when every connection is at work, the newcomer is refused. */
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
 
@@ -48,8 +47,8 @@ typedef struct weft_conn weft_conn;
  * yet sent is dropped. */
 enum {
     WEFT_CONN_CLOSE = 0, /* flush, then close */
-    WEFT_CONN_IDLE = 1,  /* call the handler again when there are bytes to read: at once if some are unread, unless this
-                            call consumed none of them, then when more arrive. Flushed before the connection goes idle */
+    WEFT_CONN_IDLE = 1,  /* call the handler again when there are bytes to read: at once if some are unread, unless
+                            this call consumed none of them, then when more arrive. Flushed before it goes idle */
     WEFT_CONN_LINGER = 2 /* flush, tell the client that no more will come, read and drop up to 64 KiB of what it still
                             sends for up to 2 s, then close: so that an error answer is read and not lost to a reset */
 };
