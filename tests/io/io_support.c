@@ -110,6 +110,23 @@ void io_tcp_pair(int fds[2])
     CHECK_OK(weft__sys_setsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, 1));
 }
 
+io_pair io_stream_pair(const weft_tcp_options *options)
+{
+    io_pair p;
+    weft_stream *l;
+    CHECK_OK(weft_tcp_listen(&l, NULL, 0, options));
+    CHECK_OK(weft_tcp_connect(&p.a, NULL, weft_stream_port(l), options, io_patience()));
+    CHECK_OK(weft_tcp_accept(&p.b, l, io_patience()));
+    weft_stream_close(l);
+    return p;
+}
+
+void io_close_pair(io_pair p)
+{
+    weft_stream_close(p.a);
+    weft_stream_close(p.b);
+}
+
 static void wait_for(int fd, short events)
 {
     struct pollfd one = {.fd = fd, .events = events};

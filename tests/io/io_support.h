@@ -111,6 +111,13 @@ void io_tcp_pair(int fds[2]);
 int io_listener(void);
 int io_connection_to(int listener);
 
+/* Both ends of a connection as streams. `options` may be NULL. */
+typedef struct io_pair {
+    weft_stream *a, *b;
+} io_pair;
+io_pair io_stream_pair(const weft_tcp_options *options);
+void io_close_pair(io_pair p);
+
 /* Write or read exactly so much with blocking patience. */
 void io_write(int fd, const void *data, size_t size);
 void io_read(int fd, void *data, size_t size);

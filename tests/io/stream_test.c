@@ -18,40 +18,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-/* ---- two ends ---- */
-
-typedef struct pair {
-    weft_stream *a, *b;
-} pair;
-
 static weft_stream *listen_anywhere(void)
 {
     weft_stream *l;
     CHECK_OK(weft_tcp_listen(&l, NULL, 0, NULL));
     CHECK(weft_stream_port(l) > 0);
     return l;
-}
-
-static pair connect_pair_with(const weft_tcp_options *options)
-{
-    pair p;
-    weft_stream *l;
-    CHECK_OK(weft_tcp_listen(&l, NULL, 0, options));
-    CHECK_OK(weft_tcp_connect(&p.a, NULL, weft_stream_port(l), options, io_patience()));
-    CHECK_OK(weft_tcp_accept(&p.b, l, io_patience()));
-    weft_stream_close(l);
-    return p;
-}
-
-static pair connect_pair(void)
-{
-    return connect_pair_with(NULL);
-}
-
-static void close_pair(pair p)
-{
-    weft_stream_close(p.a);
-    weft_stream_close(p.b);
 }
 
 static int echo_until_end(void *arg)
@@ -68,7 +40,7 @@ static int echo_until_end(void *arg)
 
 TEST_WAITERS(stream_echoes)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char out[500], in[500];
     test_spawn(t, echo_until_end, p.b);
     for (size_t i = 1; i <= 500; i++) {
@@ -104,14 +76,14 @@ static int receive_much(void *arg)
 
 TEST_WAITERS(stream_sends_all_to_a_slower_reader)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char *data = malloc(MUCH);
     io_pattern(data, MUCH, 0);
     test_spawn(t, receive_much, p.b);
     CHECK_INT(MUCH, weft_stream_send(p.a, data, MUCH, io_patience()));
     test_join(t);
     free(data);
-    close_pair(p);
+    io_close_pair(p);
 }
 
 TEST_WAITERS(stream_sends_pieces_as_one)
@@ -119,7 +91,7 @@ TEST_WAITERS(stream_sends_pieces_as_one)
     enum {
         PIECES = 1000
     };
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char *data = malloc(MUCH);
     struct iovec pieces[PIECES];
     io_pattern(data, MUCH, 0);
@@ -135,12 +107,12 @@ TEST_WAITERS(stream_sends_pieces_as_one)
     CHECK_INT(0, weft_stream_send_pieces(p.a, pieces, 1, io_patience()));
     test_join(t);
     free(data);
-    close_pair(p);
+    io_close_pair(p);
 }
 
 TEST_WAITERS(stream_sends_a_file)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char path[300], *data = malloc(MUCH);
     snprintf(path, sizeof path, "%s/file", test_dir());
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -156,14 +128,14 @@ TEST_WAITERS(stream_sends_a_file)
     test_join(t);
     close(fd);
     free(data);
-    close_pair(p);
+    io_close_pair(p);
 }
 
 /* ---- deadlines, cancellation, their ties ---- */
 
 TEST_WAITERS(stream_recv_times_out_and_goes_on)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char byte;
     for (int i = 0; i < 3; i++) {
         int64_t start = weft_now();
@@ -173,12 +145,12 @@ TEST_WAITERS(stream_recv_times_out_and_goes_on)
         CHECK_INT(1, weft_stream_send(p.b, "x", 1, WEFT_NOW));
         CHECK_INT(1, weft_stream_recv(p.a, &byte, 1, io_patience()));
     }
-    close_pair(p);
+    io_close_pair(p);
 }
 
 TEST_WAITERS(stream_recv_past_the_deadline_takes_what_is_there)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char byte;
     for (int i = 0; i < 20; i++) {
         CHECK_INT(1, weft_stream_send(p.b, "x", 1, io_patience()));
@@ -187,12 +159,12 @@ TEST_WAITERS(stream_recv_past_the_deadline_takes_what_is_there)
         CHECK_ERR(-ETIMEDOUT, weft_stream_recv(p.a, &byte, 1, WEFT_NOW));
         CHECK_ERR(-ETIMEDOUT, weft_stream_recv(p.a, &byte, 1, (weft_until){1}));
     }
-    close_pair(p);
+    io_close_pair(p);
 }
 
 TEST_WAITERS(stream_send_times_out_when_nobody_reads)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char *data = calloc(1, 1 << 20);
     ssize_t n;
     while ((n = weft_stream_send(p.a, data, 1 << 20, weft_in_ms(20))) > 0)
@@ -200,13 +172,13 @@ TEST_WAITERS(stream_send_times_out_when_nobody_reads)
     CHECK_ERR(-ETIMEDOUT, n);
     CHECK_ERR(-ETIMEDOUT, weft_stream_send(p.a, data, 1 << 20, WEFT_NOW));
     free(data);
-    close_pair(p);
+    io_close_pair(p);
 }
 
 /* The peer has ended its side and takes nothing: that is no reason to spin. */
 TEST_WAITERS(stream_send_to_a_half_closed_peer_sleeps)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char *data = calloc(1, 1 << 20);
     ssize_t n;
     CHECK_OK(weft_stream_shutdown(p.b, WEFT_SHUTDOWN_SEND));
@@ -220,7 +192,7 @@ TEST_WAITERS(stream_send_to_a_half_closed_peer_sleeps)
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
     CHECK_BETWEEN(0, 60, (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000);
     free(data);
-    close_pair(p);
+    io_close_pair(p);
 }
 
 typedef struct victim {
@@ -248,7 +220,7 @@ static void wait_until_waiting(weft__waiter *const *waiter)
 
 TEST_WAITERS(stream_recv_is_cancelled)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     victim v = {.s = p.a};
     test_spawn(t, receive_until_cancelled, &v);
     wait_until_waiting(&v.waiter);
@@ -256,7 +228,7 @@ TEST_WAITERS(stream_recv_is_cancelled)
     test_join(t);
     CHECK_ERR(-ECANCELED, v.result);
     CHECK_ERR(-ECANCELED, v.then); /* it stays */
-    close_pair(p);
+    io_close_pair(p);
 }
 
 static int receive_though_cancelled(void *arg)
@@ -271,7 +243,7 @@ static int receive_though_cancelled(void *arg)
 
 TEST_WAITERS(stream_recv_of_the_cancelled_takes_what_is_there)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     victim v = {.s = p.a};
     struct pollfd one = {.fd = weft_stream_fd(p.a), .events = POLLIN};
     CHECK_INT(1, weft_stream_send(p.b, "x", 1, io_patience()));
@@ -280,7 +252,7 @@ TEST_WAITERS(stream_recv_of_the_cancelled_takes_what_is_there)
     test_join(t);
     CHECK_INT(1, v.result);
     CHECK_ERR(-ECANCELED, v.then);
-    close_pair(p);
+    io_close_pair(p);
 }
 
 static int cancel_it(void *arg)
@@ -297,7 +269,7 @@ static int cancel_it(void *arg)
 TEST_WAITERS_LIMIT(30, stream_ties_lose_no_byte)
 {
     for (int i = 0; i < 200; i++) {
-        pair p = connect_pair();
+        io_pair p = io_stream_pair(NULL);
         victim v = {.s = p.a};
         char byte;
         test_spawn(t, receive_until_cancelled, &v);
@@ -314,7 +286,7 @@ TEST_WAITERS_LIMIT(30, stream_ties_lose_no_byte)
         if (received == 0)
             CHECK_INT(1, weft_stream_recv(p.a, &byte, 1, io_patience()));
         CHECK_ERR(-ETIMEDOUT, weft_stream_recv(p.a, &byte, 1, WEFT_NOW));
-        close_pair(p);
+        io_close_pair(p);
     }
 }
 
@@ -322,7 +294,7 @@ TEST_WAITERS_LIMIT(30, stream_ties_lose_no_byte)
 
 TEST_WAITERS(stream_send_to_a_broken_pipe_is_an_error_and_no_signal)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char byte = 0;
     ssize_t n = 1;
     weft_stream_close(p.b);
@@ -384,7 +356,7 @@ TEST_WAITERS(stream_peer_that_vanishes_at_any_byte_is_noticed)
 
 TEST_WAITERS(stream_half_closed_still_sends)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     char data[5];
     CHECK_OK(weft_stream_shutdown(p.a, WEFT_SHUTDOWN_SEND));
     CHECK_INT(0, weft_stream_recv(p.b, data, 5, io_patience()));
@@ -393,7 +365,7 @@ TEST_WAITERS(stream_half_closed_still_sends)
     CHECK_MEM("after", data, 5);
     CHECK_ERR(-EPIPE, weft_stream_send(p.a, data, 5, io_patience()));
     CHECK_ERR(-EINVAL, weft_stream_shutdown(p.a, 3));
-    close_pair(p);
+    io_close_pair(p);
 }
 
 /* ---- closing under others ---- */
@@ -428,7 +400,7 @@ static int wait_for_the_close(void *arg)
 TEST_WAITERS(stream_close_ends_the_waits_of_others)
 {
     for (int how = 0; how < 3; how++) {
-        pair p = connect_pair();
+        io_pair p = io_stream_pair(NULL);
         waiting w = {.s = how == 2 ? listen_anywhere() : p.a, .how = how};
         test_spawn(t, wait_for_the_close, &w);
         wait_until_waiting(&w.waiter);
@@ -479,13 +451,13 @@ static int send_much(void *arg)
 
 TEST_WAITERS_LIMIT(30, stream_is_read_and_written_at_once)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     test_spawn(t, send_much, p.a);
     test_spawn(t, receive_much_and_end, p.a);
     test_spawn(t, send_much, p.b);
     test_spawn(t, receive_much_and_end, p.b);
     test_join(t);
-    close_pair(p);
+    io_close_pair(p);
 }
 
 enum {
@@ -528,7 +500,7 @@ TEST_WAITERS(stream_accept_times_out)
     CHECK_ERR(-ETIMEDOUT, weft_tcp_accept(&s, l, weft_in_ms(20)));
     CHECK_OK(weft_tcp_connect(&c, NULL, weft_stream_port(l), NULL, io_patience()));
     CHECK_OK(weft_tcp_accept(&s, l, WEFT_NOW)); /* connect has returned: it is in the queue */
-    close_pair((pair){s, c});
+    io_close_pair((io_pair){s, c});
     weft_stream_close(l);
 }
 
@@ -589,7 +561,7 @@ TEST_WAITERS(stream_names_are_looked_up)
     CHECK_OK(weft_tcp_listen(&l, "localhost", 0, NULL));
     CHECK_OK(weft_tcp_connect(&c, "localhost", weft_stream_port(l), NULL, io_patience()));
     CHECK_OK(weft_tcp_accept(&s, l, io_patience()));
-    close_pair((pair){s, c});
+    io_close_pair((io_pair){s, c});
     weft_stream_close(l);
     int err = weft_tcp_connect(&c, "no-such-host.invalid", 80, NULL, io_patience());
     CHECK(err == -ENOENT || err == -EAGAIN);
@@ -619,7 +591,7 @@ TEST_WAITERS(stream_addresses_are_text)
         weft_stream_local(c, expected);
         weft_stream_peer(s, text);
         CHECK_STR(expected, text);
-        close_pair((pair){s, c});
+        io_close_pair((io_pair){s, c});
         weft_stream_close(l);
     }
 }
@@ -627,13 +599,13 @@ TEST_WAITERS(stream_addresses_are_text)
 TEST_WAITERS(stream_sends_at_once_and_keeps_its_options)
 {
     int value;
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     CHECK_OK(weft__sys_getsockopt(weft_stream_fd(p.a), IPPROTO_TCP, TCP_NODELAY, &value));
     CHECK(value != 0);
     CHECK_OK(weft__sys_getsockopt(weft_stream_fd(p.b), IPPROTO_TCP, TCP_NODELAY, &value));
     CHECK(value != 0);
-    close_pair(p);
-    p = connect_pair_with(&(weft_tcp_options){.delay = 1, .keep_alive = 1, .send_buffer = 20000, .recv_buffer = 20000});
+    io_close_pair(p);
+    p = io_stream_pair(&(weft_tcp_options){.delay = 1, .keep_alive = 1, .send_buffer = 20000, .recv_buffer = 20000});
     for (int i = 0; i < 2; i++) {
         int fd = weft_stream_fd(i == 0 ? p.a : p.b);
         CHECK_OK(weft__sys_getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value));
@@ -643,7 +615,7 @@ TEST_WAITERS(stream_sends_at_once_and_keeps_its_options)
         CHECK_OK(weft__sys_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value));
         CHECK_INT(40000, value);
     }
-    close_pair(p);
+    io_close_pair(p);
 }
 
 TEST_WAITERS(stream_listeners_share_a_port)
@@ -653,13 +625,13 @@ TEST_WAITERS(stream_listeners_share_a_port)
     CHECK_OK(weft_tcp_listen(&a, NULL, 0, &share));
     CHECK_OK(weft_tcp_listen(&b, NULL, weft_stream_port(a), &share));
     CHECK_ERR(-EADDRINUSE, weft_tcp_listen(&c, NULL, weft_stream_port(a), NULL));
-    close_pair((pair){a, b});
+    io_close_pair((io_pair){a, b});
 }
 
 TEST_WAITERS(stream_adopts_a_socket)
 {
     int fds[2], pipes[2];
-    pair p;
+    io_pair p;
     weft_stream *s;
     CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
     CHECK_OK(weft_stream_adopt(&p.a, fds[0]));
@@ -667,7 +639,7 @@ TEST_WAITERS(stream_adopts_a_socket)
     test_spawn(t, send_much, p.a);
     test_spawn(t, receive_much_and_end, p.b);
     test_join(t);
-    close_pair(p);
+    io_close_pair(p);
     CHECK_INT(0, pipe(pipes));
     CHECK_ERR(-ENOTSOCK, weft_stream_adopt(&s, pipes[0])); /* takes it, also on failure */
     CHECK_ERR(-ENOTSOCK, weft_stream_adopt(&s, pipes[1]));
@@ -686,7 +658,7 @@ static void on_signal(int number)
 
 TEST_WAITERS(stream_is_not_disturbed_by_signals)
 {
-    pair p = connect_pair();
+    io_pair p = io_stream_pair(NULL);
     struct sigaction action = {.sa_handler = on_signal};
     struct itimerval every = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
     char byte;
@@ -698,169 +670,5 @@ TEST_WAITERS(stream_is_not_disturbed_by_signals)
     test_join(t);
     CHECK_INT(0, setitimer(ITIMER_REAL, &never, NULL));
     CHECK(load_relaxed(&storms) > 10);
-    close_pair(p);
-}
-
-/* ---- here, there, and after a fork ---- */
-
-static int echo_forever(void *arg)
-{
-    char byte;
-    weft_stream *s = arg;
-    while (weft_stream_recv(s, &byte, 1, io_patience()) == 1)
-        CHECK_INT(1, weft_stream_send(s, &byte, 1, io_patience()));
-    return 0;
-}
-
-/* One end's home is scheduler 0; coroutines on 1 and threads use it as well, and close it from there. */
-static int use_from_everywhere(void *arg)
-{
-    weft_stream *s = arg;
-    char byte;
-    for (int i = 0; i < 50; i++) {
-        CHECK_INT(1, weft_stream_send(s, "x", 1, io_patience()));
-        CHECK_INT(1, weft_stream_recv(s, &byte, 1, io_patience()));
-    }
-    return 0;
-}
-
-static void *use_from_thread(void *arg)
-{
-    use_from_everywhere(arg);
-    return NULL;
-}
-
-static int close_it(void *arg)
-{
-    weft_stream_close(arg);
-    return 0;
-}
-
-TEST_BACKENDS(stream_is_used_and_closed_away_from_home)
-{
-    io_use(kind);
-    setenv("WEFT_THREADS", "2", 1);
-    for (unsigned closer = 0; closer < 3; closer++) {
-        pair p = connect_pair();
-        weft_co *co, *echo;
-        pthread_t thread;
-        CHECK_OK(weft__co_start_on(1, &echo, echo_forever, p.b, NULL));
-        for (unsigned i = 0; i < 2; i++) {
-            CHECK_OK(weft__co_start_on(i, &co, use_from_everywhere, p.a, NULL));
-            CHECK_OK(weft_co_join(co, NULL, io_patience()));
-        }
-        CHECK_INT(0, pthread_create(&thread, NULL, use_from_thread, p.a));
-        CHECK_INT(0, pthread_join(thread, NULL));
-        if (closer < 2) {
-            CHECK_OK(weft__co_start_on(closer, &co, close_it, p.a, NULL));
-            CHECK_OK(weft_co_join(co, NULL, io_patience()));
-        } else {
-            weft_stream_close(p.a);
-        }
-        CHECK_OK(weft_co_join(echo, NULL, io_patience()));
-        weft_stream_close(p.b);
-    }
-    io_settle();
-}
-
-static int fork_and_use(void *arg)
-{
-    weft_stream *s = arg;
-    char byte;
-    CHECK_INT(1, weft_stream_send(s, "1", 1, io_patience()));
-    CHECK_INT(1, weft_stream_recv(s, &byte, 1, io_patience()));
-    return 0;
-}
-
-TEST_BACKENDS(stream_works_in_a_forked_child)
-{
-    io_use(kind);
-    pair p = connect_pair();
-    weft_co *co, *echo;
-    CHECK_OK(weft_co_start(&echo, echo_forever, p.b, NULL));
-    CHECK_OK(weft_co_start(&co, fork_and_use, p.a, NULL));
-    CHECK_OK(weft_co_join(co, NULL, io_patience()));
-    pid_t child = fork();
-    if (child == 0) {
-        fork_and_use(p.a); /* as a thread, then as a coroutine of a new scheduler */
-        CHECK_OK(weft_co_start(&co, fork_and_use, p.a, NULL));
-        CHECK_OK(weft_co_join(co, NULL, io_patience()));
-        weft_stream_close(p.a);
-        _exit(7);
-    }
-    int status;
-    CHECK_INT(child, waitpid(child, &status, 0));
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-    CHECK_OK(weft_co_start(&co, fork_and_use, p.a, NULL)); /* and the parent goes on */
-    CHECK_OK(weft_co_join(co, NULL, io_patience()));
-    weft_stream_close(p.a);
-    CHECK_OK(weft_co_join(echo, NULL, io_patience()));
-    weft_stream_close(p.b);
-    io_settle();
-}
-
-/* ---- failing calls ---- */
-
-static int answer_once(void *arg)
-{
-    weft_stream *l = arg, *s;
-    char byte;
-    int err = weft_tcp_accept(&s, l, weft_in_ms(300));
-    if (err < 0)
-        return 0; /* the client failed, or this call did */
-    if (weft_stream_recv(s, &byte, 1, weft_in_ms(300)) == 1)
-        weft_stream_send(s, &byte, 1, weft_in_ms(300));
-    weft_stream_close(s);
-    return 0;
-}
-
-/* A listener, a connection, a byte there and back. 1: all of it worked; 0: something failed, which is all right. */
-static int try_exchange(test *t)
-{
-    weft_stream *l, *s;
-    char byte = 'x';
-    if (weft_tcp_listen(&l, "127.0.0.1", 0, &(weft_tcp_options){.reuse_port = 1, .keep_alive = 1}) < 0)
-        return 0;
-    unsigned port = weft_stream_port(l);
-    int server = test_spawn(t, answer_once, l), ok = 0;
-    if (weft_tcp_connect(&s, NULL, port, NULL, weft_in_ms(300)) == 0) {
-        ok = weft_stream_send(s, &byte, 1, weft_in_ms(300)) == 1 && weft_stream_recv(s, &byte, 1, weft_in_ms(300)) == 1;
-        weft_stream_close(s);
-    }
-    CHECK_INT(0, test_result(t, server));
-    weft_stream_close(l);
-    return ok;
-}
-
-TEST_WAITERS_LIMIT(120, stream_exchange_survives_each_failing_call)
-{
-    static const struct {
-        enum weft__sys_call call;
-        int err;
-    } plans[] = {
-        {WEFT__SYS_SOCKET, -EMFILE},        {WEFT__SYS_BIND, -EADDRINUSE},   {WEFT__SYS_LISTEN, -EADDRINUSE},
-        {WEFT__SYS_ACCEPT, -EINTR},         {WEFT__SYS_ACCEPT, -EMFILE},     {WEFT__SYS_ACCEPT, -ECONNABORTED},
-        {WEFT__SYS_CONNECT, -ECONNREFUSED}, {WEFT__SYS_CONNECT, -EINTR},     {WEFT__SYS_SOCKOPT, -ENOBUFS},
-        {WEFT__SYS_SEND, -EINTR},           {WEFT__SYS_SEND, -ECONNRESET},   {WEFT__SYS_SEND, -EAGAIN},
-        {WEFT__SYS_RECV, -EINTR},           {WEFT__SYS_RECV, -ECONNRESET},   {WEFT__SYS_RECV, -EAGAIN},
-        {WEFT__SYS_SHUTDOWN, -ENOTCONN},    {WEFT__SYS_EPOLL_CTL, -ENOMEM},  {WEFT__SYS_EPOLL_WAIT, -EINTR},
-        {WEFT__SYS_POLL, -EINTR},           {WEFT__SYS_POLL, -ENOMEM},       {WEFT__SYS_SELECT, -EINTR},
-        {WEFT__SYS_EVENTFD, -EMFILE},       {WEFT__SYS_URING_ENTER, -EINTR}, {WEFT__SYS_URING_ENTER, -EBUSY},
-    };
-    CHECK_INT(1, try_exchange(t)); /* what is opened once is open */
-    io_settle();
-    int before = test_fd_count();
-    for (size_t i = 0; i < WEFT__ARRAY_LEN(plans); i++) {
-        for (uint32_t nth = 1;; nth++) {
-            weft__sys_plan(plans[i].call, nth, 1, plans[i].err, 0);
-            int ok = try_exchange(t);
-            bool used = weft__sys_seen(plans[i].call) >= nth;
-            weft__sys_plan_none();
-            CHECK(ok || used);
-            if (!used || nth > 60)
-                break;
-        }
-    }
-    io_settle();
-    CHECK_BETWEEN(before - 4, before + 4, test_fd_count()); /* a poller or a thread's eventfd, but no stream */
+    io_close_pair(p);
 }
