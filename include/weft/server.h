@@ -66,7 +66,7 @@ typedef struct weft_server_options {
     unsigned port;     /* 0 = any free one, see weft_server_port */
     const char *model; /* "coroutine" or "thread"; NULL = "coroutine" */
     const char
-        *poller;      /* "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's (WEFT_POLLER or epoll) */
+        *poller;      /* "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's (see weft_io_use) */
     unsigned threads; /* coroutine model: threads that serve; 0 = the processors this process may use */
     unsigned backlog; /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
     unsigned max_connections; /* 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less */
