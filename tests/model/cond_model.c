@@ -162,7 +162,30 @@ static void cancelled(unsigned i)
     weft_lock_release(&l);
 }
 
+/* All who wait have been notified: the condition is not needed any more. */
+static void freed_by_notifier(unsigned i)
+{
+    weft_lock_acquire(&l);
+    if (i == 0) {
+        if (waiting != 2) {
+            waiting = 1;
+            MODEL_CHECK(weft_cond_wait(&c, &l, WEFT_FOREVER) == 0);
+        }
+    } else {
+        MODEL_CHECK(weft_cond_notify_all(&c) == waiting);
+        waiting = 2;
+        weft_cond_destroy(&c);
+        model_free(&c, sizeof c);
+    }
+    weft_lock_release(&l);
+}
+
+static void nothing(void)
+{
+}
+
 const model_case cond_cases[] = {
+    {"cond_freed_by_notifier", 2, reset, freed_by_notifier, nothing, MODEL_EXACT},
     {"cond_one_consumer", 2, reset, one_consumer, all_taken, MODEL_EXACT},
     {"cond_two_consumers", 3, reset, two_consumers, all_taken, 2, .share = 4},
     {"cond_two_producers", 3, reset, two_producers, all_taken, 2, .share = 3},

@@ -91,7 +91,18 @@ static void cancel_final(void)
     MODEL_CHECK(results[0] == 0 || results[0] == -ECANCELED);
 }
 
+static void freed_by_waiter(unsigned i)
+{
+    if (i == 0) {
+        weft_event_set(&e);
+    } else {
+        MODEL_CHECK(weft_event_wait(&e, WEFT_FOREVER) == 0);
+        model_free(&e, sizeof e);
+    }
+}
+
 const model_case event_cases[] = {
+    {"event_freed_by_waiter", 2, reset, freed_by_waiter, nothing, MODEL_EXACT},
     {"event_set_wakes_all", 3, reset, set_wakes_all, nothing, MODEL_EXACT, .share = 2},
     {"event_set_and_clear_reaches_sleeper", 2, reset, set_and_clear, nothing, MODEL_EXACT},
     {"event_two_sets", 3, reset, two_sets, nothing, MODEL_EXACT, .share = 2},

@@ -2,7 +2,11 @@
  *
  * A path is a list of nodes, one a step: what was chosen, what else is still to be tried (todo), what need not be tried
  * because an equivalent run had it (sleep). After a run the deepest node with something to do gives the next run's
- * prefix. Two steps are dependent when they are of one thread or touch the same address and one of them writes. */
+ * prefix. Two steps are dependent when they are of one thread or touch the same address and one of them writes.
+ *
+ * Each case is searched with bounds 1 and 2 first, then with its own: most mistakes show in a run with few surprises, and
+ * an exact search may be long before it comes there. Under a bound these are surprises: to take the processor from a
+ * thread that can go on, and to leave a store in an empty buffer instead of flushing it at once. */
 #include "explorer.h"
 
 #include "co/switch.h"
@@ -42,6 +46,7 @@ typedef struct vthread {
         uint64_t value;
     } buffer[BUFFER];
     unsigned buffered;
+    bool delayed; /* its buffer was not flushed at once: when it is, is open */
     weft__waiter waiter;
     _Alignas(64) char stack[STACK];
 } vthread;
@@ -65,6 +70,7 @@ static const char *failure;
 static char failure_text[512];
 static bool inside; /* a virtual thread runs; else memory is accessed directly */
 static const char *replay; /* WEFT_SCHEDULE: the choices, comma-separated */
+static const volatile char *freed, *freed_end; /* what must not be touched any more in this run */
 
 weft__waiter *model_waiter(unsigned i)
 {
@@ -105,10 +111,36 @@ static bool is_note(const volatile void *addr)
     return addr == &w->word || addr == &w->what || addr == &w->waits;
 }
 
+void model_free(void *object, size_t size)
+{
+    model_point(MODEL_RMW, object);
+    freed = object;
+    freed_end = freed + size;
+}
+
+static void check_freed(const volatile void *addr)
+{
+    const volatile char *p = addr;
+    if (freed != NULL && p >= freed && p < freed_end)
+        model_fail("memory is touched at %zu bytes from its start after it was freed", (size_t)(p - freed));
+}
+
 void model_point(enum model_kind kind, const volatile void *addr)
 {
-    if (inside && !is_note(addr))
-        give_way(kind, addr);
+    if (!inside || is_note(addr))
+        return;
+    give_way(kind, addr);
+    check_freed(addr);
+}
+
+uint32_t *model_word(unsigned i)
+{
+    static uint32_t pool[64];
+    unsigned seen = 0;
+    for (unsigned k = 0; k < WEFT__ARRAY_LEN(pool); k++)
+        if ((weft__bucket_of(&pool[k]) == weft__bucket_of(NULL)) == (i >= 8) && seen++ == i % 8)
+            return &pool[k];
+    abort();
 }
 
 void model_relax(void)
@@ -171,8 +203,11 @@ void model_store(volatile void *addr, unsigned size, uint64_t value)
 static void flush_one(unsigned i)
 {
     vthread *t = &threads[i];
+    check_freed(t->buffer[0].addr);
     write_memory(t->buffer[0].addr, t->buffer[0].size, t->buffer[0].value);
     memmove(&t->buffer[0], &t->buffer[1], --t->buffered * sizeof t->buffer[0]);
+    if (t->buffered == 0)
+        t->delayed = false;
 }
 
 void model_enter(void *region)
@@ -210,7 +245,8 @@ int model_futex_wait(const uint32_t *word, uint32_t expected, bool timed, bool s
 int model_futex_wake(const uint32_t *word, unsigned n)
 {
     unsigned woken = 0;
-    model_point(MODEL_RMW, word);
+    if (inside)
+        give_way(MODEL_RMW, word); /* an address: the word itself may be gone */
     for (unsigned i = 0; i < n_threads && woken < n; i++) {
         vthread *t = &threads[i];
         if (t->status == ASLEEP && t->addr == word) {
@@ -357,6 +393,7 @@ static void start_run(void)
     memset(weft__buckets, 0, sizeof weft__buckets);
     model_clock = 1;
     failure = NULL;
+    freed = freed_end = NULL;
     depth = 0;
     for (unsigned i = 0; i < n_threads; i++) {
         vthread *t = &threads[i];
@@ -364,6 +401,7 @@ static void start_run(void)
         t->kind = MODEL_LOCAL;
         t->addr = NULL;
         t->buffered = 0;
+        t->delayed = false;
         t->may_wake = now_running->spurious;
         t->dead = 0;
         weft__waiter *w = &t->waiter;
@@ -372,6 +410,16 @@ static void start_run(void)
         t->sp = weft__switch_prepare(t->stack, t->stack + STACK, thread_main, (void *)(uintptr_t)i);
     }
     now_running->reset();
+}
+
+/* The stores that have just come into an empty buffer, as flushes. */
+static uint32_t fresh_stores(void)
+{
+    uint32_t set = 0;
+    for (unsigned i = 0; i < n_threads; i++)
+        if (threads[i].buffered == 1 && !threads[i].delayed)
+            set |= 1u << (FLUSH + i);
+    return set;
 }
 
 /* What this step may choose from. 0: everything possible was seen in an equivalent run. */
@@ -393,9 +441,27 @@ static uint32_t to_try(node *at, uint32_t set, int prev, unsigned preemptions)
         if ((todo >> (RUN + i) & 1) && at->kind[RUN + i] == MODEL_LOCAL && threads[i].status == RUNNING &&
             !(now_running->mortal >> i & 1) && (exact || (int)i == prev))
             return 1u << (RUN + i);
-    if (!exact && prev >= 0 && (set >> prev & 1) && preemptions >= now_running->bound)
+    if (exact || preemptions < now_running->bound)
+        return todo;
+    uint32_t fresh = fresh_stores();
+    if (fresh != 0)
+        return fresh & -fresh;
+    if (prev >= 0 && (set >> prev & 1))
         todo &= 1u << prev | ~((1u << T) - 1);
     return todo;
+}
+
+/* Fresh stores that this choice does not flush stay in their buffers. Returns how many. */
+static unsigned delay_others(int choice)
+{
+    unsigned n = 0;
+    uint32_t fresh = fresh_stores();
+    for (unsigned i = 0; i < n_threads; i++)
+        if ((fresh >> (FLUSH + i) & 1) && choice != (int)(FLUSH + i)) {
+            threads[i].delayed = true;
+            n++;
+        }
+    return n;
 }
 
 /* One run. True: to its end (or a failure); false: cut, an equivalent one was seen. */
@@ -432,7 +498,10 @@ static bool run_once(void)
             at->todo = to_try(at, set, prev, preemptions);
             if (at->todo == 0)
                 return false;
-            at->chosen = prev >= 0 && (at->todo >> prev & 1) ? prev : __builtin_ctz(at->todo);
+            uint32_t fresh = fresh_stores() & at->todo;
+            at->chosen = fresh != 0                               ? __builtin_ctz(fresh)
+                         : prev >= 0 && (at->todo >> prev & 1) ? prev
+                                                                  : __builtin_ctz(at->todo);
             if (replay != NULL && *replay != 0)
                 at->chosen = (int)strtol(replay, (char **)&replay, 10), replay += *replay == ',';
             at->todo &= ~(1u << at->chosen);
@@ -440,6 +509,7 @@ static bool run_once(void)
         int choice = at->chosen;
         depth++;
         steps++;
+        preemptions += delay_others(choice);
         if (choice < FLUSH) {
             preemptions += prev >= 0 && (set >> prev & 1) && choice != prev;
             prev = choice;
@@ -465,35 +535,49 @@ static void print_schedule(void)
     puts("\"");
 }
 
-/* Explore one case for at most `limit` seconds. Returns whether it held. */
-static bool explore(const model_case *c, double limit)
+/* Search one case under its bound until the clock shows `end`. Returns how that went. */
+static const char *search(const model_case *c, double end)
 {
     now_running = c;
-    n_threads = c->threads;
     fixed = 0;
-    runs = cut = steps = 0;
-    double start = seconds();
-    const char *end = c->bound == MODEL_EXACT ? "exhausted" : "exhausted within its bound";
     for (;;) {
         *(run_once() ? &runs : &cut) += 1;
-        if (failure != NULL || replay != NULL)
-            break;
+        if (failure != NULL)
+            return failure;
+        if (replay != NULL)
+            return "replayed";
         while (depth > 0 && path[depth - 1].todo == 0)
             depth--;
         if (depth == 0)
-            break;
+            return c->bound == MODEL_EXACT ? "exhausted" : "exhausted within its bound";
         node *last = &path[depth - 1];
         last->sleep |= 1u << last->chosen;
         last->chosen = __builtin_ctz(last->todo);
         last->todo &= last->todo - 1;
         fixed = depth;
-        if ((runs + cut) % 256 == 0 && seconds() - start > limit) {
-            end = "time over";
-            break;
-        }
+        if ((runs + cut) % 256 == 0 && seconds() > end)
+            return "time over";
+    }
+}
+
+/* Explore one case for at most `limit` seconds. Returns whether it held. */
+static bool explore(const model_case *c, double limit)
+{
+    n_threads = c->threads;
+    runs = cut = steps = 0;
+    double start = seconds();
+    const char *end = NULL;
+    failure = NULL;
+    model_case first = *c;
+    for (first.bound = 1; first.bound < c->bound && first.bound <= 2 && failure == NULL && replay == NULL; first.bound++)
+        end = search(&first, start + limit);
+    if (failure == NULL && seconds() <= start + limit) {
+        if (replay != NULL)
+            first.bound = MODEL_EXACT - 1;
+        end = search(replay != NULL ? &first : c, start + limit);
     }
     printf("%-44s %u threads %10lu runs %10lu cut %12lu steps %6.2f s: %s\n", c->name, c->threads, runs, cut, steps,
-           seconds() - start, failure != NULL ? failure : end);
+           seconds() - start, end);
     if (failure != NULL)
         print_schedule();
     fflush(stdout);
@@ -527,13 +611,16 @@ int main(int argc, char **argv)
     weft__may_spin(); /* what is found out once must be known before the first run, or runs differ */
     unsigned passed = 0, failed = 0;
     unsigned long all_runs = 0;
+    double begin = seconds();
     for (unsigned f = 0; f < WEFT__ARRAY_LEN(all_cases); f++)
         for (const model_case *c = all_cases[f]; c->name != NULL; c++) {
             if (strncmp(c->name, prefix, strlen(prefix)) != 0)
                 continue;
             if (replay_name[0] != 0)
                 replay = strchr(schedule, ':') + 1;
-            *(explore(c, total * (c->share != 0 ? c->share : 1) / shares) ? &passed : &failed) += 1;
+            double share = c->share != 0 ? c->share : 1; /* of what those before have left */
+            *(explore(c, (total - (seconds() - begin)) * share / shares) ? &passed : &failed) += 1;
+            shares -= share;
             all_runs += runs + cut;
         }
     printf("%lu executions in all\n%u passed, %u failed, 0 skipped\n", all_runs, passed, failed);

@@ -53,6 +53,13 @@ weft__waiter *model_waiter(unsigned i);
 /* A deadline that may strike at any moment of the sleep, or never. */
 #define MODEL_SOMETIME ((weft_until){INT64_C(1) << 60})
 
+/* The object's memory belongs to somebody else from now on: touching it is a failure. (Waking its address is not.) */
+void model_free(void *object, size_t size);
+
+/* Words 0 to 7 lie in one bucket, which is not that of NULL, 8 to 15 in the other: what is done with the wrong bucket must
+ * not be hidden by the right one's lock. */
+uint32_t *model_word(unsigned i);
+
 /* The region that a lock protects: enter fails when another is inside. */
 void model_enter(void *region);
 void model_leave(void *region);

@@ -7,6 +7,7 @@ static weft_lock l;
 static weft_rlock r;
 static unsigned char region;
 static int done, timed_out, recovered;
+static uint32_t started;
 
 static void reset_any(unsigned flags)
 {
@@ -14,6 +15,7 @@ static void reset_any(unsigned flags)
     weft_rlock_init(&r, flags);
     region = 0;
     done = timed_out = recovered = 0;
+    started = 0;
 }
 
 static void reset(void)
@@ -24,6 +26,10 @@ static void reset(void)
 static void reset_shared(void)
 {
     reset_any(WEFT_SHARED);
+}
+
+static void nothing(void)
+{
 }
 
 static void inside(void)
@@ -182,6 +188,60 @@ static void final_unrecovered(void)
     MODEL_CHECK(recovered > 0 || weft_lock_acquire_until(&l, WEFT_NOW) != -EOWNERDEAD || model_dead(0));
 }
 
+/* ---- the next holder frees the lock's memory ---- */
+
+static void freed_by_next(unsigned i)
+{
+    weft_lock_acquire(&l);
+    if (++done == 2)
+        model_free(&l, sizeof l);
+    else
+        weft_lock_release(&l);
+    (void)i;
+}
+
+/* It overtakes the other until that starves; then it must queue behind it, and be woken when it gives up. */
+static void overtaking(unsigned i)
+{
+    if (i == 0)
+        with_deadline(i);
+    else
+        for (unsigned k = 0; k < 3; k++)
+            once(i);
+}
+
+static void final_overtaking(void)
+{
+    MODEL_CHECK(done + timed_out == 4);
+    free_again();
+}
+
+/* Thread 0 holds it at first. Thread 1 starves, gives up, takes it then and knows whether thread 0 has let go for good:
+ * only that release can still be at it. */
+static void freed_after_starving(unsigned i)
+{
+    if (i == 0) {
+        weft_lock_release(&l);
+        weft_lock_acquire(&l);
+        store_seq_cst(&started, 1);
+        weft_lock_release(&l);
+        return;
+    }
+    if (weft_lock_acquire_until(&l, MODEL_SOMETIME) == 0)
+        weft_lock_release(&l);
+    weft_lock_acquire(&l);
+    if (load_acquire(&started) != 0)
+        model_free(&l, sizeof l);
+    else
+        weft_lock_release(&l);
+}
+
+static void reset_held(void)
+{
+    reset();
+    weft_lock_acquire(&l);
+}
+
 /* ---- rlock ---- */
 
 static void nested(unsigned i)
@@ -209,6 +269,9 @@ const model_case lock_cases[] = {
     {"lock_starving_all_deadlines", 3, reset, with_deadline, final_all, 2, .step_clock = true, .share = 3},
     {"lock_cancelled", 3, reset, cancelled, final_2, 3, .share = 2},
     {"lock_released_by_another", 2, reset, handed_over, final_2, MODEL_EXACT},
+    {"lock_starving_newcomer", 2, reset, overtaking, final_overtaking, 3, .step_clock = true},
+    {"lock_freed_by_next_holder", 2, reset, freed_by_next, nothing, MODEL_EXACT},
+    {"lock_freed_after_one_starved", 2, reset_held, freed_after_starving, nothing, 3, .step_clock = true, .share = 2},
     {"lock_shared_two", 2, reset_shared, twice, final_4, MODEL_EXACT, .spurious = true},
     {"lock_shared_three", 3, reset_shared, once, final_3, 3, .share = 2},
     {"lock_shared_holder_dies", 2, reset_shared, may_die, final_death, MODEL_EXACT, .mortal = 1, .share = 2},

@@ -71,9 +71,23 @@ static void exact(unsigned i)
         woken[i] = weft__wake(&word[0], 1, 0);
 }
 
-static void exact_final(void)
+/* As many sleeps ended by a wake as wakes were given. */
+static void even_final(void)
 {
     MODEL_CHECK(sum(slept_well) == sum(woken));
+}
+
+static void one_exact(unsigned i)
+{
+    if (i == 0)
+        slept_well[0] = weft__park(&word[0], 0, MODEL_SOMETIME, 0, "test") == 0;
+    else
+        woken[i] = weft__wake(&word[0], 1, 0);
+}
+
+static void exact_final(void)
+{
+    even_final();
     for (unsigned i = 0; i < MODEL_THREADS; i++)
         MODEL_CHECK(woken[i] <= 1);
 }
@@ -122,6 +136,8 @@ static void any_of_two(unsigned i)
         slept_well[0] = 1;
         MODEL_CHECK(r < 2);
     }
+    for (unsigned k = 0; k < 2; k++)
+        MODEL_CHECK(weft__sleepers(&word[k]) == 0);
 }
 
 /* Two words become true; the sleeper must see both, whichever wakes it first. */
@@ -190,20 +206,66 @@ static void requeue_then_wake(unsigned i)
     weft__wake(&word[1], 2, 0);
 }
 
+/* From one bucket to the other and out of it: in the end both count right. */
+static void requeue_between_buckets(unsigned i)
+{
+    uint32_t *from = model_word(0), *to = model_word(8);
+    if (i == 0) {
+        slept_well[0] = weft__park(from, 0, WEFT_FOREVER, 0, "test") == 0;
+    } else {
+        while ((woken[1] = weft__requeue(from, to, 0, 1, 0)) == 0)
+            cpu_relax();
+        MODEL_CHECK(weft__wake(to, 1, 0) == 1);
+    }
+}
+
+/* While it is moved, a sleeper's deadline strikes: it looks for itself in the table. */
+static void requeue_to(uint32_t *to, unsigned i)
+{
+    uint32_t *from = model_word(0);
+    if (i == 0) {
+        slept_well[0] = weft__park(from, 0, MODEL_SOMETIME, 0, "test") == 0;
+    } else {
+        woken[1] = weft__requeue(from, to, 0, 1, 0);
+        weft__wake(to, 1, 0);
+    }
+}
+
+static void requeue_against_deadline(unsigned i)
+{
+    requeue_to(model_word(1), i);
+}
+
+static void requeue_away_against_deadline(unsigned i)
+{
+    requeue_to(model_word(8), i);
+}
+
+static void nobody_left(void)
+{
+    exact_final();
+    for (unsigned i = 0; i < 2; i++)
+        MODEL_CHECK(weft__buckets[i].lock == 0 && weft__buckets[i].heads == NULL);
+}
+
 const model_case park_cases[] = {
     {"park_one_sleeper", 2, reset, one_sleeper, nothing, MODEL_EXACT},
     {"park_two_sleepers", 3, reset, two_sleepers, nothing, MODEL_EXACT},
     {"park_two_words", 3, reset, two_words, nothing, MODEL_EXACT, .share = 2},
-    {"park_wakes_are_exact_1_2", 2, reset, exact, exact_final, MODEL_EXACT},
+    {"park_wakes_are_exact_1_1", 2, reset, one_exact, exact_final, MODEL_EXACT},
+    {"park_wakes_are_exact_1_2", 3, reset, one_exact, exact_final, MODEL_EXACT},
     {"park_wakes_are_exact_2_1", 3, reset, exact, exact_final, MODEL_EXACT, .share = 2},
     {"park_wakes_are_exact_2_2", 4, reset, exact, exact_final, 2, .share = 2},
     {"park_prepared_is_findable", 2, reset, prepared, exact_final, MODEL_EXACT},
     {"park_unprepared_tells_of_a_wake", 3, reset, unprepared, exact_final, MODEL_EXACT},
-    {"park_any_wakes_are_exact", 3, reset, any_of_two, exact_final, MODEL_EXACT, .share = 2},
+    {"park_any_wakes_are_exact", 3, reset, any_of_two, nobody_left, MODEL_EXACT, .share = 2},
     {"park_any_sees_all", 3, reset, any_sees_all, nothing, 3, .share = 2},
     {"park_any_passes_wakes_by", 3, reset, any_passes_by, exact_final, 3, .share = 2},
-    {"park_requeue_counts", 3, reset, requeue_all, exact_final, 3, .share = 2},
-    {"park_requeue_wakes_one_moves_one", 3, reset, requeue_one_of_two, exact_final, 3, .share = 2},
+    {"park_requeue_counts_apart", 2, reset, requeue_between_buckets, nobody_left, 3},
+    {"park_requeue_against_deadline", 2, reset, requeue_against_deadline, nobody_left, MODEL_EXACT},
+    {"park_requeue_away_against_deadline", 2, reset, requeue_away_against_deadline, nobody_left, MODEL_EXACT},
+    {"park_requeue_counts", 3, reset, requeue_all, even_final, 3, .share = 2},
+    {"park_requeue_wakes_one_moves_one", 3, reset, requeue_one_of_two, even_final, 3, .share = 2},
     {"park_requeued_are_reached", 3, reset, requeue_then_wake, nothing, 3, .share = 2},
     {NULL},
 };

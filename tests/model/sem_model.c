@@ -116,7 +116,23 @@ static void guard_final(void)
     MODEL_CHECK(weft_sem_release(&s, 1) == -EOVERFLOW);
 }
 
+/* Who takes the last unit frees the semaphore. */
+static void freed_by_taker(unsigned i)
+{
+    if (i == 0) {
+        give(1);
+    } else {
+        take(WEFT_FOREVER);
+        model_free(&s, sizeof s);
+    }
+}
+
+static void nothing(void)
+{
+}
+
 const model_case sem_cases[] = {
+    {"sem_freed_by_taker", 2, reset, freed_by_taker, nothing, MODEL_EXACT},
     {"sem_two_take_one_gives_two", 3, reset, two_take_one_gives_two, conserved, MODEL_EXACT, .share = 3},
     {"sem_two_take_one_gives_twice", 3, reset, two_take_one_gives_twice, conserved, 4, .share = 3},
     {"sem_two_take_two_give", 4, reset, two_take_two_give, conserved, 2, .share = 3},

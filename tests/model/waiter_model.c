@@ -3,12 +3,14 @@
 
 static uint32_t word, other;
 static int result, woken;
+static unsigned readied;
 
 static void reset(void)
 {
     word = 0;
     result = 1;
     woken = 0;
+    readied = 0;
 }
 
 static void sleeper(weft_until until, unsigned flags)
@@ -105,7 +107,70 @@ static void cancelled_before(unsigned i)
     }
 }
 
+/* A wait that enters no queue: nothing but begin stands between WAITING and the look at `cancel`. */
+static void cancel_without_queue(unsigned i)
+{
+    if (i == 0)
+        result = weft__park_any(NULL, 0, WEFT_FOREVER, 0);
+    else
+        weft__waiter_cancel(model_waiter(0));
+}
+
+static void cancel_alone(unsigned i)
+{
+    if (i == 0)
+        sleeper(WEFT_FOREVER, 0);
+    else
+        weft__waiter_cancel(model_waiter(0));
+}
+
+static void cancelled_final(void)
+{
+    MODEL_CHECK(result == -ECANCELED);
+}
+
+/* A sleeper does not return before its claimer has called ready: then nobody will ever call it for this wait again. */
+static weft__waiter_ops counting;
+
+static void count_ready(weft__waiter *w)
+{
+    store_seq_cst(&readied, 1);
+    weft__thread_ops.ready(w);
+}
+
+static void ready_is_awaited(unsigned i)
+{
+    if (i == 0) {
+        weft__waiter *self = weft__self();
+        counting = weft__thread_ops;
+        counting.ready = count_ready;
+        self->ops = &counting;
+        for (unsigned k = 1; k <= 2; k++) {
+            weft__wait_begin(self, false);
+            store_seq_cst(&word, k); /* whoever sees it may claim */
+            uint32_t why = weft__wait_block(self, MODEL_SOMETIME.at);
+            if (why >= WEFT__WOKEN0 && load_seq_cst(&readied) == 0)
+                model_fail("woken, but ready was not called");
+            MODEL_CHECK(why == WEFT__TIMEDOUT || why == WEFT__WOKEN(0));
+            store_seq_cst(&readied, 0);
+        }
+        self->ops = &weft__thread_ops;
+    } else {
+        while (load_acquire(&word) == 0)
+            cpu_relax();
+        if (weft__waiter_claim(model_waiter(0), WEFT__WOKEN(0)))
+            weft__waiter_ready(model_waiter(0));
+    }
+}
+
+static void nothing(void)
+{
+}
+
 const model_case waiter_cases[] = {
+    {"waiter_cancel_without_queue", 2, reset, cancel_without_queue, cancelled_final, MODEL_EXACT},
+    {"waiter_cancel_alone", 2, reset, cancel_alone, cancelled_final, MODEL_EXACT},
+    {"waiter_ready_is_awaited", 2, reset, ready_is_awaited, nothing, MODEL_EXACT},
     {"waiter_wake_against_deadline", 2, reset, wake_or_deadline, wake_or_deadline_final, MODEL_EXACT},
     {"waiter_wake_against_cancel", 3, reset, wake_or_cancel, wake_or_cancel_final, MODEL_EXACT},
     {"waiter_cancel_against_deadline", 2, reset, cancel_or_deadline, cancel_or_deadline_final, MODEL_EXACT},
