@@ -1,6 +1,8 @@
 /* weft_rlock: numbers 19 to 26 of the lock semantics; S000-28, S000-29. */
 #include "harness/harness.h"
 
+#include "park/park.h"
+
 #include <weft/co.h>
 #include <weft/lock.h>
 
@@ -124,4 +126,16 @@ TEST_IN(PROCESS, rlock_of_a_dead_process_comes_with_eownerdead_and_depth_one)
     CHECK_OK(weft_rlock_recover(&s->l));
     weft_rlock_release(&s->l);
     CHECK_INT(0, weft_rlock_depth(&s->l));
+}
+
+/* The main threads of two processes have the same id. While another thread of this process takes the lock over, what the
+ * dead owner left must not make this thread believe that it is the owner. */
+TEST_IN(PROCESS, rlock_of_a_dead_owner_is_not_taken_for_ones_own)
+{
+    shared *s = new_shared(t);
+    int dead = test_spawn(t, die_inside, s);
+    CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, dead));
+    store_relaxed(&s->l.lock.word, weft__process()); /* the other thread's first step */
+    CHECK_INT(0, weft_rlock_depth(&s->l));
+    CHECK_ERR(-ETIMEDOUT, weft_rlock_acquire_until(&s->l, WEFT_NOW));
 }
