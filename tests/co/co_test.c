@@ -213,6 +213,32 @@ TEST(co_wake_before_cancel_wins)
     CHECK_OK(join(co));
 }
 
+static int wait_twice(void *arg)
+{
+    (void)arg;
+    weft_until soon = weft_in_ms((int64_t)(300 * test_limit_factor()));
+    store_seq_cst(&cancelled, 1);
+    while (load_seq_cst(&flag) == 0)
+        CHECK_OK(weft__park(&flag, 0, soon, 0, "test"));
+    /* Woken in time. Now past that deadline, in a wait that has none. */
+    int err = 0;
+    while (load_seq_cst(&cancelled) == 1 && err == 0)
+        err = weft__park(&cancelled, 1, WEFT_FOREVER, 0, "test");
+    return err;
+}
+
+TEST(co_deadline_of_a_wait_that_was_woken_does_not_end_a_later_one)
+{
+    weft_co *co = start(wait_twice, NULL);
+    while (load_seq_cst(&cancelled) == 0 || weft__sleepers(&flag) == 0)
+        weft_yield();
+    raise_flag();
+    CHECK_ERR(-ETIMEDOUT, weft_co_join(co, NULL, weft_in_ms((int64_t)(350 * test_limit_factor()))));
+    store_seq_cst(&cancelled, 2);
+    weft__wake(&cancelled, 1, 0);
+    CHECK_OK(join(co));
+}
+
 /* ---- sleep and yield ---- */
 
 TEST_IN(THREAD | CO, co_sleep_is_never_too_short)

@@ -1,5 +1,5 @@
 /* The scheduler: who runs where and when, stealing, pinning, calls, timers, pollers, idleness. */
-#include "co/sched.h"
+#include "co/state.h"
 #include "harness/harness.h"
 #include "park/park.h"
 #include "sys/sys.h"
@@ -459,7 +459,35 @@ TEST(sched_interrupts_only_a_poller_that_sleeps)
     CHECK_OK(join(busy));
 }
 
-static int stop_if_environment_says(void *arg)
+/* Made ready by the poller of a thread that was woken to search: holds this thread until the work it was woken for is
+ * done. */
+static int hold_after_poll(void *arg)
+{
+    wait_in_poller(arg);
+    while (load_seq_cst(&flag) == 0)
+        sched_yield();
+    return 0;
+}
+
+static int raise_it(void *arg)
+{
+    (void)arg;
+    raise_flag();
+    return 0;
+}
+
+TEST(sched_thread_that_was_woken_to_search_and_got_busy_lets_others_search)
+{
+    weft_co_threads(2);
+    CHECK_OK(join(start_on(0, open_poller, NULL)));
+    weft_co *holder = start_on(0, hold_after_poll, NULL);
+    while (load_acquire(&poller.who) == NULL || load_seq_cst(&weft__sched_at(0)->sleeping) != WEFT__ASLEEP_POLL)
+        sched_yield();
+    CHECK_OK(weft_go(raise_it, NULL));
+    CHECK_OK(join(holder));
+}
+
+static int report_count(void *arg)
 {
     (void)arg;
     return (int)weft__sched_count();
@@ -468,11 +496,11 @@ static int stop_if_environment_says(void *arg)
 TEST(sched_thread_count_comes_from_the_environment)
 {
     setenv("WEFT_THREADS", "7", 1);
-    CHECK_INT(7, join(start(stop_if_environment_says, NULL)));
+    CHECK_INT(7, join(start(report_count, NULL)));
 }
 
 TEST(sched_bad_thread_count_in_the_environment_is_ignored)
 {
     setenv("WEFT_THREADS", "many", 1);
-    CHECK_INT(weft__sys_cpus(), join(start(stop_if_environment_says, NULL)));
+    CHECK_INT(weft__sys_cpus(), join(start(report_count, NULL)));
 }
