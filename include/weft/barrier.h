@@ -22,7 +22,10 @@ typedef struct weft_barrier_options {
 typedef struct weft_barrier {
     weft_lock lock;
     weft_cond changed;
-    uint32_t parties, arrived, state, reserved;
+    uint32_t parties, arrived, state;
+    uint32_t resets;    /* counts them */
+    uint32_t completed; /* `resets` + 1 of the complete round that the last reset found unfinished; 0 = none */
+    uint32_t reserved;
     weft_barrier_options options;
 } weft_barrier;
 
@@ -39,7 +42,8 @@ WEFT_API void weft_barrier_destroy(weft_barrier *b);
  * A round that completes together with the deadline wins. */
 WEFT_API int weft_barrier_wait(weft_barrier *b, weft_until until);
 
-/* Present waiters get -EPIPE; the barrier is whole again. */
+/* Present waiters get -EPIPE (0 and up, as ever, if their round was complete); the barrier is whole again. Between
+ * processes this is also how to go on after a party died: it stays in the count until then, and may complete a round. */
 WEFT_API void weft_barrier_reset(weft_barrier *b);
 
 /* Break it: present and future waiters get -EPIPE until reset. */

@@ -1,13 +1,15 @@
-/* barrier.c - weft_barrier: a lock, a condition and five states, after Python's.
+/* barrier.c - weft_barrier: a lock, a condition and four states, after Python's.
  *
  * FILLING   parties come in; the last one runs the action and starts DRAINING.
  * DRAINING  the parties of a finished round leave; newcomers wait outside until all have left.
- * RESETTING the same after a reset: present waiters leave with -EPIPE.
  * BREAKING  aborted while DRAINING: the round was complete and stays so; it is BROKEN when its parties have left.
  * BROKEN    nobody waits: everybody gets -EPIPE, until reset.
- * I1  all fields are changed under `lock` only; `arrived` counts the parties inside.
- * I2  the last to leave DRAINING or RESETTING makes it FILLING and tells those outside.
- * A process that dies with the lock breaks the barrier. One that dies waiting is missed only by a deadline.
+ * I1  all fields are changed under `lock` only; `arrived` counts the parties inside since the last reset.
+ * I2  the last to leave DRAINING makes it FILLING and tells those outside.
+ * I3  a reset changes `resets` and begins anew at once. Who was inside sees that and keeps out of the count; its round was
+ *     complete if it was the one that `completed` names.
+ * A process that dies with the lock breaks the barrier. One that dies waiting stays in the count: a deadline notices, and a
+ * reset clears it.
  * Pinned by tests/model/barrier_model.c and tests/sync/barrier_test.c. */
 #include <weft/barrier.h>
 
@@ -19,7 +21,6 @@
 enum {
     FILLING,
     DRAINING,
-    RESETTING,
     BREAKING,
     BROKEN
 };
@@ -55,7 +56,7 @@ static int wait_changed(weft_barrier *b, weft_until until)
 static int enter(weft_barrier *b, weft_until until)
 {
     int err = 0;
-    while (b->state == DRAINING || b->state == RESETTING) {
+    while (b->state == DRAINING) {
         if (err < 0)
             return err;
         err = wait_changed(b, until);
@@ -70,25 +71,29 @@ static int last_party(weft_barrier *b)
     return err;
 }
 
-static int wait_full(weft_barrier *b, weft_until until)
+static int wait_full(weft_barrier *b, uint32_t resets, weft_until until)
 {
     int err = 0;
-    while (b->state == FILLING) {
+    while (b->state == FILLING && b->resets == resets) {
         if (err < 0) {
             become(b, BROKEN);
             return err;
         }
         err = wait_changed(b, until);
     }
+    if (b->resets != resets)
+        return b->completed == resets + 1 ? 0 : -EPIPE;
     return b->state == DRAINING || b->state == BREAKING ? 0 : -EPIPE;
 }
 
-static void leave(weft_barrier *b)
+static void leave(weft_barrier *b, uint32_t resets)
 {
+    if (b->resets != resets)
+        return;
     b->arrived--;
     if (b->arrived > 0)
         return;
-    if (b->state == DRAINING || b->state == RESETTING)
+    if (b->state == DRAINING)
         become(b, FILLING);
     else if (b->state == BREAKING)
         become(b, BROKEN);
@@ -101,9 +106,10 @@ int weft_barrier_wait(weft_barrier *b, weft_until until)
     lock(b);
     int result = enter(b, until);
     if (result == 0) {
+        uint32_t resets = b->resets;
         int index = (int)b->arrived++;
-        result = index + 1 == (int)b->parties ? last_party(b) : wait_full(b, until);
-        leave(b);
+        result = index + 1 == (int)b->parties ? last_party(b) : wait_full(b, resets, until);
+        leave(b, resets);
         if (result >= 0)
             result = index;
     }
@@ -114,12 +120,10 @@ int weft_barrier_wait(weft_barrier *b, weft_until until)
 void weft_barrier_reset(weft_barrier *b)
 {
     lock(b);
-    if (b->arrived == 0)
-        become(b, FILLING);
-    else if (b->state == DRAINING || b->state == BREAKING)
-        become(b, DRAINING); /* a round that is complete stays complete */
-    else
-        become(b, RESETTING);
+    b->completed = b->state == DRAINING || b->state == BREAKING ? b->resets + 1 : 0; /* what is complete stays so */
+    b->resets++;
+    b->arrived = 0;
+    become(b, FILLING);
     weft_lock_release(&b->lock);
 }
 

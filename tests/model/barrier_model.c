@@ -77,10 +77,29 @@ static void nothing(void)
 {
 }
 
+/* A round completes for both parties or for none, wherever in it the reset falls. */
+static void reset_at_any_time(unsigned i)
+{
+    if (i == 2) {
+        weft_barrier_reset(&b);
+        return;
+    }
+    int r = weft_barrier_wait(&b, MODEL_SOMETIME);
+    MODEL_CHECK(r >= 0 || r == -EPIPE || r == -ETIMEDOUT);
+    in_round[0] += r >= 0;
+    indices[0] += r > 0;
+}
+
+static void complete_for_both(void)
+{
+    MODEL_CHECK(in_round[0] == 0 || (in_round[0] == 2 && indices[0] == 1));
+}
+
 const model_case barrier_cases[] = {
     {"barrier_lockstep", 2, reset, rounds, rounds_final, 3, .share = 3},
     {"barrier_deadline_breaks_for_all", 2, reset, deadline, both_or_none, 4, .share = 3},
     {"barrier_abort", 3, reset, aborted, aborted_final, 2, .share = 2},
+    {"barrier_reset_at_any_time", 3, reset, reset_at_any_time, complete_for_both, 2, .share = 2},
     {"barrier_reset_under_wait", 2, reset, reset_under_wait, nothing, 3, .share = 2},
     {NULL},
 };

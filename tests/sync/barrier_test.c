@@ -7,6 +7,7 @@
 #include <weft/co.h>
 
 #include <errno.h>
+#include <signal.h>
 
 typedef struct shared {
     weft_barrier b;
@@ -198,4 +199,35 @@ TEST_IN_LIMIT(60, THREAD | CO | PROCESS, barrier_keeps_sums_right_over_a_thousan
     test_spawn(t, add_up, s);
     test_spawn(t, add_up, s);
     test_join(t);
+}
+
+/* ---- death ---- */
+
+static int wait_with_deadline(void *arg)
+{
+    int r = weft_barrier_wait(arg, weft_in_seconds(8));
+    return r < 0 ? r : 0;
+}
+
+/* A party that died waiting stays in the count: it completes a round with others and never leaves. A reset helps. */
+TEST_IN(PROCESS, barrier_is_whole_again_by_a_reset_after_a_party_died)
+{
+    weft_barrier *b = test_alloc(t, sizeof *b);
+    CHECK_OK(weft_barrier_init(b, 2, &(weft_barrier_options){.flags = WEFT_SHARED}));
+    for (int round = 0; round < 3; round++) {
+        int dead = test_spawn(t, wait_with_deadline, b);
+        test_wait_until_asleep(t, &b->changed.seq, 1);
+        kill(test_pid(t, dead), SIGKILL);
+        CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, dead));
+        if (round == 1)
+            CHECK_ERR(-EPIPE, (weft_barrier_abort(b), weft_barrier_wait(b, WEFT_FOREVER)));
+        else
+            CHECK_INT(1, weft_barrier_wait(b, weft_in_seconds(8))); /* with the dead one */
+        if (round == 2)
+            CHECK_ERR(-ETIMEDOUT, weft_barrier_wait(b, weft_in_ms(20)));
+        weft_barrier_reset(b);
+        int alive = test_spawn(t, wait_with_deadline, b);
+        CHECK(weft_barrier_wait(b, weft_in_seconds(8)) >= 0);
+        CHECK_OK(test_result(t, alive));
+    }
 }
