@@ -43,7 +43,8 @@ WEFT_API void weft_barrier_destroy(weft_barrier *b);
 WEFT_API int weft_barrier_wait(weft_barrier *b, weft_until until);
 
 /* Present waiters get -EPIPE (0 and up, as ever, if their round was complete); the barrier is whole again. Between
- * processes this is also how to go on after a party died: it stays in the count until then, and may complete a round. */
+ * processes this is also how to go on after a party died: it stays in the count until then, and may complete a round.
+ */
 WEFT_API void weft_barrier_reset(weft_barrier *b);
 
 /* Break it: present and future waiters get -EPIPE until reset. */

@@ -4,9 +4,9 @@
  * because an equivalent run had it (sleep). After a run the deepest node with something to do gives the next run's
  * prefix. Two steps are dependent when they are of one thread or touch the same address and one of them writes.
  *
- * Each case is searched with bounds 1 and 2 first, then with its own: most mistakes show in a run with few surprises, and
- * an exact search may be long before it comes there. Under a bound these are surprises: to take the processor from a
- * thread that can go on, and to leave a store in an empty buffer instead of flushing it at once. */
+ * Each case is searched with bounds 1 and 2 first, then with its own: most mistakes show in a run with few surprises,
+ * and an exact search may be long before it comes there. Under a bound these are surprises: to take the processor from
+ * a thread that can go on, and to leave a store in an empty buffer instead of flushing it at once. */
 #include "explorer.h"
 
 #include "co/switch.h"
@@ -39,7 +39,7 @@ typedef struct vthread {
     bool timed, sliced; /* asleep: has a deadline; is on a shared word */
     bool may_wake;      /* a wake without cause is left */
     uint8_t dead;       /* killed: what weft__process_dead reports */
-    int result;           /* of the sleep */
+    int result;         /* of the sleep */
     struct {
         volatile void *addr;
         unsigned size;
@@ -68,8 +68,8 @@ static int64_t model_clock;
 static void *explorer_sp;
 static const char *failure;
 static char failure_text[512];
-static bool inside; /* a virtual thread runs; else memory is accessed directly */
-static const char *replay; /* WEFT_SCHEDULE: the choices, comma-separated */
+static bool inside;                            /* a virtual thread runs; else memory is accessed directly */
+static const char *replay;                     /* WEFT_SCHEDULE: the choices, comma-separated */
 static const volatile char *freed, *freed_end; /* what must not be touched any more in this run */
 
 weft__waiter *model_waiter(unsigned i)
@@ -499,9 +499,9 @@ static bool run_once(void)
             if (at->todo == 0)
                 return false;
             uint32_t fresh = fresh_stores() & at->todo;
-            at->chosen = fresh != 0                               ? __builtin_ctz(fresh)
+            at->chosen = fresh != 0                            ? __builtin_ctz(fresh)
                          : prev >= 0 && (at->todo >> prev & 1) ? prev
-                                                                  : __builtin_ctz(at->todo);
+                                                               : __builtin_ctz(at->todo);
             if (replay != NULL && *replay != 0)
                 at->chosen = (int)strtol(replay, (char **)&replay, 10), replay += *replay == ',';
             at->todo &= ~(1u << at->chosen);
@@ -569,7 +569,8 @@ static bool explore(const model_case *c, double limit)
     const char *end = NULL;
     failure = NULL;
     model_case first = *c;
-    for (first.bound = 1; first.bound < c->bound && first.bound <= 2 && failure == NULL && replay == NULL; first.bound++)
+    for (first.bound = 1; first.bound < c->bound && first.bound <= 2 && failure == NULL && replay == NULL;
+         first.bound++)
         end = search(&first, start + limit);
     if (failure == NULL && seconds() <= start + limit) {
         if (replay != NULL)

@@ -1,14 +1,14 @@
 /* explorer.h - run small concurrent programs over the real sources in every order that matters.
  *
- * Virtual threads are stacks on one OS thread. Every atomic operation and every kernel futex call is a scheduling point;
- * a stateless depth-first search replays a prefix of choices and extends it. Choices at a point, for each virtual thread:
- * run it to its next point; flush the oldest store of its buffer; if it sleeps with a deadline, let the deadline strike;
- * if it sleeps on a shared word, wake it without cause; kill
- * it. Sleep sets drop orders that differ only in steps that do not
- * concern each other (exact: one run per trace); a bound on preemptions replaces them for programs that are too large.
+ * Virtual threads are stacks on one OS thread. Every atomic operation and every kernel futex call is a scheduling
+ * point; a stateless depth-first search replays a prefix of choices and extends it. Choices at a point, for each
+ * virtual thread: run it to its next point; flush the oldest store of its buffer; if it sleeps with a deadline, let the
+ * deadline strike; if it sleeps on a shared word, wake it without cause; kill it. Sleep sets drop orders that differ
+ * only in steps that do not concern each other (exact: one run per trace); a bound on preemptions replaces them for
+ * programs that are too large.
  *
- * A failed MODEL_CHECK, a panic of the library, and a state in which somebody sleeps and nobody can move (a lost wake) end
- * the search with the schedule that led there; WEFT_SCHEDULE="case:0,1,..." replays it. */
+ * A failed MODEL_CHECK, a panic of the library, and a state in which somebody sleeps and nobody can move (a lost wake)
+ * end the search with the schedule that led there; WEFT_SCHEDULE="case:0,1,..." replays it. */
 #ifndef WEFT_MODEL_EXPLORER_H
 #define WEFT_MODEL_EXPLORER_H
 
@@ -30,11 +30,11 @@ typedef struct model_case {
     void (*reset)(void);
     void (*body)(unsigned i);
     void (*final)(void);
-    unsigned bound;     /* preemptions a run may have, or MODEL_EXACT */
-    bool step_clock;    /* every sleep takes 2 ms of the model's clock (else no time passes) */
-    bool spurious;      /* sleeps on shared words may end without cause, once a run each */
-    unsigned mortal;    /* set of threads that may be killed at any point; then slices end when nobody else can move */
-    unsigned share;     /* part of the time budget, in units; 0 = 1 */
+    unsigned bound;  /* preemptions a run may have, or MODEL_EXACT */
+    bool step_clock; /* every sleep takes 2 ms of the model's clock (else no time passes) */
+    bool spurious;   /* sleeps on shared words may end without cause, once a run each */
+    unsigned mortal; /* set of threads that may be killed at any point; then slices end when nobody else can move */
+    unsigned share;  /* part of the time budget, in units; 0 = 1 */
 } model_case;
 
 /* The cases of one file, ended by a NULL name. */
@@ -56,8 +56,8 @@ weft__waiter *model_waiter(unsigned i);
 /* The object's memory belongs to somebody else from now on: touching it is a failure. (Waking its address is not.) */
 void model_free(void *object, size_t size);
 
-/* Words 0 to 7 lie in one bucket, which is not that of NULL, 8 to 15 in the other: what is done with the wrong bucket must
- * not be hidden by the right one's lock. */
+/* Words 0 to 7 lie in one bucket, which is not that of NULL, 8 to 15 in the other: what is done with the wrong bucket
+ * must not be hidden by the right one's lock. */
 uint32_t *model_word(unsigned i);
 
 /* The region that a lock protects: enter fails when another is inside. */

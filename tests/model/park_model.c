@@ -62,7 +62,8 @@ static void two_words(unsigned i)
             set_and_wake(&word[k], 1);
 }
 
-/* The word never changes: a sleep that ends with 0 was given a wake, and as many wakes were given as sleeps ended so. */
+/* The word never changes: a sleep that ends with 0 was given a wake, and as many wakes were given as sleeps ended so.
+ */
 static void exact(unsigned i)
 {
     if (i < 2)

@@ -271,7 +271,7 @@ TEST_IN(THREAD | CO, park_any_tells_the_lowest_that_differs_and_leaves_every_que
     CHECK_ERR(-ETIMEDOUT, weft__park_any(cases, 3, WEFT_NOW, 0));
     CHECK_ERR(-ETIMEDOUT, weft__park_any(cases, 3, weft_in_ms(2), 0));
     CHECK_ERR(-ETIMEDOUT, weft__park_any(NULL, 0, weft_in_ms(2), 0)); /* of nothing: a plain sleep */
-    cases[2].word = &words[0]; /* the same word twice */
+    cases[2].word = &words[0];                                        /* the same word twice */
     CHECK_ERR(-ETIMEDOUT, weft__park_any(cases, 3, weft_in_ms(2), 0));
     weft__waiter_cancel(weft__self());
     CHECK_ERR(-ECANCELED, weft__park_any(cases, 3, WEFT_FOREVER, 0));

@@ -89,8 +89,8 @@ static int nest(void *arg)
 {
     shared *s = arg;
     for (uint32_t i = 0; i < s->rounds; i++) {
-        WEFT_WITH_RLOCK(&s->l) {
-            WEFT_WITH_RLOCK(&s->l) {
+        WEFT_WITH_RLOCK (&s->l) {
+            WEFT_WITH_RLOCK (&s->l) {
                 s->count++;
             }
         }
@@ -128,8 +128,8 @@ TEST_IN(PROCESS, rlock_of_a_dead_process_comes_with_eownerdead_and_depth_one)
     CHECK_INT(0, weft_rlock_depth(&s->l));
 }
 
-/* The main threads of two processes have the same id. While another thread of this process takes the lock over, what the
- * dead owner left must not make this thread believe that it is the owner. */
+/* The main threads of two processes have the same id. While another thread of this process takes the lock over, what
+ * the dead owner left must not make this thread believe that it is the owner. */
 TEST_IN(PROCESS, rlock_of_a_dead_owner_is_not_taken_for_ones_own)
 {
     shared *s = new_shared(t);
