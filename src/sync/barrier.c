@@ -7,9 +7,12 @@
  * I1  all fields are changed under `lock` only; `arrived` counts the parties inside since the last reset.
  * I2  the last to leave DRAINING makes it FILLING and tells those outside.
  * I3  a reset changes `resets` and begins anew at once. Who was inside sees that and keeps out of the count; its round
- * was complete if it was the one that `completed` names. A process that dies with the lock breaks the barrier. One that
- * dies waiting stays in the count: a deadline notices, and a reset clears it. Pinned by tests/model/barrier_model.c and
- * tests/sync/barrier_test.c. */
+ *     was complete if it was the one that `completed` names.
+ *
+ * A process that dies with the lock breaks the barrier. One that dies waiting stays in the count: a deadline notices,
+ * and a reset clears it.
+ *
+ * Pinned by tests/model/barrier_model.c and tests/sync/barrier_test.c. */
 #include <weft/barrier.h>
 
 #include "base/panic.h"
