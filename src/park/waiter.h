@@ -100,7 +100,7 @@ static inline weft__waiter *weft__self(void)
 static inline void weft__become(weft__waiter *w)
 {
     weft__self_waiter = w;
-    weft__self_id = w != NULL ? load_relaxed(&w->id) : 0;
+    weft__self_id = w != NULL ? w->id : 0; /* written by its owner alone, who is about to run as w */
 }
 
 /* Whether looking for a while before sleeping can pay: this process may use more than one processor. */
