@@ -62,13 +62,12 @@ typedef struct weft_server_options {
     weft_conn_handler *handler; /* required */
     void *arg;                  /* for the handler and every hook */
 
-    const char *host;  /* numeric address or name to bind; NULL = "127.0.0.1" */
-    unsigned port;     /* 0 = any free one, see weft_server_port */
-    const char *model; /* "coroutine" or "thread"; NULL = "coroutine" */
-    const char
-        *poller;      /* "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's (see weft_io_use) */
-    unsigned threads; /* coroutine model: threads that serve; 0 = the processors this process may use */
-    unsigned backlog; /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
+    const char *host;   /* numeric address or name to bind; NULL = "127.0.0.1" */
+    unsigned port;      /* 0 = any free one, see weft_server_port */
+    const char *model;  /* "coroutine" or "thread"; NULL = "coroutine" */
+    const char *poller; /* "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's (see weft_io_use) */
+    unsigned threads;   /* coroutine model: threads that serve; 0 = the processors this process may use */
+    unsigned backlog;   /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
     unsigned max_connections; /* 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less */
     size_t stack_size;        /* of a handler's coroutine or thread; 0 = 64 KiB, in the thread model 256 KiB */
     size_t input_max;         /* unread bytes a connection may hold; 0 = 64 KiB */

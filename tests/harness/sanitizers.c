@@ -15,8 +15,9 @@ const char *__ubsan_default_options(void)
     return "print_stacktrace=1";
 }
 
-/* A forked child of a threaded case goes on: the library rebuilds itself there, which is what is tested. A case that has
- * ended is over: its threads have been joined by the case itself, so no second is spent to see whether they still race. */
+/* A forked child of a threaded case goes on: the library rebuilds itself there, which is what is tested. A case that
+ * has ended is over: its threads have been joined by the case itself, so no second is spent to see whether they still
+ * race. */
 const char *__tsan_default_options(void)
 {
     return "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:atexit_sleep_ms=0";

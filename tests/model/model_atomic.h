@@ -1,8 +1,8 @@
 /* model_atomic.h - what base/atomic.h becomes in the model build: each operation is a scheduling point of the explorer.
  *
  * A load or store is followed through the virtual thread's store buffer (x86's memory model, TSO): a store of any order
- * weaker than seq_cst sits in the buffer until the explorer chooses to flush it; a read-modify-write, a seq_cst store and
- * a fence wait for the buffer to be empty. Loads see the own buffer first. */
+ * weaker than seq_cst sits in the buffer until the explorer chooses to flush it; a read-modify-write, a seq_cst store
+ * and a fence wait for the buffer to be empty. Loads see the own buffer first. */
 #ifndef WEFT_MODEL_ATOMIC_H
 #define WEFT_MODEL_ATOMIC_H
 
@@ -22,7 +22,7 @@ void model_store(volatile void *addr, unsigned size, uint64_t value);
 void model_relax(void);
 
 #define MODEL_AS(p, x) ((__typeof__(*(p) + 0))(x))
-#define MODEL_BITS(v) _Generic((v), default: (uint64_t)(v))
+#define MODEL_BITS(v)  _Generic((v), default : (uint64_t)(v))
 
 #define MODEL_LOAD(p)                                                                                                  \
     __extension__({                                                                                                    \
@@ -57,9 +57,9 @@ void model_relax(void);
         model_equal;                                                                                                   \
     })
 
-#define load_relaxed(p) MODEL_LOAD(p)
-#define load_acquire(p) MODEL_LOAD(p)
-#define load_seq_cst(p) MODEL_LOAD(p)
+#define load_relaxed(p)     MODEL_LOAD(p)
+#define load_acquire(p)     MODEL_LOAD(p)
+#define load_seq_cst(p)     MODEL_LOAD(p)
 #define store_relaxed(p, v) MODEL_STORE((p), (v))
 #define store_release(p, v) MODEL_STORE((p), (v))
 #define store_seq_cst(p, v) ((void)MODEL_RMW_OP((p), (v)))
@@ -68,17 +68,17 @@ void model_relax(void);
 #define swap_release(p, v) MODEL_RMW_OP((p), (v))
 #define swap_acq_rel(p, v) MODEL_RMW_OP((p), (v))
 #define swap_seq_cst(p, v) MODEL_RMW_OP((p), (v))
-#define add_relaxed(p, v) MODEL_RMW_OP((p), model_old + (v))
-#define add_acq_rel(p, v) MODEL_RMW_OP((p), model_old + (v))
-#define add_seq_cst(p, v) MODEL_RMW_OP((p), model_old + (v))
-#define sub_relaxed(p, v) MODEL_RMW_OP((p), model_old - (v))
-#define sub_release(p, v) MODEL_RMW_OP((p), model_old - (v))
-#define sub_acq_rel(p, v) MODEL_RMW_OP((p), model_old - (v))
-#define sub_seq_cst(p, v) MODEL_RMW_OP((p), model_old - (v))
-#define or_acq_rel(p, v) MODEL_RMW_OP((p), model_old | (v))
-#define or_seq_cst(p, v) MODEL_RMW_OP((p), model_old | (v))
-#define and_acq_rel(p, v) MODEL_RMW_OP((p), model_old & (v))
-#define and_seq_cst(p, v) MODEL_RMW_OP((p), model_old & (v))
+#define add_relaxed(p, v)  MODEL_RMW_OP((p), model_old + (v))
+#define add_acq_rel(p, v)  MODEL_RMW_OP((p), model_old + (v))
+#define add_seq_cst(p, v)  MODEL_RMW_OP((p), model_old + (v))
+#define sub_relaxed(p, v)  MODEL_RMW_OP((p), model_old - (v))
+#define sub_release(p, v)  MODEL_RMW_OP((p), model_old - (v))
+#define sub_acq_rel(p, v)  MODEL_RMW_OP((p), model_old - (v))
+#define sub_seq_cst(p, v)  MODEL_RMW_OP((p), model_old - (v))
+#define or_acq_rel(p, v)   MODEL_RMW_OP((p), model_old | (v))
+#define or_seq_cst(p, v)   MODEL_RMW_OP((p), model_old | (v))
+#define and_acq_rel(p, v)  MODEL_RMW_OP((p), model_old &(v))
+#define and_seq_cst(p, v)  MODEL_RMW_OP((p), model_old &(v))
 
 #define cas_acquire(p, seen, v) MODEL_CAS((p), (seen), (v))
 #define cas_release(p, seen, v) MODEL_CAS((p), (seen), (v))
@@ -87,6 +87,6 @@ void model_relax(void);
 #define cas_relaxed(p, seen, v) MODEL_CAS((p), (seen), (v))
 
 #define fence_seq_cst() model_point(MODEL_FENCE, NULL)
-#define cpu_relax() model_relax()
+#define cpu_relax()     model_relax()
 
 #endif
