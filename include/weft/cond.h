@@ -56,7 +56,8 @@ WEFT_API int weft_cond_wait_rlock(weft_cond *c, weft_rlock *l, weft_until until)
 WEFT_API int weft_cond_wait_for(weft_cond *c, weft_lock *l, int (*test)(void *arg), void *arg, weft_until until);
 
 /* End the n oldest waits, or all there are if fewer; nothing is remembered for later. They go on when the lock becomes
- * free. Returns how many, or -EPERM when the lock is not held (if somebody waits; else there is nothing to check). */
+ * free. Returns how many, or -EPERM when the lock is not held (if somebody waits; else there is nothing to check).
+ * Shared: how many the kernel found asleep; a wait that is between two looks ends as well but is not counted. */
 WEFT_API int weft_cond_notify(weft_cond *c, unsigned n);
 WEFT_API int weft_cond_notify_all(weft_cond *c);
 

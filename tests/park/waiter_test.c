@@ -389,7 +389,8 @@ static void *stir(void *arg)
     forked *f = arg;
     while (load_acquire(&f->stop) == 0) {
         uint32_t id;
-        run_thread(tell_id, &id);
+        if (!WEFT__ASAN) /* a thread of its own that starts at a fork leaves the child's allocator locked */
+            run_thread(tell_id, &id);
         weft_lock_acquire(&f->l);
         weft__park(&f->sleepers[0].word, 0, weft_in(10 * WEFT_US), 0, "test");
         weft_lock_release(&f->l);
