@@ -7,9 +7,9 @@
  *
  * I1  bit s of used[l] is set  <=>  slots[l][s] has a timer.
  * I2  slots[l][s].earliest is at or before every deadline in it; so sleeping until the first one's `earliest` is never
- * too long, and at worst, after a cancel, once too short. I3  the wheel's tick moves only past slots that are empty,
- * and into a slot only after its timers have moved down. All of it belongs to one thread. Pinned by
- * tests/co/timer_test.c (against a sorted list). */
+ *     too long, and at worst, after a cancel, once too short.
+ * I3  the wheel's tick moves only past slots that are empty, and into a slot only after its timers have moved down.
+ * All of it belongs to one thread. Pinned by tests/co/timer_test.c (against a sorted list). */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/timer.h"

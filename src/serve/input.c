@@ -3,9 +3,11 @@
  * Bytes arrive in buffers of the poller, one receive each, and are shown where they lie: the usual request is never
  * copied. Only when a handler wants more than the first buffer holds are they brought together, in the first buffer's
  * free end or else in a block of our own (spare == OWN_BLOCK). A connection that waits with bytes unread keeps them in
- * a small block, so that a slow client holds little. I1  unread == sum of `used` of the chain - at; the chain is empty
- * exactly when unread is 0. I2  the view that fill gave stays in place until the next call that reads, or waits for
- * input. Pinned by tests/serve/conn_test.c. */
+ * a small block, so that a slow client holds little.
+ *
+ * I1  unread == sum of `used` of the chain - at; the chain is empty exactly when unread is 0.
+ * I2  the view that fill gave stays in place until the next call that reads, or waits for input.
+ * Pinned by tests/serve/conn_test.c. */
 #include "serve/serve.h"
 
 #include "base/panic.h"
