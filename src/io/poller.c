@@ -356,9 +356,7 @@ static int idler_open(void **out)
     const weft__poller_ops *ops;
     weft__poller *p;
     int err = weft__poller_ops_by_name(NULL, &ops);
-    if (err == 0)
-        err = weft__poller_open(&p, ops, true);
-    if (err < 0)
+    if (err < 0 || (err = weft__poller_open(&p, ops, true)) < 0)
         return err;
     p->scheduler = true;
     *out = p;

@@ -105,7 +105,7 @@ void weft_stream_close(weft_stream *s)
 
 int weft_stream_adopt(weft_stream **out, int fd)
 {
-    int type, domain;
+    int type = 0, domain = 0;
     int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
     if (err == 0)
         err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain);

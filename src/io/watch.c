@@ -226,8 +226,8 @@ static int wait_in_places(weft__poller *p, place *places, weft__fd_case *cases, 
     uint32_t why = WEFT__WOKEN0;
     weft__thread_enter();
     for (; entered < n; entered++) {
-        places[entered].entry.waiter = weft__self();
-        places[entered].entry.events = cases[entered].events;
+        places[entered] = (place){.entry = {.waiter = weft__self(), .events = cases[entered].events}};
+        list_init(&places[entered].entry.node);
         err = join_shared(p, cases[entered].fd, &places[entered].entry, &places[entered].shared);
         if (err < 0)
             break;
