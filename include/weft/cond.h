@@ -7,8 +7,8 @@
  *
  * Who waits and who notifies holds the lock; a condition is used with one lock at a time. In one process a wait ends
  * only by a notification that was meant for it, by its deadline or by cancellation: notify(n) ends the n oldest waits,
- * never more, and a notification is never spent on a wait that has timed out. Between processes (WEFT_SHARED) waits may
- * also end without cause, and a process that dies may take a notification with it: look at your data in a loop, as
+ * never more, and a notification is never spent on a wait that has timed out. Between processes (WEFT_SHARED) waits
+ * may also end without cause, and a process that dies may take a notification with it: look at your data in a loop, as
  * above.
  *
  * Contexts as in weft/lock.h: threads, coroutines, other processes with WEFT_SHARED; not signal handlers. Nothing here

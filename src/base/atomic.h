@@ -25,6 +25,15 @@
 #define store_release(p, v)     __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define store_seq_cst(p, v)     __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 
+/* A store that a seq_cst read-modify-write or fence of the same thread follows before the next load that matters: it is
+ * seen by all before that load is made. x86's locked instructions empty the store buffer, so there a plain store is
+ * enough; elsewhere it is seq_cst, which on ARM is the same instruction as release. */
+#if defined(__x86_64__)
+#define store_before_rmw(p, v) store_release((p), (v))
+#else
+#define store_before_rmw(p, v) store_seq_cst((p), (v))
+#endif
+
 /* Read-modify-write; each returns the value before. */
 #define swap_acquire(p, v)      __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
 #define swap_release(p, v)      __atomic_exchange_n((p), (v), __ATOMIC_RELEASE)

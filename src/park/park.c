@@ -4,13 +4,15 @@
  * sleepers without passing strangers. The bucket's lock word also counts its nodes: taking the lock and counting in is
  * one compare-and-swap, and a waker that reads a count of 0 goes home after one load.
  *
- * I1  a node is in a ring  <=>  node->word != NULL; both change under its bucket's lock only. A requeue takes word from
- *     one address to the next with both locks held and never through NULL: the sleeper reads it without a lock.
- * I2  the count in a bucket's lock word is at least the number of its nodes, from before the sleeper looks at its word.
+ * I1  a node is in a ring  <=>  node->word != NULL; both change under its bucket's lock only. A requeue takes word
+ *     from one address to the next with both locks held and never through NULL: the sleeper reads it without a lock.
+ * I2  the count in a bucket's lock word is at least the number of its nodes, from before the sleeper looks at its
+ *     word.
  * I3  who claims a sleeper (waiter.h) by a wake unlinks its node under the bucket's lock, before ready; every other
- * node is unlinked by the sleeper itself. Wakers skip nodes whose sleeper is already claimed and do not count them.
- * Lock order: one bucket; requeue takes two, the lower address first; under a bucket lock nothing is called that waits.
- *     Claimed sleepers are made ready after the lock is let go.
+ *     node is unlinked by the sleeper itself. Wakers skip nodes whose sleeper is already claimed and do not count
+ *     them.
+ * Lock order: one bucket; requeue takes two, the lower address first; under a bucket lock nothing is called that
+ *     waits. Claimed sleepers are made ready after the lock is let go.
  * Ordering: sleeper  count++ (seq_cst RMW); load word (seq_cst).   waker  change word (seq_cst); load count (seq_cst).
  *     In the single order of seq_cst operations one of the two loads comes last and sees the other side: no lost wake.
  * Pinned by tests/model (park, park_any, requeue with mutants) and tests/park. */
@@ -379,6 +381,7 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
 {
     weft__waiter *self = weft__self();
     weft__wait_begin(self, flags & WEFT__UNCANCELLABLE);
+    fence_seq_cst(); /* for the look at `cancel`: there may be no private queue to enter */
     unsigned entered = register_all(cases, n, self);
     uint32_t why;
     if (entered < n) {

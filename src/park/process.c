@@ -3,9 +3,9 @@
  * A token is pid (22 bits, the kernel's maximum) and an 8-bit hash of the start time, 0 where /proc did not tell it. A
  * dead owner is found out by its pid being gone, a zombie, or started at another time. The hash guards against a pid
  * that was used again: a stale token is mistaken for a living process only if the very pid is in use again *and* 1
- * chance in 255 comes true (or the time is unknown), and then only until that process ends. A table of processes in the
- * segment would make that exact, but would tie every shared lock to a segment of ours; docs/design/park.md weighs the
- * two. Processes must see the same pids and times (one pid and one time namespace). */
+ * chance in 255 comes true (or the time is unknown), and then only until that process ends. A table of processes in
+ * the segment would make that exact, but would tie every shared lock to a segment of ours; docs/design/park.md weighs
+ * the two. Processes must see the same pids and times (one pid and one time namespace). */
 #include "park/park.h"
 #include "sys/sys.h"
 

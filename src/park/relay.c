@@ -1,9 +1,9 @@
 /* relay.c - threads that sleep on shared words for coroutines, up to 127 words each.
  *
- * A relay sleeps in futex_waitv on its control word and on the words of its slots. When a word is woken or differs, the
- * coroutine's private word `fired` is set and woken; it looks for itself. Adding or removing changes the control word,
- * so that the relay re-arms. A wake that arrives for a slot that was removed meanwhile is passed on. Slices are the
- * coroutines' affair: a relay has no deadline, and without futex_waitv it looks every 2 ms while it has slots.
+ * A relay sleeps in futex_waitv on its control word and on the words of its slots. When a word is woken or differs,
+ * the coroutine's private word `fired` is set and woken; it looks for itself. Adding or removing changes the control
+ * word, so that the relay re-arms. A wake that arrives for a slot that was removed meanwhile is passed on. Slices are
+ * the coroutines' affair: a relay has no deadline, and without futex_waitv it looks every 2 ms while it has slots.
  *
  * I1  slot i is used  <=>  slots[i] != NULL; changes under relay->lock only.
  * I2  a relayed object is touched under relay->lock only, so it is free once remove has returned.

@@ -1,13 +1,14 @@
 /* shared.c - sleeping on shared words: threads in futex_waitv, coroutines on a private word that a relay thread fires.
  *
- * A thread sleeps on its own token and on all shared words at once, so private wakes, cancellation and shared wakes all
- * reach it. Where the kernel has no futex_waitv, or forbids it, it sleeps on the first shared word in turns of 2 ms.
+ * A thread sleeps on its own token and on all shared words at once, so private wakes, cancellation and shared wakes
+ * all reach it. Where the kernel has no futex_waitv, or forbids it, it sleeps on the first shared word in turns of 2
+ * ms.
  *
  * S1  a wake that the kernel spent on a sleeper which returns for another reason is passed on: the kernel names one
- * word that was woken, perhaps of several, and the claim may go to a private waker or a canceller meanwhile. S2  a
- * slice begins once and ends 100 ms later, whatever interrupts the kernel's sleep in between (signals, turns); at its
- * end a sleeper on one word returns, so that its caller can see whether the owner's process lives. Pinned by
- * tests/park/shared_test.c. */
+ *     word that was woken, perhaps of several, and the claim may go to a private waker or a canceller meanwhile.
+ * S2  a slice begins once and ends 100 ms later, whatever interrupts the kernel's sleep in between (signals, turns);
+ *     at its end a sleeper on one word returns, so that its caller can see whether the owner's process lives.
+ * Pinned by tests/park/shared_test.c. */
 #include "park/shared.h"
 
 #include "sys/sys.h"

@@ -9,15 +9,18 @@
  *      if (weft__waiter_claim(w, WEFT__WOKEN(i))) weft__waiter_ready(w);
  *
  * I1  claimed once: per wait exactly one compare-and-swap takes `state` out of WAITING; it decides the reason. Who
- * loses it looks for another sleeper and counts nothing. I2  ready once: the winner, if it is not the sleeper itself,
- * calls ready exactly once, and the sleeper does not return from block before that call. Between claim and ready the
- * winner may use w->next_ready to chain sleepers. I3  type-stable: the memory of a waiter stays a waiter as long as the
- * process lives, so a late ready, cancel or dump touches at worst the next user's words, who tolerates a wake without
- * cause. I4  ids: w->id is never 0 and changes at each reuse of the slot, so an owner recorded by id is not mistaken
- * for a later one. weft__self_id mirrors it for the fast path of locks. Cancellation against begin: the sleeper stores
- * WAITING, then reads `cancel`, both seq_cst; the canceller stores `cancel`, seq_cst, and after a fence reads `state`
- * for its claim. One of the two sees the other. Without the fence the claim's first look, a plain load on ARM, may be
- * made before the store is seen. Pinned by tests/model (claim, cancel, deadline ties) and tests/park/waiter_test.c. */
+ *     loses it looks for another sleeper and counts nothing.
+ * I2  ready once: the winner, if it is not the sleeper itself, calls ready exactly once, and the sleeper does not
+ *     return from block before that call. Between claim and ready the winner may use w->next_ready to chain sleepers.
+ * I3  type-stable: the memory of a waiter stays a waiter as long as the process lives, so a late ready, cancel or dump
+ *     touches at worst the next user's words, who tolerates a wake without cause.
+ * I4  ids: w->id is never 0 and changes at each reuse of the slot, so an owner recorded by id is not mistaken for a
+ *     later one. weft__self_id mirrors it for the fast path of locks.
+ * Cancellation against begin: the sleeper stores WAITING and, after a seq_cst read-modify-write or fence of its own,
+ *     reads `cancel`; the canceller stores `cancel` and, after a fence, reads `state` for its claim. One of the two
+ *     sees the other. Without the canceller's fence the claim's first look, a plain load on ARM, may be made before
+ *     the store is seen.
+ * Pinned by tests/model (claim, cancel, deadline ties) and tests/park/waiter_test.c. */
 #ifndef WEFT_PARK_WAITER_H
 #define WEFT_PARK_WAITER_H
 
@@ -142,14 +145,15 @@ static inline void weft__waiter_ready(weft__waiter *w)
     w->ops->ready(w);
 }
 
-/* Begin a wait. `hard`: cancellation does not end it. */
+/* Begin a wait. `hard`: cancellation does not end it. The caller then makes w findable by at least one seq_cst
+ * read-modify-write, or has a fence, so that WAITING is visible before weft__wait_cancelled reads `cancel`. */
 static inline void weft__wait_begin(weft__waiter *self, bool hard)
 {
     self->hard = hard || self->shield != 0;
     store_relaxed(&self->token, 0);
     /* Also a release: a canceller finds the waiter by its handle alone, and its claim must bring along what ready
      * reads. */
-    store_seq_cst(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
+    store_before_rmw(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
 }
 
 /* Whether the caller has been asked to stop and may be told. */

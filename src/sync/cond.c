@@ -1,13 +1,15 @@
 /* cond.c - weft_cond: a sequence word to sleep on, and the lock's own queue to be moved to.
  *
- * wait     under the lock: enter the queue of seq (prepare), then let go of the lock, then sleep (commit). Being in the
- *          queue before the lock is free is what makes notify exact: it ends waits that began before it, no others.
+ * wait     under the lock: enter the queue of seq (prepare), then let go of the lock, then sleep (commit). Being in
+ *          the queue before the lock is free is what makes notify exact: it ends waits that began before it, no
+ *          others.
  * notify   under the lock: change seq, then move sleepers from seq to the lock's word instead of waking them: they
- * could not run before the lock is free. The lock is marked WAITERS first, so its release wakes the first of them.
+ *          could not run before the lock is free. The lock is marked WAITERS first, so its release wakes the first of
+ *          them.
  * Shared, prepare only remembers seq and the kernel compares it; a notify in between makes the wait end at once, and
  * moves are wakes: exactness is lost, no notification is.
  * waiters  counts who can still be notified: private, the notifier takes off those it notified, so that a notified
- * waiter does not touch the condition any more and it may be gone; shared, each waiter takes itself off.
+ *          waiter does not touch the condition any more and it may be gone; shared, each waiter takes itself off.
  *
  * I1  a notified waiter takes the lock as one that has slept (weft__lock_reacquire), so WAITERS outlives it while
  *     others that were moved still stand behind it.

@@ -2,10 +2,10 @@
  *
  * A waiter remembers the count it saw. If flag or count differ when it looks again, the event was set in between, even
  * if it has been cleared since: that is what makes set-then-clear reach all who were waiting. The count wraps after
- * 2^30 clears during one look; nobody sleeps through that many, since a waiter that was woken looks at once. set
- * changes the word once and does not touch the object after it: a waiter may free it. I1  a sleeper went to sleep on a
- * word with WAITERS and without SET; the set that follows sees WAITERS and wakes all. Pinned by
- * tests/model/event_model.c and tests/sync/event_test.c. */
+ * 2^30 clears during one look; nobody sleeps through that many, since a waiter that was woken looks at once.
+ * set changes the word once and does not touch the object after it: a waiter may free it.
+ * I1  a sleeper went to sleep on a word with WAITERS and without SET; the set that follows sees WAITERS and wakes all.
+ * Pinned by tests/model/event_model.c and tests/sync/event_test.c. */
 #include <weft/event.h>
 
 #include "base/panic.h"

@@ -1,4 +1,4 @@
-/* lock.c - weft_lock. Three questions are answered in one word: who holds it, may somebody sleep, must newcomers queue.
+/* lock.c - weft_lock. One word answers three questions: who holds it, may somebody sleep, must newcomers queue.
  *
  * acquire   free: CAS 0 -> owner. Else look a moment, set WAITERS, sleep on exactly that value, try again.
  * release   alone: CAS owner -> 0. With WAITERS: swap to free and wake one, who tries again like everybody else.
@@ -8,10 +8,11 @@
  *
  * I1  a sleeper went to sleep on a word with WAITERS; so the release that frees that hold wakes one.
  * I2  who takes it after sleeping sets WAITERS again, for it cannot know whether others still sleep.
- * I3  who set STARVED takes the lock, which clears it, or clears it when it gives up and wakes one if the lock is free.
- * So a release leaves it alone: whoever it wakes, or nobody, the one that set it is awake or asleep behind it. I4
- * shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not. Pinned by
- * tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
+ * I3  who set STARVED takes the lock, which clears it, or clears it when it gives up and wakes one if the lock is
+ *     free. So a release leaves it alone: whoever it wakes, or nobody, the one that set it is awake or asleep behind
+ *     it.
+ * I4  shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not.
+ * Pinned by tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
 #include "sync/lock.h"
 
 #include "base/panic.h"

@@ -1,9 +1,9 @@
 /* rlock.c - weft_rlock: a weft_lock whose holder knows itself again.
  *
- * Private, the lock's word is the owner's id and that is all. Shared, the word names the process and `owner` the thread
- * or coroutine of that process (weft__rlock_me). Each is written only while `lock` is held, so "my process holds it and
- * owner is me" can only be true if I wrote it. `depth` is touched by the owner alone. Pinned by
- * tests/model/lock_model.c and tests/sync/rlock_test.c. */
+ * Private, the lock's word is the owner's id and that is all. Shared, the word names the process and `owner` the
+ * thread or coroutine of that process (weft__rlock_me). Each is written only while `lock` is held, so "my process
+ * holds it and owner is me" can only be true if I wrote it. `depth` is touched by the owner alone.
+ * Pinned by tests/model/lock_model.c and tests/sync/rlock_test.c. */
 #include "base/panic.h"
 #include "sync/lock.h"
 

@@ -1,13 +1,16 @@
 /* rwlock.c - weft_rwlock: a weft_lock among the writers, and a word that counts the readers inside.
  *
  * write   take `writer`; set PENDING, which keeps newcomers out; sleep on `state` until no reader is inside; set
- * WRITING. read    no writer: count in. Else sleep on `turn`, which changes when a writer goes; who has waited for one
- * writer passes the next one's PENDING (not its WRITING), so readers cannot be starved; such readers are a bounded
+ * WRITING.
+ * read    no writer: count in. Else sleep on `turn`, which changes when a writer goes; who has waited for one writer
+ *         passes the next one's PENDING (not its WRITING), so readers cannot be starved; such readers are a bounded
  *         crowd, so the writer cannot be either.
  * I1  only the holder of `writer` sets or clears PENDING and WRITING (or who finds it dead), and only it sleeps on
- * `state`. I2  the reader that leaves last with PENDING set wakes it. I3  a reader reads `turn` before it finds a
- * writer in `state`, and sleeps on that value of `turn`; the writer clears `state` before it changes `turn`: no wake is
- * lost. Pinned by tests/model/rwlock_model.c and tests/sync/rwlock_test.c. */
+ *     `state`.
+ * I2  the reader that leaves last with PENDING set wakes it.
+ * I3  a reader reads `turn` before it finds a writer in `state`, and sleeps on that value of `turn`; the writer clears
+ *     `state` before it changes `turn`: no wake is lost.
+ * Pinned by tests/model/rwlock_model.c and tests/sync/rwlock_test.c. */
 #include <weft/rwlock.h>
 
 #include "base/panic.h"

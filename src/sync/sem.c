@@ -5,9 +5,10 @@
  *           and the object not touched after it: the acquirer of the last unit may free its memory.
  * I1  a sleeper went to sleep on a word with WAITERS and no unit; so the release that adds the next unit wakes.
  * I2  who takes a unit after sleeping sets WAITERS again, for others may still sleep; and if units are left it wakes
- * the next, for the release that brought them may have found WAITERS already cleared. A newcomer may take a unit that a
- * woken sleeper is on its way to; the sleeper then sleeps again, and nothing is lost. Pinned by tests/model/sem_model.c
- * and tests/sync/sem_test.c. */
+ *     the next, for the release that brought them may have found WAITERS already cleared.
+ * A newcomer may take a unit that a woken sleeper is on its way to; the sleeper then sleeps again, and nothing is
+ * lost.
+ * Pinned by tests/model/sem_model.c and tests/sync/sem_test.c. */
 #include <weft/sem.h>
 
 #include "base/panic.h"
