@@ -4,9 +4,10 @@
  * because an equivalent run had it (sleep). After a run the deepest node with something to do gives the next run's
  * prefix. Two steps are dependent when they are of one thread or touch the same address and one of them writes.
  *
- * Each case is searched with bounds 1 and 2 first, then with its own: most mistakes show in a run with few surprises,
- * and an exact search may be long before it comes there. Under a bound these are surprises: to take the processor from
- * a thread that can go on, and to leave a store in an empty buffer instead of flushing it at once. */
+ * Under a bound these are surprises: to take the processor from a thread that can go on, and to leave a store in an
+ * empty buffer instead of flushing it at once. Each case is searched with small bounds first, without delayed stores
+ * and then with them, and then with its own bound: most mistakes show in a run with few surprises, and a large search
+ * may be long before it comes there. */
 #include "explorer.h"
 
 #include "co/switch.h"
@@ -68,6 +69,7 @@ static int64_t model_clock;
 static void *explorer_sp;
 static const char *failure;
 static char failure_text[512];
+static bool may_delay;                         /* under a bound: stores may stay in their buffers */
 static bool inside;                            /* a virtual thread runs; else memory is accessed directly */
 static const char *replay;                     /* WEFT_SCHEDULE: the choices, comma-separated */
 static const volatile char *freed, *freed_end; /* what must not be touched any more in this run */
@@ -436,16 +438,16 @@ static uint32_t to_try(node *at, uint32_t set, int prev, unsigned preemptions)
                 at->sleep |= 1u << i;
     }
     uint32_t todo = set & ~at->sleep;
+    uint32_t fresh = exact ? 0 : fresh_stores();
+    if (fresh != 0 && (!may_delay || preemptions >= now_running->bound))
+        return fresh & -fresh;
     /* A step that concerns nobody else commutes with everything: no other order needs to be tried. */
-    for (unsigned i = 0; i < n_threads; i++)
+    for (unsigned i = 0; fresh == 0 && i < n_threads; i++)
         if ((todo >> (RUN + i) & 1) && at->kind[RUN + i] == MODEL_LOCAL && threads[i].status == RUNNING &&
             !(now_running->mortal >> i & 1) && (exact || (int)i == prev))
             return 1u << (RUN + i);
     if (exact || preemptions < now_running->bound)
         return todo;
-    uint32_t fresh = fresh_stores();
-    if (fresh != 0)
-        return fresh & -fresh;
     if (prev >= 0 && (set >> prev & 1))
         todo &= 1u << prev | ~((1u << T) - 1);
     return todo;
@@ -567,15 +569,20 @@ static bool explore(const model_case *c, double limit)
     runs = cut = steps = 0;
     double start = seconds();
     const char *end = NULL;
+    model_case part = *c;
     failure = NULL;
-    model_case first = *c;
-    for (first.bound = 1; first.bound < c->bound && first.bound <= 2 && failure == NULL && replay == NULL;
-         first.bound++)
-        end = search(&first, start + limit);
-    if (failure == NULL && seconds() <= start + limit) {
-        if (replay != NULL)
-            first.bound = MODEL_EXACT - 1;
-        end = search(replay != NULL ? &first : c, start + limit);
+    if (replay != NULL) {
+        part.bound = MODEL_EXACT - 1;
+        end = search(&part, start + limit);
+    } else {
+        unsigned most = c->bound == MODEL_EXACT ? 2 : c->bound;
+        for (unsigned i = 0; i < 2 * most && failure == NULL; i++) {
+            part.bound = i % most + 1;
+            may_delay = i >= most;
+            end = search(&part, start + limit);
+        }
+        if (failure == NULL && c->bound > most && seconds() <= start + limit)
+            end = search(c, start + limit);
     }
     printf("%-44s %u threads %10lu runs %10lu cut %12lu steps %6.2f s: %s\n", c->name, c->threads, runs, cut, steps,
            seconds() - start, end);

@@ -57,12 +57,13 @@ void model_relax(void);
         model_equal;                                                                                                   \
     })
 
-#define load_relaxed(p)     MODEL_LOAD(p)
-#define load_acquire(p)     MODEL_LOAD(p)
-#define load_seq_cst(p)     MODEL_LOAD(p)
-#define store_relaxed(p, v) MODEL_STORE((p), (v))
-#define store_release(p, v) MODEL_STORE((p), (v))
-#define store_seq_cst(p, v) ((void)MODEL_RMW_OP((p), (v)))
+#define load_relaxed(p)        MODEL_LOAD(p)
+#define load_acquire(p)        MODEL_LOAD(p)
+#define load_seq_cst(p)        MODEL_LOAD(p)
+#define store_relaxed(p, v)    MODEL_STORE((p), (v))
+#define store_release(p, v)    MODEL_STORE((p), (v))
+#define store_before_rmw(p, v) MODEL_STORE((p), (v))
+#define store_seq_cst(p, v)    ((void)MODEL_RMW_OP((p), (v)))
 
 #define swap_acquire(p, v) MODEL_RMW_OP((p), (v))
 #define swap_release(p, v) MODEL_RMW_OP((p), (v))
