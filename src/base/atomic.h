@@ -18,12 +18,12 @@
 #include "model_atomic.h"
 #else
 
-#define load_relaxed(p)         __atomic_load_n((p), __ATOMIC_RELAXED)
-#define load_acquire(p)         __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define load_seq_cst(p)         __atomic_load_n((p), __ATOMIC_SEQ_CST)
-#define store_relaxed(p, v)     __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define store_release(p, v)     __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define store_seq_cst(p, v)     __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
+#define load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define load_seq_cst(p)     __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define store_seq_cst(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 
 /* A store that a seq_cst read-modify-write or fence of the same thread follows before the next load that matters: it is
  * seen by all before that load is made. x86's locked instructions empty the store buffer, so there a plain store is

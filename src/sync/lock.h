@@ -9,10 +9,12 @@
 /* The word of a lock. The held value *is* the owner: a waiter's id (private) or a process token (shared), so taking the
  * lock and naming the owner are one step. */
 #define WEFT__LOCK_WAITERS                                                                                             \
-    (UINT32_C(1) << 31) /* somebody may sleep. Legal to set without cause; illegal to clear while one                  \
+    (UINT32_C(1)                                                                                                       \
+     << 31) /* somebody may sleep. Legal to set without cause; illegal to clear while one                  \
                            sleeps, except by a release that wakes one */
 #define WEFT__LOCK_STARVED                                                                                             \
-    (UINT32_C(1) << 30) /* a sleeper has waited for a millisecond: only who has slept may take it.                     \
+    (UINT32_C(1)                                                                                                       \
+     << 30) /* a sleeper has waited for a millisecond: only who has slept may take it.                     \
                            Illegal to leave set when no sleeper is left to clear it */
 #define WEFT__LOCK_OWNER (WEFT__LOCK_STARVED - 1)
 #define WEFT__LOCK_LOST  (UINT32_C(0xff) << 22) /* as owner: free, but its data was never recovered (no pid is 0) */
