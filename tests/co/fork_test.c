@@ -134,6 +134,8 @@ static int fork_here(void *arg)
 
 TEST_LIMIT(20, fork_in_a_coroutine_goes_on_as_a_thread_in_the_child)
 {
+    if (WEFT__ASAN) /* its locks are not made new in a child: one that a starting thread held stays held */
+        SKIP("AddressSanitizer cannot bear a fork while threads start");
     weft_co *co[4];
     for (int i = 0; i < 4; i++)
         co[i] = start(fork_here, NULL);
@@ -156,6 +158,8 @@ static int busy(void *arg)
 
 TEST_LIMIT(60, fork_at_any_moment_leaves_a_child_that_works)
 {
+    if (WEFT__ASAN) /* its locks are not made new in a child: one that a starting thread held stays held */
+        SKIP("AddressSanitizer cannot bear a fork while threads start");
     weft_co *co[6];
     for (int i = 0; i < 6; i++)
         co[i] = start(busy, NULL);
