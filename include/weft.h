@@ -6,16 +6,24 @@
 #include <weft/base.h>
 #include <weft/co.h>
 #include <weft/cond.h>
+#include <weft/deadlock.h>
 #include <weft/debug.h>
 #include <weft/event.h>
+#include <weft/executor.h>
+#include <weft/future.h>
 #include <weft/group.h>
 #include <weft/http.h>
+#include <weft/local.h>
 #include <weft/lock.h>
 #include <weft/once.h>
 #include <weft/poller.h>
+#include <weft/queue.h>
 #include <weft/rwlock.h>
+#include <weft/select.h>
 #include <weft/sem.h>
 #include <weft/server.h>
 #include <weft/stream.h>
+#include <weft/thread.h>
+#include <weft/timer.h>
 
 #endif

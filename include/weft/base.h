@@ -46,9 +46,22 @@ typedef struct weft_until {
 #define WEFT_MS     INT64_C(1000000) /* a millisecond */
 #define WEFT_SECOND INT64_C(1000000000)
 
+/* Errors that errno has no name for. Returned negative like all others; weft_strerror knows their texts. Far above
+ * Linux's own, which end at 4095. "Closed" and "shut down" are -EPIPE everywhere. */
+enum {
+    WEFT_EEMPTY = 5001, /* a queue stayed empty until the deadline */
+    WEFT_EFULL,         /* a queue stayed full until the deadline */
+    WEFT_ESTARTED,      /* a thread can only be started once */
+    WEFT_ENOTSTARTED,   /* a thread cannot be joined before it is started */
+    WEFT_EINVALIDSTATE, /* a future has its outcome already */
+    WEFT_EBROKEN        /* the pool's initialiser failed */
+};
+
 /* Flags for the `init` call of any lock, condition, semaphore, event, once or barrier. */
 enum {
-    WEFT_SHARED = 1 /* the object lies in memory shared between processes and works across them */
+    WEFT_SHARED = 1, /* the object lies in memory shared between processes and works across them */
+    WEFT_LOCK_HANDOFF =
+        2 /* weft_lock only: it is released by others than its taker, as a signal is; see weft/deadlock.h */
 };
 
 /* The deadline `ns` nanoseconds from now. A negative `ns` is a deadline already past; a sum beyond the clock's range is

@@ -51,8 +51,19 @@ int64_t weft_left(weft_until u)
 
 const char *weft_strerror(int err)
 {
+    static const char *const own[] = {
+        [WEFT_EEMPTY - WEFT_EEMPTY] = "The queue is empty",
+        [WEFT_EFULL - WEFT_EEMPTY] = "The queue is full",
+        [WEFT_ESTARTED - WEFT_EEMPTY] = "A thread can only be started once",
+        [WEFT_ENOTSTARTED - WEFT_EEMPTY] = "A thread cannot be joined before it is started",
+        [WEFT_EINVALIDSTATE - WEFT_EEMPTY] = "The future has its outcome already",
+        [WEFT_EBROKEN - WEFT_EEMPTY] = "The initialiser of the pool failed",
+    };
     static WEFT__TLS char text[128];
-    return strerror_r(err < 0 ? -err : err, text, sizeof text);
+    err = err < 0 ? -err : err;
+    if (err >= WEFT_EEMPTY && err <= WEFT_EBROKEN)
+        return own[err - WEFT_EEMPTY];
+    return strerror_r(err, text, sizeof text);
 }
 
 const char *weft_version(void)
