@@ -1,0 +1,131 @@
+/* future.h - what a future is made of: for select, for the pools that run jobs, and for the deadlock walk.
+ *
+ * A job record of a pool embeds a weft_future as its first member, so submit is one allocation. The pool's side:
+ *
+ *     weft__future_init(&job->future, &ops, 2)         one reference for the pool, one for who submitted
+ *     ... the worker takes the job out of the queue: it alone may begin it ...
+ *     if (weft__future_begin(f)) {
+ *         int err = fn(arg, &result);
+ *         weft__future_finish(f, result, err);         also ends what stop did to the worker
+ *     }
+ *     weft_future_unref(f);                            cancelled or given up meanwhile: just drop it
+ *
+ * A worker that runs a job inline while its own job waits (ops->help) puts weft__future_pause(outer) and
+ * weft__future_resume(outer) around it, so that a stop of one does not hit the other. */
+#ifndef WEFT_FLOW_FUTURE_H
+#define WEFT_FLOW_FUTURE_H
+
+#include <weft/future.h>
+
+#include "base/list.h"
+#include "park/park.h"
+#include "park/rawlock.h"
+
+/* weft_future.word: the state in the two lowest bits (done: the second one), and marks. */
+enum {
+    WEFT__FUTURE_STATE = 3,
+    WEFT__FUTURE_DONE = 2,
+    WEFT__FUTURE_WAITERS = 4,  /* somebody may sleep on the word */
+    WEFT__FUTURE_WATCHED = 8,  /* somebody may stand in the list */
+    WEFT__FUTURE_CLAIMED = 16, /* somebody is about to store the outcome */
+    WEFT__FUTURE_STOPPED = 32  /* its runner was asked to stop */
+};
+
+/* weft__waiter.cancel of a runner whose job was stopped: like a cancellation, but it ends with the job. */
+#define WEFT__CANCEL_JOB 2u
+
+/* What a pool does for its futures; each may be NULL, and so may the table (weft_future_new's). */
+typedef struct weft__future_ops {
+    /* The last reference has gone: reuse or free the record. NULL: weft__free. */
+    void (*free)(weft_future *f);
+
+    /* The caller is about to wait for f, which is pending. If it is a worker of this future's pool, and can take the
+     * job out of the queue, run it here. Returns whether it did. */
+    bool (*help)(weft_future *f);
+
+    /* It was cancelled before it began: it need not stay in the queue. Called once, by the canceller, who holds a
+     * reference; begin will say no in any case. */
+    void (*cancelled)(weft_future *f);
+
+    /* Ask the job to stop, where it does not run in this process. NULL: the runner's waits end. */
+    void (*stop)(weft_future *f);
+
+    /* The pool that has it. For reports. */
+    struct weft_executor *(*pool)(const weft_future *f);
+} weft__future_ops;
+
+struct weft_future {
+    uint32_t word;   /* atomic */
+    uint32_t refs;   /* atomic */
+    uint32_t runner; /* atomic: waiter id of who runs it; stays after the end */
+    weft__rawlock lock;
+    uint8_t paused; /* locked: its runner does something else meanwhile */
+    int error;      /* the outcome: before DONE by who claimed it, constant afterwards */
+    void *result;
+    struct weft__watcher *first, **last; /* locked: callbacks and watches, oldest first; last is NULL while empty */
+    const weft__future_ops *ops;
+};
+
+extern const char weft__future_what[]; /* "future": weft__waiter.what of who sleeps on a future's word, by address */
+
+/* The memory becomes a pending future with `refs` references. */
+static inline void weft__future_init(weft_future *f, const weft__future_ops *ops, uint32_t refs)
+{
+    *f = (weft_future){.refs = refs, .ops = ops};
+}
+
+/* The caller, who alone may begin it, runs it from now on. False: it was cancelled, or has an outcome already. */
+static inline bool weft__future_begin(weft_future *f)
+{
+    store_relaxed(&f->runner, weft__self()->id);
+    uint32_t seen = load_relaxed(&f->word);
+    while ((seen & (WEFT__FUTURE_STATE | WEFT__FUTURE_CLAIMED)) == WEFT_PENDING)
+        if (cas_acq_rel(&f->word, &seen, seen | WEFT_RUNNING))
+            return true;
+    return false;
+}
+
+/* Set the outcome, from any state but done; then wake, tell watches, run callbacks. Called by the runner it also takes
+ * back what weft_future_stop did to it, whatever it returns. The caller holds a reference. 0 or -WEFT_EINVALIDSTATE:
+ * somebody else set one. Call from: thread, coroutine, a scheduler's own stack (if the callbacks may be). */
+int weft__future_finish(weft_future *f, void *result, int error);
+
+/* The outcome is `error` although the job is still running, and the job is asked to stop. (A time limit.) As finish. */
+int weft__future_give_up(weft_future *f, int error);
+
+/* The runner does something else meanwhile, and has begun nothing else yet; and goes on with f. */
+void weft__future_pause(weft_future *f);
+void weft__future_resume(weft_future *f);
+
+/* Let a worker that is about to wait run f itself. Returns whether something was done: look again. */
+static inline bool weft__future_help(weft_future *f)
+{
+    return f->ops != NULL && f->ops->help != NULL && (load_relaxed(&f->word) & WEFT__FUTURE_STATE) == WEFT_PENDING &&
+           f->ops->help(f);
+}
+
+static inline bool weft__future_is_done(const weft_future *f)
+{
+    return load_acquire(&f->word) & WEFT__FUTURE_DONE;
+}
+
+/* Before a sleep on f->word: mark that somebody may sleep. True: *expected is what to sleep on. False: it is done. */
+bool weft__future_expect(weft_future *f, uint32_t *expected);
+
+/* ---- being told ---- */
+
+/* One who is told when a future is done: in its own memory, until it was told or taken out. */
+typedef struct weft__watcher {
+    struct weft__watcher *next, **link;
+    /* Called under f->lock by who completes it: a few stores and a wake. The watch may be gone after it. NULL: this is
+     * a callback. */
+    void (*notify)(struct weft__watcher *watcher, weft_future *f);
+} weft__watcher;
+
+/* Be told of f. False: it is done already, and nothing was done. Allocates nothing. */
+bool weft__future_watch(weft_future *f, weft__watcher *watcher);
+
+/* No more. Afterwards nobody touches *watcher. Harmless when it was told. */
+void weft__future_unwatch(weft_future *f, weft__watcher *watcher);
+
+#endif
