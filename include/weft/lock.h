@@ -29,14 +29,15 @@ extern "C" {
 typedef struct weft_lock {
     uint32_t word;  /* atomic */
     uint32_t flags; /* atomic */
+    uint32_t where; /* atomic: low half of the address that it was last taken at, for reports */
 } weft_lock;
 
 #define WEFT_LOCK_INIT                                                                                                 \
     {                                                                                                                  \
-        0, 0                                                                                                           \
+        0, 0, 0                                                                                                        \
     }
 
-/* Make *l free. `flags`: 0 or WEFT_SHARED. Returns 0, or -EINVAL for other flags. Not while others use it; for locks in
+/* Make *l free. `flags`: 0, WEFT_SHARED, WEFT_LOCK_HANDOFF or both. Returns 0, or -EINVAL for other flags. Not while others use it; for locks in
  * fresh memory, and in the child of a fork for a lock that was held in the parent. */
 WEFT_API int weft_lock_init(weft_lock *l, unsigned flags);
 
@@ -73,6 +74,7 @@ typedef struct weft_rlock {
         WEFT_LOCK_INIT, 0, 0                                                                                           \
     }
 
+/* `flags`: 0 or WEFT_SHARED. */
 WEFT_API int weft_rlock_init(weft_rlock *l, unsigned flags);
 WEFT_API void weft_rlock_destroy(weft_rlock *l);
 

@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 typedef struct weft__waiter weft__waiter;
+typedef struct weft__awaited weft__awaited; /* await.h: a kind of wait */
 
 /* What kind of sleeper this is: the thread's ops are park's own, the scheduler brings the coroutine's. */
 typedef struct weft__waiter_ops {
@@ -82,6 +83,19 @@ struct weft__waiter {
     weft__waiter *next_ready; /* the claimer's chain (I2); free list while unused */
     const uint32_t *word;     /* atomic for readers: what it sleeps on, NULL when running */
     const char *what;         /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
+    struct weft__locals *locals; /* own: the values of weft/local.h; NULL: none */
+
+    /* What it tells about its wait (await.h); atomic for readers. */
+    const weft__awaited *awaits; /* NULL: nothing */
+    const void *object;
+    const void *where; /* an address in the function that called weft */
+    int64_t until;
+
+    /* The watch thread's. */
+    int64_t seen_asleep; /* when it first saw the sleep that `watched` numbers */
+    uint32_t watched;
+    uint32_t walked;   /* the sleep whose rings it has looked for */
+    uint32_t reported; /* the sleep that it has reported */
 };
 
 /* ---- who am I ---- */
@@ -120,6 +134,28 @@ void weft__waiter_renew(weft__waiter *w);
 
 /* A registered waiter is out of use: its id is 0 until renewed, so that reports leave it out. */
 void weft__waiter_retire(weft__waiter *w);
+
+/* The name of a thread in reports, instead of the kernel's 15 bytes of it; "" takes it back. w: a thread's waiter. */
+enum {
+    WEFT__THREAD_NAME = 32
+};
+void weft__waiter_set_name(weft__waiter *w, const char *name);
+
+/* Who keeps a list of threads is told, by each thread itself: when it has got its waiter, and when it ends and is about
+ * to lose it; it may still wait then. Both may come more than once a thread, in turns: a destructor of thread-specific
+ * data may use weft once more. */
+typedef struct weft__thread_watch {
+    void (*begins)(weft__waiter *w);
+    void (*ends)(weft__waiter *w);
+} weft__thread_watch;
+
+extern const weft__thread_watch *weft__thread_watcher; /* atomic; NULL: nobody */
+
+/* Destroy all values of the caller's, which ends (local.c). Pre: it has some. */
+void weft__locals_end(weft__waiter *self);
+
+/* Forget the values of a waiter that nobody is any more; they are not destroyed. */
+void weft__locals_drop(weft__waiter *w);
 
 /* The waiter that has this id now, NULL when none has (it ended). */
 weft__waiter *weft__waiter_by_id(uint32_t id);

@@ -16,7 +16,7 @@
 #include <weft/barrier.h>
 
 #include "base/panic.h"
-#include "sync/lock.h"
+#include "sync/cond.h"
 
 #include <errno.h>
 
@@ -44,24 +44,27 @@ static void recovered(weft_barrier *b, int err)
 
 static void lock(weft_barrier *b)
 {
-    recovered(b, weft__lock_acquire(&b->lock, WEFT_FOREVER, WEFT__UNCANCELLABLE));
+    recovered(b, weft__lock_acquire(&b->lock, WEFT_FOREVER, WEFT__UNCANCELLABLE,
+                                    (weft__taking){&weft__lock_kind, WEFT__CALLER()}));
 }
 
-static int wait_changed(weft_barrier *b, weft_until until)
+static const weft__awaited barrier_kind = {.what = "barrier"}; /* its other parties are not known */
+
+static int wait_changed(weft_barrier *b, weft_until until, const void *where)
 {
-    int err = weft_cond_wait(&b->changed, &b->lock, until);
+    int err = weft__cond_wait(&b->changed, &b->lock, until, &barrier_kind, b, where);
     recovered(b, err);
     return err == -EOWNERDEAD ? 0 : err;
 }
 
 /* Wait outside until the parties of the last round have left. */
-static int enter(weft_barrier *b, weft_until until)
+static int enter(weft_barrier *b, weft_until until, const void *where)
 {
     int err = 0;
     while (b->state == DRAINING) {
         if (err < 0)
             return err;
-        err = wait_changed(b, until);
+        err = wait_changed(b, until, where);
     }
     return b->state == BROKEN || b->state == BREAKING ? -EPIPE : 0;
 }
@@ -73,7 +76,7 @@ static int last_party(weft_barrier *b)
     return err;
 }
 
-static int wait_full(weft_barrier *b, uint32_t resets, weft_until until)
+static int wait_full(weft_barrier *b, uint32_t resets, weft_until until, const void *where)
 {
     int err = 0;
     while (b->state == FILLING && b->resets == resets) {
@@ -81,7 +84,7 @@ static int wait_full(weft_barrier *b, uint32_t resets, weft_until until)
             become(b, BROKEN);
             return err;
         }
-        err = wait_changed(b, until);
+        err = wait_changed(b, until, where);
     }
     if (b->resets != resets)
         return b->completed == resets + 1 ? 0 : -EPIPE;
@@ -106,11 +109,12 @@ int weft_barrier_wait(weft_barrier *b, weft_until until)
     if (until.at == INT64_MAX && b->options.timeout_ns > 0)
         until = weft_in(b->options.timeout_ns);
     lock(b);
-    int result = enter(b, until);
+    const void *where = WEFT__CALLER();
+    int result = enter(b, until, where);
     if (result == 0) {
         uint32_t resets = b->resets;
         int index = (int)b->arrived++;
-        result = index + 1 == (int)b->parties ? last_party(b) : wait_full(b, resets, until);
+        result = index + 1 == (int)b->parties ? last_party(b) : wait_full(b, resets, until, where);
         leave(b, resets);
         if (result >= 0)
             result = index;

@@ -15,10 +15,10 @@
  *     others that were moved still stand behind it.
  * I2  a waiter whose deadline struck after it was moved reports success (park's `moved`).
  * Pinned by tests/model/cond_model.c and tests/sync/cond_test.c. */
-#include <weft/cond.h>
+#include "sync/cond.h"
 
 #include "base/panic.h"
-#include "sync/lock.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 
@@ -36,6 +36,26 @@ static bool may_use(const weft_lock *l, bool is_rlock)
     return is_rlock ? weft_rlock_depth((const weft_rlock *)(const void *)l) > 0 : weft_lock_held(l);
 }
 
+/* ---- for reports ---- */
+
+void weft__cond_enders(const weft_cond *c, weft__enders *e)
+{
+    weft_cond seen;
+    if (weft__sys_peek(&seen, c, sizeof seen) < 0)
+        return;
+    bool is_rlock = seen.lock & IS_RLOCK;
+    const weft_lock *l = (const weft_lock *)(const void *)((const char *)c + (seen.lock & ~(int64_t)IS_RLOCK));
+    weft__lock_enders(l, !is_rlock, e);
+}
+
+static void cond_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    weft__cond_enders(object, e);
+}
+
+static const weft__awaited cond_kind = {.what = "condition", .held = "its lock is held by", .enders = cond_enders};
+
 /* Between the two locks' ways of being let go and taken back there is only the depth to keep. */
 static uint32_t let_go(weft_lock *l, bool is_rlock)
 {
@@ -50,9 +70,9 @@ static uint32_t let_go(weft_lock *l, bool is_rlock)
     return depth;
 }
 
-static int take_back(weft_lock *l, bool is_rlock, uint32_t depth)
+static int take_back(weft_lock *l, bool is_rlock, uint32_t depth, const void *where)
 {
-    int err = weft__lock_reacquire(l);
+    int err = weft__lock_reacquire(l, (weft__taking){is_rlock ? &weft__rlock_kind : &weft__lock_kind, where});
     if (is_rlock) {
         weft_rlock *r = (weft_rlock *)(void *)l;
         store_relaxed(&r->owner, weft__rlock_me(r));
@@ -61,31 +81,47 @@ static int take_back(weft_lock *l, bool is_rlock, uint32_t depth)
     return err;
 }
 
-static int wait_with(weft_cond *c, weft_lock *l, bool is_rlock, weft_until until)
+/* What a wait is called, and where it is made. */
+typedef struct asked {
+    const weft__awaited *kind;
+    const void *object, *where;
+} asked;
+
+static int wait_with(weft_cond *c, weft_lock *l, bool is_rlock, weft_until until, asked as)
 {
     if (!may_use(l, is_rlock))
         return -EPERM;
     store_relaxed(&c->lock, ((char *)l - (char *)c) | (is_rlock ? IS_RLOCK : 0));
     add_relaxed(&c->waiters, 1);
     unsigned domain = domain_of(c);
+    weft__waiter *self = weft__self();
+    if (domain == 0)
+        weft__await(self, as.kind, as.object, as.where, until);
     weft__parking p;
-    int differs = weft__park_prepare(&p, &c->seq, load_relaxed(&c->seq), domain, "condition");
+    int differs = weft__park_prepare(&p, &c->seq, load_relaxed(&c->seq), domain, as.kind->what);
     uint32_t depth = let_go(l, is_rlock);
     int err = differs ? 0 : weft__park_commit(&p, until);
+    weft__awaited_end(self);
     if (differs || err < 0 || domain != 0)
         sub_relaxed(&c->waiters, 1);
-    int lock_err = take_back(l, is_rlock, depth);
+    int lock_err = take_back(l, is_rlock, depth, as.where);
     return lock_err < 0 ? lock_err : err;
 }
 
 int weft_cond_wait(weft_cond *c, weft_lock *l, weft_until until)
 {
-    return wait_with(c, l, false, until);
+    return wait_with(c, l, false, until, (asked){&cond_kind, c, WEFT__CALLER()});
 }
 
 int weft_cond_wait_rlock(weft_cond *c, weft_rlock *l, weft_until until)
 {
-    return wait_with(c, &l->lock, true, until);
+    return wait_with(c, &l->lock, true, until, (asked){&cond_kind, c, WEFT__CALLER()});
+}
+
+int weft__cond_wait(weft_cond *c, weft_lock *l, weft_until until, const weft__awaited *kind, const void *object,
+                    const void *where)
+{
+    return wait_with(c, l, false, until, (asked){kind, object, where});
 }
 
 int weft_cond_wait_for(weft_cond *c, weft_lock *l, int (*test)(void *arg), void *arg, weft_until until)
@@ -93,7 +129,7 @@ int weft_cond_wait_for(weft_cond *c, weft_lock *l, int (*test)(void *arg), void 
     for (;;) {
         if (test(arg))
             return 0;
-        int err = weft_cond_wait(c, l, until);
+        int err = wait_with(c, l, false, until, (asked){&cond_kind, c, WEFT__CALLER()});
         if (err < 0)
             return err != -EOWNERDEAD && test(arg) ? 0 : err;
     }

@@ -9,7 +9,7 @@
 #include <weft/event.h>
 
 #include "base/panic.h"
-#include "park/park.h"
+#include "park/await.h"
 
 #include <errno.h>
 
@@ -43,6 +43,8 @@ int weft_event_is_set(const weft_event *e)
     return load_acquire(&e->word) & SET;
 }
 
+static const weft__awaited event_kind = {.what = "event"};
+
 int weft_event_wait(weft_event *e, weft_until until)
 {
     uint32_t seen = load_acquire(&e->word);
@@ -58,7 +60,7 @@ int weft_event_wait(weft_event *e, weft_until until)
             return err;
         if (!(seen & WAITERS) && !cas_acquire(&e->word, &seen, seen | WAITERS))
             continue;
-        err = weft__park(&e->word, before | WAITERS, until, domain, "event");
+        err = weft__park_for(&event_kind, e, WEFT__CALLER(), &e->word, before | WAITERS, until, domain);
         seen = load_acquire(&e->word);
     }
     return 0;

@@ -12,10 +12,12 @@
  *     free. So a release leaves it alone: whoever it wakes, or nobody, the one that set it is awake or asleep behind
  *     it.
  * I4  shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not.
+ * I5  `where` is stored by the holder once it holds the lock. Reports read it; nothing depends on it.
  * Pinned by tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
 #include "sync/lock.h"
 
 #include "base/panic.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 
@@ -32,6 +34,7 @@ enum {
 
 /* What an acquirer knows while it tries. */
 typedef struct attempt {
+    weft__taking taking;
     uint32_t me;
     uint32_t seen;  /* the lock's word as last read */
     bool slept;     /* it has been asleep: may pass STARVED, must keep WAITERS */
@@ -50,6 +53,16 @@ static bool is_shared(const weft_lock *l)
 static uint32_t identity(const weft_lock *l)
 {
     return is_shared(l) ? weft__process() : weft__self()->id;
+}
+
+/* I5. Not explored: nobody's steps depend on it. */
+static inline void took_at(weft_lock *l, const void *where)
+{
+#ifndef WEFT_MODEL
+    store_relaxed(&l->where, (uint32_t)(uintptr_t)where);
+#else
+    (void)l, (void)where;
+#endif
 }
 
 /* Is it free and ours to take, or held by a process that is no more? *dead: its data is to be recovered. */
@@ -74,6 +87,7 @@ static bool take(weft_lock *l, attempt *a, int *result)
         uint32_t mine = a->me | (a->seen & WAITERS) | (a->slept ? WAITERS : 0);
         if (!cas_acquire(&l->word, &a->seen, mine))
             continue;
+        took_at(l, a->taking.where);
         if (dead)
             store_relaxed(&l->flags, l->flags | WEFT__LOCK_INCONSISTENT);
         *result = dead ? -EOWNERDEAD : 0;
@@ -109,7 +123,7 @@ static int sleep_for(weft_lock *l, attempt *a, weft_until until, unsigned flags)
         return 0;
     if (a->since == 0)
         a->since = a->looked = weft_now();
-    int err = weft__park(&l->word, word, until, flags | weft__lock_domain(l), "lock");
+    int err = weft__park_for(a->taking.kind, l, a->taking.where, &l->word, word, until, flags | weft__lock_domain(l));
     int64_t now = weft_now();
     a->slept = true;
     a->starving = a->starving || now - a->since > STARVING_NS; /* once it is, it has the mark to clear */
@@ -120,9 +134,9 @@ static int sleep_for(weft_lock *l, attempt *a, weft_until until, unsigned flags)
     return err;
 }
 
-static int acquire_slow(weft_lock *l, weft_until until, unsigned flags, bool slept)
+static int acquire_slow(weft_lock *l, weft_until until, unsigned flags, bool slept, weft__taking taking)
 {
-    attempt a = {.me = identity(l), .slept = slept, .look_dead = until.at <= 0};
+    attempt a = {.taking = taking, .me = identity(l), .slept = slept, .look_dead = until.at <= 0};
     if (weft__may_spin() && until.at > 0 && weft__self()->ops == &weft__thread_ops)
         a.looks = LOOKS;
     a.seen = load_relaxed(&l->word);
@@ -145,36 +159,50 @@ give_up:
     return err;
 }
 
-int weft__lock_reacquire(weft_lock *l)
+int weft__lock_reacquire(weft_lock *l, weft__taking taking)
 {
-    return acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, true);
+    return acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, true, taking);
 }
 
 /* The fast path: free, private, by a waiter that is known already. */
-static inline bool acquire_fast(weft_lock *l)
+static inline bool acquire_fast(weft_lock *l, const void *where)
 {
     uint32_t me = weft__self_id, seen = 0;
-    return likely(me != 0 && !is_shared(l)) && likely(cas_acquire(&l->word, &seen, me));
+    if (unlikely(me == 0 || is_shared(l)) || unlikely(!cas_acquire(&l->word, &seen, me)))
+        return false;
+    took_at(l, where);
+    return true;
+}
+
+WEFT__COLD static void must_acquire_slow(weft_lock *l, weft__taking taking, const char *call)
+{
+    if (acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, false, taking) == -EOWNERDEAD)
+        weft__panic("%s: the process that held the shared lock at %p died in the midst of its work; use %s_until and "
+                    "weft_lock_recover to handle that",
+                    call, (void *)l, call);
 }
 
 void weft_lock_acquire(weft_lock *l)
 {
-    if (acquire_fast(l))
-        return;
-    if (acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, false) == -EOWNERDEAD)
-        weft__panic("weft_lock_acquire: the process that held the shared lock at %p died in the midst of its work; use "
-                    "weft_lock_acquire_until and weft_lock_recover to handle that",
-                    (void *)l);
+    const void *where = WEFT__CALLER();
+    if (unlikely(!acquire_fast(l, where)))
+        must_acquire_slow(l, (weft__taking){&weft__lock_kind, where}, "weft_lock_acquire");
 }
 
-int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags)
+void weft__lock_must_acquire(weft_lock *l, weft__taking taking, const char *call)
 {
-    return acquire_fast(l) ? 0 : acquire_slow(l, until, flags, false);
+    if (unlikely(!acquire_fast(l, taking.where)))
+        must_acquire_slow(l, taking, call);
+}
+
+int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags, weft__taking taking)
+{
+    return acquire_fast(l, taking.where) ? 0 : acquire_slow(l, until, flags, false, taking);
 }
 
 int weft_lock_acquire_until(weft_lock *l, weft_until until)
 {
-    return weft__lock_acquire(l, until, 0);
+    return weft__lock_acquire(l, until, 0, (weft__taking){&weft__lock_kind, WEFT__CALLER()});
 }
 
 WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)
@@ -185,6 +213,8 @@ WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)
     uint32_t left;
     if (freed != 0)
         store_relaxed(&l->flags, flags & ~WEFT__LOCK_INCONSISTENT);
+    if (domain == 0 && (seen & OWNER) != weft__self()->id && !(flags & (WEFT_LOCK_HANDOFF | WEFT__LOCK_PASSED_ON)))
+        store_relaxed(&l->flags, flags | WEFT__LOCK_PASSED_ON);
     do {
         uint32_t owner = seen & OWNER;
         if (owner == 0 || owner == LOST)
@@ -207,7 +237,7 @@ void weft_lock_release(weft_lock *l)
 
 int weft_lock_init(weft_lock *l, unsigned flags)
 {
-    if (flags & ~(unsigned)WEFT_SHARED)
+    if (flags & ~(unsigned)(WEFT_SHARED | WEFT_LOCK_HANDOFF))
         return -EINVAL;
     store_relaxed(&l->flags, flags);
     store_release(&l->word, 0);
@@ -237,3 +267,35 @@ int weft_lock_recover(weft_lock *l)
     store_relaxed(&l->flags, flags & ~WEFT__LOCK_INCONSISTENT);
     return 0;
 }
+
+/* ---- for reports ---- */
+
+void weft__lock_enders(const weft_lock *l, bool by_others, weft__enders *e)
+{
+    weft_lock seen;
+    if (weft__sys_peek(&seen, l, sizeof seen) < 0)
+        return;
+    uint32_t owner = seen.word & OWNER;
+    if (owner == 0 || owner == LOST || (by_others && (seen.flags & (WEFT_LOCK_HANDOFF | WEFT__LOCK_PASSED_ON))))
+        return;
+    e->known = true;
+    e->where = seen.where;
+    weft__enders_add(e, owner);
+}
+
+/* Who waits for a lock that it took itself may be waiting for another to release it. */
+static void lock_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    weft__lock_enders(object, true, e);
+    if (e->n == 1 && e->ids[0] == load_relaxed(&sleeper->id))
+        e->known = false;
+}
+
+static void rlock_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    weft__lock_enders(object, false, e);
+}
+
+const weft__awaited weft__lock_kind = {.what = "lock", .held = "held by", .enders = lock_enders};
+const weft__awaited weft__rlock_kind = {.what = "rlock", .held = "held by", .enders = rlock_enders};

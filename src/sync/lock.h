@@ -4,7 +4,7 @@
 
 #include <weft/lock.h>
 
-#include "park/park.h"
+#include "park/await.h"
 
 /* The word of a lock. The held value *is* the owner: a waiter's id (private) or a process token (shared), so taking the
  * lock and naming the owner are one step. */
@@ -23,6 +23,9 @@
  * recover. Changed by the holder only. */
 #define WEFT__LOCK_INCONSISTENT 0x100u
 
+/* In flags: it has been released by another than its taker, so it may be again. Set by who releases it. */
+#define WEFT__LOCK_PASSED_ON 0x200u
+
 static inline unsigned weft__lock_domain(const weft_lock *l)
 {
     return load_relaxed(&l->flags) & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
@@ -39,11 +42,26 @@ static inline uint32_t weft__rlock_me(const weft_rlock *l)
     return id ^ ((weft__process() * UINT32_C(0x9e3779b1) >> 2) | UINT32_C(1) << 30);
 }
 
+/* On whose behalf a lock is taken: what a report calls it, and the address of the call. */
+typedef struct weft__taking {
+    const weft__awaited *kind;
+    const void *where;
+} weft__taking;
+
 /* weft_lock_acquire_until with park's flags; for those who must not be cancelled and want to know of a dead owner. */
-int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags);
+int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags, weft__taking taking);
+
+/* weft_lock_acquire, which panics as `call`. */
+void weft__lock_must_acquire(weft_lock *l, weft__taking taking, const char *call);
 
 /* Take the lock as one that has slept already (it was in a condition): may pass STARVED, keeps WAITERS. Not
  * cancellable. Returns 0 or -EOWNERDEAD. */
-int weft__lock_reacquire(weft_lock *l);
+int weft__lock_reacquire(weft_lock *l, weft__taking taking);
+
+/* Who can end a wait for this private lock; for the kinds of those that are made of one. `by_others`: perhaps somebody
+ * else than its taker. */
+void weft__lock_enders(const weft_lock *l, bool by_others, weft__enders *e);
+
+extern const weft__awaited weft__lock_kind, weft__rlock_kind;
 
 #endif

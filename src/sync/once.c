@@ -5,7 +5,8 @@
  * Pinned by tests/model/once_model.c and tests/sync/once_test.c. */
 #include <weft/once.h>
 
-#include "park/park.h"
+#include "park/await.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 
@@ -27,14 +28,27 @@ static int run(weft_once *o, int (*fn)(void *arg), void *arg)
     return err < 0 ? err : 0;
 }
 
-static int sleep_until_changed(weft_once *o, uint32_t *seen, weft_until until)
+/* Its runner ends it, by success or failure. */
+static void once_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    uint32_t word;
+    if (weft__sys_peek(&word, &((const weft_once *)object)->word, sizeof word) < 0 || (word & DONE))
+        return;
+    e->known = (word & RUNNER) != 0;
+    weft__enders_add(e, word & RUNNER);
+}
+
+static const weft__awaited once_kind = {.what = "once", .held = "run by", .enders = once_enders};
+
+static int sleep_until_changed(weft_once *o, uint32_t *seen, weft_until until, const void *where)
 {
     if (!(*seen & WAITERS)) {
         if (!cas_acquire(&o->word, seen, *seen | WAITERS))
             return 0;
         *seen |= WAITERS;
     }
-    int err = weft__park(&o->word, *seen, until, domain_of(o), "once");
+    int err = weft__park_for(&once_kind, o, where, &o->word, *seen, until, domain_of(o));
     uint32_t before = *seen;
     *seen = load_acquire(&o->word);
     if (domain_of(o) && *seen == before && weft__process_dead(before & RUNNER))
@@ -61,7 +75,7 @@ int weft_once_run(weft_once *o, int (*fn)(void *arg), void *arg, weft_until unti
             return -EDEADLK;
         if (err < 0)
             return err;
-        err = sleep_until_changed(o, &seen, until);
+        err = sleep_until_changed(o, &seen, until, WEFT__CALLER());
     }
 }
 

@@ -29,7 +29,7 @@ static int took(weft_rlock *l, int err)
 int weft_rlock_acquire_until(weft_rlock *l, weft_until until)
 {
     if (!is_mine(l))
-        return took(l, weft_lock_acquire_until(&l->lock, until));
+        return took(l, weft__lock_acquire(&l->lock, until, 0, (weft__taking){&weft__rlock_kind, WEFT__CALLER()}));
     if (l->depth == UINT32_MAX)
         return -EOVERFLOW;
     l->depth++;
@@ -44,7 +44,7 @@ void weft_rlock_acquire(weft_rlock *l)
         l->depth++;
         return;
     }
-    weft_lock_acquire(&l->lock);
+    weft__lock_must_acquire(&l->lock, (weft__taking){&weft__rlock_kind, WEFT__CALLER()}, "weft_rlock_acquire");
     took(l, 0);
 }
 
@@ -60,6 +60,8 @@ void weft_rlock_release(weft_rlock *l)
 
 int weft_rlock_init(weft_rlock *l, unsigned flags)
 {
+    if (flags & ~(unsigned)WEFT_SHARED)
+        return -EINVAL;
     l->depth = 0;
     store_relaxed(&l->owner, 0);
     return weft_lock_init(&l->lock, flags);

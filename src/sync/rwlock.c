@@ -36,6 +36,19 @@ static void open_to_readers(weft_rwlock *l)
         weft__wake(&l->turn, UINT32_MAX, domain_of(l));
 }
 
+/* ---- for reports ---- */
+
+/* Readers and writers alike wait for the writer that holds `writer`. */
+static void writer_ends(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    weft__lock_enders(&((const weft_rwlock *)object)->writer, false, e);
+}
+
+static const weft__awaited read_kind = {.what = "rwlock (read)", .held = "written by", .enders = writer_ends};
+static const weft__awaited write_kind = {.what = "rwlock (write)", .held = "written by", .enders = writer_ends};
+static const weft__awaited drain_kind = {.what = "rwlock (write), for its readers"}; /* they have no names */
+
 /* ---- reading ---- */
 
 static bool count_in(weft_rwlock *l, bool waited)
@@ -67,7 +80,7 @@ static int look_after_writer(weft_rwlock *l)
     return 0;
 }
 
-static int read_slow(weft_rwlock *l, weft_until until, unsigned flags)
+static int read_slow(weft_rwlock *l, weft_until until, unsigned flags, const void *where)
 {
     bool waited = false;
     int err = 0;
@@ -80,7 +93,7 @@ static int read_slow(weft_rwlock *l, weft_until until, unsigned flags)
         }
         if (err < 0)
             break;
-        err = weft__park(&l->turn, turn, until, flags | domain_of(l), "rwlock (read)");
+        err = weft__park_for(&read_kind, l, where, &l->turn, turn, until, flags | domain_of(l));
         if (load_seq_cst(&l->turn) != turn)
             waited = true;
         else if (domain_of(l) && err == 0)
@@ -92,12 +105,12 @@ static int read_slow(weft_rwlock *l, weft_until until, unsigned flags)
 
 int weft_rwlock_acquire_read_until(weft_rwlock *l, weft_until until)
 {
-    return likely(count_in(l, false)) ? 0 : read_slow(l, until, 0);
+    return likely(count_in(l, false)) ? 0 : read_slow(l, until, 0, WEFT__CALLER());
 }
 
 void weft_rwlock_acquire_read(weft_rwlock *l)
 {
-    if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE) == -EOWNERDEAD)
+    if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, WEFT__CALLER()) == -EOWNERDEAD)
         weft__panic(
             "weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p; use the _until calls "
             "and weft_rwlock_recover to handle that",
@@ -116,9 +129,9 @@ void weft_rwlock_release_read(weft_rwlock *l)
 
 /* ---- writing ---- */
 
-static int write_with(weft_rwlock *l, weft_until until, unsigned flags)
+static int write_with(weft_rwlock *l, weft_until until, unsigned flags, const void *where)
 {
-    int taken = weft__lock_acquire(&l->writer, until, flags);
+    int taken = weft__lock_acquire(&l->writer, until, flags, (weft__taking){&write_kind, where});
     if (taken != 0 && taken != -EOWNERDEAD)
         return taken;
     if (taken == -EOWNERDEAD) {
@@ -134,7 +147,7 @@ static int write_with(weft_rwlock *l, weft_until until, unsigned flags)
                 return 0;
         if (err < 0)
             break;
-        err = weft__park(&l->state, seen, until, flags | domain_of(l), "rwlock (write)");
+        err = weft__park_for(&drain_kind, l, where, &l->state, seen, until, flags | domain_of(l));
         seen = load_relaxed(&l->state);
     }
     open_to_readers(l);
@@ -144,12 +157,12 @@ static int write_with(weft_rwlock *l, weft_until until, unsigned flags)
 
 int weft_rwlock_acquire_write_until(weft_rwlock *l, weft_until until)
 {
-    return write_with(l, until, 0);
+    return write_with(l, until, 0, WEFT__CALLER());
 }
 
 void weft_rwlock_acquire_write(weft_rwlock *l)
 {
-    if (write_with(l, WEFT_FOREVER, WEFT__UNCANCELLABLE) == -EOWNERDEAD)
+    if (write_with(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, WEFT__CALLER()) == -EOWNERDEAD)
         weft__panic(
             "weft_rwlock_acquire_write: the process that held the shared rwlock at %p died writing; use the _until "
             "calls and weft_rwlock_recover to handle that",

@@ -12,7 +12,7 @@
 #include <weft/sem.h>
 
 #include "base/panic.h"
-#include "park/park.h"
+#include "park/await.h"
 
 #include <errno.h>
 
@@ -32,7 +32,9 @@ static bool take_unit(weft_sem *s, uint32_t *seen, uint32_t mark)
     return false;
 }
 
-WEFT__COLD static int acquire_slow(weft_sem *s, weft_until until)
+static const weft__awaited sem_kind = {.what = "semaphore"};
+
+WEFT__COLD static int acquire_slow(weft_sem *s, weft_until until, const void *where)
 {
     unsigned domain = domain_of(s);
     uint32_t mark = 0;
@@ -43,7 +45,7 @@ WEFT__COLD static int acquire_slow(weft_sem *s, weft_until until)
             return err;
         if (!(seen & WAITERS) && !cas_relaxed(&s->word, &seen, WAITERS))
             continue;
-        err = weft__park(&s->word, WAITERS, until, domain, "semaphore");
+        err = weft__park_for(&sem_kind, s, where, &s->word, WAITERS, until, domain);
         mark = WAITERS;
         seen = load_relaxed(&s->word);
     }
@@ -57,7 +59,7 @@ int weft_sem_acquire(weft_sem *s, weft_until until)
     uint32_t seen = load_relaxed(&s->word);
     if (likely(take_unit(s, &seen, 0)))
         return 0;
-    return until.at <= 0 ? -ETIMEDOUT : acquire_slow(s, until);
+    return until.at <= 0 ? -ETIMEDOUT : acquire_slow(s, until, WEFT__CALLER());
 }
 
 int weft_sem_release(weft_sem *s, int units)

@@ -11,6 +11,7 @@
 
 #include "base/atomic.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -52,6 +53,7 @@ enum weft__sys_call {
     WEFT__SYS_URING_ENTER,
     WEFT__SYS_PIPE,
     WEFT__SYS_FORK,
+    WEFT__SYS_PEEK,
     WEFT__SYS_CALLS /* how many there are */
 };
 
@@ -102,6 +104,10 @@ int weft__sys_unmap(void *p, size_t size);
 int weft__sys_protect_none(void *p, size_t size);
 int weft__sys_madvise(void *p, size_t size, int advice);
 
+/* Copy `size` bytes of this process's memory, which may not be there: 0, or -EFAULT instead of a crash. Another thread
+ * may be writing there. Needs a free descriptor or two where the kernel's way is forbidden: else -EFAULT, too. */
+int weft__sys_peek(void *to, const void *from, size_t size);
+
 /* ---- futex ---- */
 
 /* Sleep while *word == expected, at most until `until_ns` on weft__sys_now's clock (INT64_MAX: no limit). `shared`: the
@@ -140,9 +146,21 @@ void weft__sys_random(void *p, size_t size);
  * and the process exists). */
 int weft__sys_process_start(pid_t pid, uint64_t *ticks);
 
-/* Start a detached thread with all signals blocked, so that the program's own threads get them. Returns 0 or -EAGAIN.
- */
+/* Start a helper of weft's own: a detached thread with all signals blocked, so that the program's threads get them.
+ * Returns 0 or -EAGAIN. */
 int weft__sys_thread(void *(*fn)(void *), void *arg, size_t stack_size);
+
+extern WEFT__TLS bool weft__sys_helper; /* the calling thread is such a helper */
+
+/* Start a thread of the program's: joinable, with the caller's signal mask. stack_size 0: the system's default; else it
+ * is rounded up to pages and the system's minimum. Returns 0 and *t, -EAGAIN, or -EINVAL for an impossible size. */
+int weft__sys_thread_start(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack_size);
+
+/* Give the kernel the first 15 bytes of a living thread's name, cut where a character ends. */
+void weft__sys_thread_set_name(pthread_t t, const char *name);
+
+/* What the kernel calls the thread, or "" when it cannot tell (it has ended). */
+void weft__sys_thread_name(pid_t tid, char *buf, size_t size);
 
 /* ---- eventfd ---- */
 
