@@ -377,7 +377,8 @@ static void unregister_all(weft__case *cases, unsigned n, unsigned except)
             unregister_node(&cases[i].node);
 }
 
-int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigned flags, weft__sleep_fn *sleep)
+int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigned flags, weft__sleep_fn *sleep,
+                        void *arg)
 {
     weft__waiter *self = weft__self();
     weft__wait_begin(self, flags & WEFT__UNCANCELLABLE);
@@ -391,7 +392,7 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
     } else {
         store_relaxed(&self->what, n == 1 ? cases[0].what : "several");
         store_relaxed(&self->word, n > 0 ? cases[0].word : NULL);
-        why = sleep(self, cases, n, until.at);
+        why = sleep(self, cases, n, until.at, arg);
         store_relaxed(&self->word, NULL);
     }
     bool woken = why >= WEFT__WOKEN0;
@@ -404,9 +405,9 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
     return why == WEFT__CANCELLED ? -ECANCELED : -ETIMEDOUT;
 }
 
-static uint32_t sleep_private(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns)
+static uint32_t sleep_private(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns, void *arg)
 {
-    (void)cases, (void)n;
+    (void)cases, (void)n, (void)arg;
     return weft__wait_block(self, until_ns);
 }
 
@@ -418,7 +419,7 @@ int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned fla
     if (shared > WEFT__SHARED_CASES_MAX || n > WEFT__CASES_MAX)
         return -EINVAL;
     return shared != 0 ? weft__shared_park_any(cases, n, until, flags)
-                       : weft__park_any_with(cases, n, until, flags, sleep_private);
+                       : weft__park_any_with(cases, n, until, flags, sleep_private, NULL);
 }
 
 /* ---- start and fork ---- */

@@ -74,6 +74,12 @@ enum {
  * that is woken for one is skipped by the wakers of the others. flags: WEFT__UNCANCELLABLE. */
 int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned flags);
 
+/* Enter the queues of the private cases, sleep by `sleep`, leave them; returns as weft__park_any, or n + i when the
+ * reason was WEFT__WOKEN(n + i). `sleep` runs between begin and end of the wait, ends it and returns the reason. */
+typedef uint32_t weft__sleep_fn(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns, void *arg);
+int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigned flags, weft__sleep_fn *sleep,
+                        void *arg);
+
 /* Wake up to n sleepers of *word, oldest first. Returns how many (shared: as the kernel counts). The caller has changed
  * *word by a seq_cst operation before; the word itself is not touched, it may be gone already. */
 int weft__wake_slow(const uint32_t *word, unsigned n, unsigned flags);

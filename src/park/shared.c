@@ -123,13 +123,15 @@ static uint32_t thread_sleep(weft__waiter *self, const weft__case *cases, unsign
     }
 }
 
-static uint32_t thread_sleep_once(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns)
+static uint32_t thread_sleep_once(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns, void *arg)
 {
+    (void)arg;
     return thread_sleep(self, cases, n, until_ns, true);
 }
 
-static uint32_t thread_sleep_on(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns)
+static uint32_t thread_sleep_on(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns, void *arg)
 {
+    (void)arg;
     return thread_sleep(self, cases, n, until_ns, false);
 }
 
@@ -211,7 +213,7 @@ int weft__shared_park(const uint32_t *word, uint32_t expected, weft_until until,
     flags &= WEFT__UNCANCELLABLE;
     int r;
     if (weft__self()->ops == &weft__thread_ops) {
-        r = weft__park_any_with(&one, 1, until, flags, thread_sleep_once);
+        r = weft__park_any_with(&one, 1, until, flags, thread_sleep_once, NULL);
     } else {
         weft__case private;
         weft__relayed relayed;
@@ -226,6 +228,6 @@ int weft__shared_park_any(weft__case *cases, unsigned n, weft_until until, unsig
     if (changed < n)
         return (int)changed;
     if (weft__self()->ops == &weft__thread_ops)
-        return weft__park_any_with(cases, n, until, flags, thread_sleep_on);
+        return weft__park_any_with(cases, n, until, flags, thread_sleep_on, NULL);
     return n > WEFT__SHARED_CASES_MAX ? -EINVAL : relay_park_any(cases, n, until, flags);
 }

@@ -17,11 +17,6 @@ int weft__shared_park(const uint32_t *word, uint32_t expected, weft_until until,
 /* As weft__park_any with at least one shared word among the cases; looks again by itself at the end of each slice. */
 int weft__shared_park_any(weft__case *cases, unsigned n, weft_until until, unsigned flags);
 
-/* park.c: enter the queues of the private cases, sleep by `sleep`, leave them; returns as weft__park_any. `sleep` runs
- * between begin and end of the wait and returns the reason. */
-typedef uint32_t weft__sleep_fn(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns);
-int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigned flags, weft__sleep_fn *sleep);
-
 /* ---- relay.c: a coroutine cannot sleep in the kernel, so a thread does it for many ---- */
 
 /* A coroutine's interest in one shared word. It sleeps on the private word `fired`. */
