@@ -1,0 +1,440 @@
+/* queue.c - weft_queue: two sides that meet in two counters, and words for those who must wait.
+ *
+ * A side (put, get) has a lock, and a count of the elements that went through it; the queue holds the difference. Each
+ * side remembers the other's count as it last read it and reads it again only when that is not enough, so putters and
+ * getters of a FIFO seldom touch the same cache line. The other kinds have one lock for both sides.
+ *
+ * Q1  a count changes under its side's lock; store, slots, limit and closed change under both (put's first, then get's).
+ * Q2  closed is never unset, and after it the put count stands still: who finds it set and then no element, is last.
+ * Q3  sleep against change: the sleeper makes the word of its side odd (seq_cst) and then looks at the other's count;
+ *     the other side stores its count, lets go of its lock (seq_cst) and then looks at the word. One of the two sees
+ *     the other. A change that finds the word odd makes it even and wakes one sleeper.
+ * Q4  the word is even while that one is on its way, so a burst of puts wakes once. Whoever was woken makes the word
+ *     odd again if others sleep, and wakes the next if there is still something (pass_on), whatever came of its own
+ *     try.
+ * Q5  unfinished work is put count - done. done <= put count always; join reads done first, so equality was true.
+ * Lock order: put's lock, get's lock, then park's. User code (destroy) runs under none, compare under the put lock.
+ * Pinned by tests/model/queue_model.c (with mutants) and tests/flow/queue_test.c. */
+#include "flow/queue.h"
+
+#include "base/panic.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ELEMENT_MAX = 65536,
+    ALIGNMENT = _Alignof(weft_queue),
+    LOOKS = 40 /* of a thread, before it sleeps */
+};
+
+#define PUT WEFT__QUEUE_PUT
+#define GET WEFT__QUEUE_GET
+
+/* ---- the locks, their uncontended case inline ---- */
+
+static inline void enter(weft_lock *l)
+{
+    uint32_t me = weft__self_id, seen = 0;
+    if (unlikely(me == 0) || unlikely(!cas_acquire(&l->word, &seen, me)))
+        weft_lock_acquire(l);
+}
+
+/* A seq_cst operation either way, for Q3: release makes a lock that is marked free by one. */
+static inline void leave(weft_lock *l)
+{
+    uint32_t seen = weft__self_id;
+    if (unlikely(!cas_seq_cst(&l->word, &seen, 0)))
+        weft_lock_release(l);
+}
+
+/* ---- waking ---- */
+
+/* The other side's count has changed, by a store and then the release of a lock: let one sleeper go. */
+static inline void wake_one(weft_queue *q, enum weft__queue_side side)
+{
+    uint32_t *word = &q->words[side], seen = load_seq_cst(word);
+    while (unlikely(seen & 1))
+        if (cas_seq_cst(word, &seen, seen + 1)) {
+            weft__wake(word, 1, 0);
+            return;
+        }
+}
+
+static void wake_all(uint32_t *word)
+{
+    uint32_t seen = load_relaxed(word);
+    while (!cas_seq_cst(word, &seen, (seen | 1) + 1))
+        ;
+    weft__wake(word, UINT32_MAX, 0);
+}
+
+bool weft__queue_ready(const weft_queue *q, enum weft__queue_side side)
+{
+    if (load_seq_cst(&q->closed))
+        return true;
+    uint64_t head = load_seq_cst(&q->halves[GET].count), tail = load_seq_cst(&q->halves[PUT].count);
+    return side == GET ? tail != head : tail - head < load_relaxed(&q->limit);
+}
+
+void weft__queue_pass_on(weft_queue *q, enum weft__queue_side side)
+{
+    if (load_seq_cst(&weft__bucket_of(&q->words[side])->lock) < 4) /* see weft__wake: nobody is left behind */
+        return;
+    weft__queue_arm(q, side);
+    if (weft__queue_ready(q, side))
+        wake_one(q, side);
+}
+
+/* ---- once, without waiting ---- */
+
+/* The store is full, but the limit is not reached. Pre: the put lock is held. */
+WEFT__COLD static int grow(weft_queue *q)
+{
+    bool two = q->locks[GET] != q->locks[PUT];
+    if (two)
+        enter(q->locks[GET]);
+    int err = weft__queue_resize(q, q->halves[GET].count, q->halves[PUT].count, q->slots * 2);
+    if (two)
+        leave(q->locks[GET]);
+    return err;
+}
+
+/* How many of n elements there is room for now, or an error. Pre: the put lock is held. */
+static inline long room_for(weft_queue *q, size_t n)
+{
+    weft__queue_half *half = &q->halves[PUT];
+    if (unlikely(q->closed))
+        return -EPIPE;
+    if (q->kind != WEFT_FIFO) /* the heap and the stack need the exact size; the lock is the same */
+        half->other = q->halves[GET].count;
+    for (;;) {
+        size_t edge = q->limit < q->slots ? q->limit : q->slots;
+        size_t used = (size_t)(half->count - half->other);
+        if (likely(used < edge && edge - used >= n))
+            return (long)n;
+        half->other = load_seq_cst(&q->halves[GET].count);
+        used = (size_t)(half->count - half->other);
+        if (used < edge)
+            return (long)(n < edge - used ? n : edge - used);
+        if (edge == q->limit)
+            return -WEFT_EFULL;
+        int err = grow(q);
+        if (err < 0)
+            return err;
+    }
+}
+
+/* How many elements there are, at most n, or an error. Pre: the get lock is held. */
+static inline long elements_for(weft_queue *q, size_t n)
+{
+    weft__queue_half *half = &q->halves[GET];
+    if (q->kind != WEFT_FIFO)
+        half->other = q->halves[PUT].count;
+    size_t there = (size_t)(half->other - half->count);
+    if (likely(there >= n))
+        return (long)n;
+    bool closed = load_seq_cst(&q->closed); /* before the count: see Q2 */
+    half->other = load_seq_cst(&q->halves[PUT].count);
+    there = (size_t)(half->other - half->count);
+    if (there == 0)
+        return closed ? -EPIPE : -WEFT_EEMPTY;
+    return (long)(n < there ? n : there);
+}
+
+static inline long put_some(weft_queue *q, const char *elements, size_t n)
+{
+    weft__queue_half *half = &q->halves[PUT];
+    weft_lock *lock = q->locks[PUT];
+    enter(lock);
+    long r = room_for(q, n);
+    if (likely(r > 0)) {
+        uint64_t tail = half->count;
+        if (n == 1 && q->element_size == 8 && q->kind == WEFT_FIFO)
+            memcpy(q->store + (tail & (q->slots - 1)) * 8, elements, 8);
+        else
+            weft__queue_push(q, half->other, tail, elements, (size_t)r);
+        store_release(&half->count, tail + (size_t)r);
+    }
+    leave(lock);
+    if (likely(r > 0))
+        wake_one(q, GET);
+    return r;
+}
+
+static inline long get_some(weft_queue *q, char *elements, size_t n)
+{
+    weft__queue_half *half = &q->halves[GET];
+    weft_lock *lock = q->locks[GET];
+    enter(lock);
+    long r = elements_for(q, n);
+    if (likely(r > 0)) {
+        uint64_t head = half->count;
+        if (n == 1 && q->element_size == 8 && q->kind == WEFT_FIFO)
+            memcpy(elements, q->store + (head & (q->slots - 1)) * 8, 8);
+        else
+            weft__queue_pop(q, head, half->other, elements, (size_t)r);
+        store_release(&half->count, head + (size_t)r);
+    }
+    leave(lock);
+    if (likely(r > 0))
+        wake_one(q, PUT);
+    return r;
+}
+
+int weft__queue_try_put(weft_queue *q, const void *element)
+{
+    long r = put_some(q, element, 1);
+    return r > 0 ? 0 : (int)r;
+}
+
+int weft__queue_try_get(weft_queue *q, void *element)
+{
+    long r = get_some(q, element, 1);
+    return r > 0 ? 0 : (int)r;
+}
+
+/* ---- waiting ---- */
+
+/* Look whether a change comes at once: only threads do, on several processors. */
+static bool look(const weft_queue *q, enum weft__queue_side side)
+{
+    if (!weft__may_spin() || weft__self()->ops != &weft__thread_ops)
+        return false;
+    for (unsigned i = 0; i < LOOKS; i++) {
+        cpu_relax();
+        if (weft__queue_ready(q, side))
+            return true;
+    }
+    return false;
+}
+
+/* Sleep until there may be something to do for this side. Returns as weft__park. */
+static int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until)
+{
+    if (look(q, side))
+        return 0;
+    uint32_t armed = weft__queue_arm(q, side);
+    if (weft__queue_ready(q, side))
+        return 0;
+    return weft__park(&q->words[side], armed, until, 0, side == GET ? "element of a queue" : "room in a queue");
+}
+
+WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, weft_until until)
+{
+    long r;
+    int err;
+    do {
+        err = sleep_for(q, PUT, until);
+        r = put_some(q, elements, n);
+    } while (r == -WEFT_EFULL && err == 0);
+    if (err == 0)
+        weft__queue_pass_on(q, PUT);
+    return r == -WEFT_EFULL && err == -ECANCELED ? err : r;
+}
+
+WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_until until)
+{
+    long r;
+    int err;
+    do {
+        err = sleep_for(q, GET, until);
+        r = get_some(q, elements, n);
+    } while (r == -WEFT_EEMPTY && err == 0);
+    if (err == 0)
+        weft__queue_pass_on(q, GET);
+    return r == -WEFT_EEMPTY && err == -ECANCELED ? err : r;
+}
+
+int weft_queue_put(weft_queue *q, const void *element, weft_until until)
+{
+    long r = put_some(q, element, 1);
+    if (unlikely(r == -WEFT_EFULL) && until.at > 0)
+        r = put_slow(q, element, 1, until);
+    return likely(r > 0) ? 0 : (int)r;
+}
+
+int weft_queue_get(weft_queue *q, void *element, weft_until until)
+{
+    long r = get_some(q, element, 1);
+    if (unlikely(r == -WEFT_EEMPTY) && until.at > 0)
+        r = get_slow(q, element, 1, until);
+    return likely(r > 0) ? 0 : (int)r;
+}
+
+long weft_queue_put_many(weft_queue *q, const void *elements, size_t n, weft_until until)
+{
+    if (n == 0)
+        return 0;
+    long r = put_some(q, elements, n);
+    return r == -WEFT_EFULL && until.at > 0 ? put_slow(q, elements, n, until) : r;
+}
+
+long weft_queue_get_many(weft_queue *q, void *elements, size_t n, weft_until until)
+{
+    if (n == 0)
+        return 0;
+    long r = get_some(q, elements, n);
+    return r == -WEFT_EEMPTY && until.at > 0 ? get_slow(q, elements, n, until) : r;
+}
+
+/* ---- work that is counted ---- */
+
+int weft_queue_task_done(weft_queue *q)
+{
+    uint64_t done = load_relaxed(&q->done);
+    do
+        if (done >= load_seq_cst(&q->halves[PUT].count))
+            return -EINVAL;
+    while (!cas_seq_cst(&q->done, &done, done + 1));
+    if (done + 1 == load_seq_cst(&q->halves[PUT].count) && (load_seq_cst(&q->finished) & 1))
+        wake_all(&q->finished);
+    return 0;
+}
+
+static bool is_finished(const weft_queue *q)
+{
+    uint64_t done = load_seq_cst(&q->done);
+    return done == load_seq_cst(&q->halves[PUT].count);
+}
+
+int weft_queue_join(weft_queue *q, weft_until until)
+{
+    int err = 0;
+    while (!is_finished(q)) {
+        if (err < 0)
+            return err;
+        uint32_t armed = or_seq_cst(&q->finished, 1) | 1;
+        if (is_finished(q))
+            return 0;
+        err = weft__park(&q->finished, armed, until, 0, "work of a queue");
+        if (err == 0) /* the word changes only when all is done: it was, whatever has been put since */
+            return 0;
+    }
+    return 0;
+}
+
+/* ---- the whole queue ---- */
+
+static void enter_both(weft_queue *q)
+{
+    enter(q->locks[PUT]);
+    if (q->locks[GET] != q->locks[PUT])
+        enter(q->locks[GET]);
+}
+
+static void leave_both(weft_queue *q)
+{
+    if (q->locks[GET] != q->locks[PUT])
+        leave(q->locks[GET]);
+    leave(q->locks[PUT]);
+}
+
+void weft_queue_close(weft_queue *q, int how)
+{
+    enter_both(q);
+    uint64_t tail = q->halves[PUT].count, head = tail;
+    store_seq_cst(&q->closed, 1);
+    if (how == WEFT_CLOSE_DROP) {
+        head = q->halves[GET].count;
+        store_seq_cst(&q->halves[GET].count, tail);
+    }
+    leave_both(q);
+    wake_all(&q->words[PUT]);
+    wake_all(&q->words[GET]);
+    if (head == tail)
+        return;
+    /* They are ours alone: nobody puts any more, so nobody writes where they lie. */
+    weft__queue_destroy_all(q, head, tail);
+    uint64_t done = load_relaxed(&q->done);
+    while (!cas_seq_cst(&q->done, &done, tail - done < tail - head ? tail : done + (tail - head)))
+        ;
+    if (is_finished(q) && (load_seq_cst(&q->finished) & 1))
+        wake_all(&q->finished);
+}
+
+int weft_queue_closed(const weft_queue *q)
+{
+    return load_acquire(&q->closed) != 0;
+}
+
+int weft_queue_set_capacity(weft_queue *q, size_t capacity)
+{
+    int err = 0;
+    enter_both(q);
+    if (capacity > q->slots && !q->closed) /* else what was dropped may be in the hands of its destroyer */
+        err = weft__queue_resize(q, q->halves[GET].count, q->halves[PUT].count, weft__queue_slots_for(capacity));
+    if (err == 0)
+        store_seq_cst(&q->limit, capacity != 0 ? capacity : SIZE_MAX);
+    leave_both(q);
+    if (err == 0)
+        wake_one(q, PUT);
+    return err;
+}
+
+size_t weft_queue_size(const weft_queue *q)
+{
+    uint64_t tail = load_acquire(&q->halves[PUT].count), head = load_acquire(&q->halves[GET].count);
+    return tail > head ? (size_t)(tail - head) : 0;
+}
+
+int weft_queue_empty(const weft_queue *q)
+{
+    return weft_queue_size(q) == 0;
+}
+
+int weft_queue_full(const weft_queue *q)
+{
+    return weft_queue_size(q) >= load_relaxed(&q->limit);
+}
+
+size_t weft_queue_capacity(const weft_queue *q)
+{
+    size_t limit = load_relaxed(&q->limit);
+    return limit != SIZE_MAX ? limit : 0;
+}
+
+int weft_queue_new(weft_queue **out, size_t element_size, const weft_queue_options *options)
+{
+    static const weft_queue_options defaults;
+    const weft_queue_options *o = options != NULL ? options : &defaults;
+    if (element_size < 1 || element_size > ELEMENT_MAX || (unsigned)o->kind > WEFT_PRIORITY ||
+        (o->kind == WEFT_PRIORITY && o->compare == NULL && element_size < sizeof(int)))
+        return -EINVAL;
+    void *memory = weft__calloc(1, sizeof(weft_queue) + ALIGNMENT);
+    if (memory == NULL)
+        return -ENOMEM;
+    weft_queue *q = (weft_queue *)(((uintptr_t)memory + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
+    q->memory = memory;
+    q->limit = o->capacity != 0 ? o->capacity : SIZE_MAX;
+    q->element_size = (uint32_t)element_size;
+    q->kind = o->kind;
+    q->compare = o->compare;
+    q->destroy = o->destroy;
+    q->locks[PUT] = &q->halves[PUT].lock;
+    q->locks[GET] = &q->halves[o->kind == WEFT_FIFO ? GET : PUT].lock;
+    if (o->name != NULL)
+        strncpy(q->name, o->name, sizeof q->name - 1);
+    int err = weft__queue_resize(q, 0, 0, weft__queue_slots_for(o->capacity));
+    if (err < 0) {
+        weft__free(memory);
+        return err;
+    }
+    *out = q;
+    return 0;
+}
+
+void weft_queue_free(weft_queue *q)
+{
+    if (q == NULL)
+        return;
+    for (unsigned side = PUT; side <= GET; side++)
+        if (weft__sleepers(&q->words[side]) != 0)
+            weft__panic("weft_queue_free: the queue at %p is waited for", (void *)q);
+    weft__queue_destroy_all(q, q->halves[GET].count, q->halves[PUT].count);
+    weft__free(q->store);
+    weft__free(q->heap);
+    weft__free(q->memory);
+}
