@@ -4,9 +4,10 @@
  *     weft_local_set(&user, strdup("Jack"));  ...  const char *name = weft_local_get(&user);
  *
  * A coroutine's values are its own and not its thread's. Destructors run at the end of the thread or coroutine whose
- * value it is, in it, in reverse order of the first set; for threads that weft did not start as well. A destructor may
- * set values again; after four rounds what is left is dropped. A fork's child keeps the values of the thread that
- * forked. Call from threads and coroutines, not from signal handlers. */
+ * value it is, in it, the last that was first set first; for threads that weft did not start as well, but not for who
+ * ends the whole process. A destructor still finds the values of keys that were set before its own, and may set values
+ * again; it is called four times at most, what is left then is dropped. A fork's child keeps the values of the thread or
+ * coroutine that forked. Call from threads and coroutines, not from signal handlers. */
 #ifndef WEFT_LOCAL_H
 #define WEFT_LOCAL_H
 

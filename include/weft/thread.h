@@ -11,7 +11,9 @@
  * finds your struct around it (WEFT_CONTAINER).
  *
  * Process end. When main returns or exit is called, the process first waits for all threads of weft that are not
- * daemons. Daemons run on meanwhile and then end with the process, wherever they are.
+ * daemons (but the one that called exit). Daemons run on meanwhile and then end with the process, wherever they are.
+ * Functions that the program gave to atexit after its first thread was started run before that wait. _exit, abort and
+ * signals wait for nobody.
  *
  * No call ends a thread from outside, and there will be none: it may hold locks, own memory and be half-way through a
  * change, and nobody could put that right. Ask it (weft_thread_cancel): its next wait returns -ECANCELED, and it leaves
@@ -39,17 +41,21 @@ typedef struct weft_thread_options {
     int daemon;        /* 1: the end of the process does not wait for it */
 } weft_thread_options;
 
-/* A thread's handle, in the caller's memory, which must stay until the thread has been joined or detached. All zero is
- * a thread that has not been started. */
+/* A thread's handle, in the caller's memory, which must stay until the thread has been joined or detached, or the
+ * process ends. The thread itself never touches it. All zero is a thread that has not been started. */
 typedef struct weft_thread {
-    struct weft__thread *record; /* atomic; NULL: not started */
-    uint32_t word;               /* atomic: state, and what joiners sleep on */
-    int32_t result;
+    struct weft__thread *record; /* while it is neither joined nor detached */
+    uint32_t state;
+    int32_t result; /* this and what follows: once it has been joined */
+    uint64_t ident;
+    int32_t native_id;
+    int32_t daemon;
+    char name[32];
 } weft_thread;
 
 #define WEFT_THREAD_INIT                                                                                               \
     {                                                                                                                  \
-        NULL, 0, 0                                                                                                     \
+        NULL, 0, 0, 0, 0, 0, ""                                                                                        \
     }
 
 /* The struct of `type` whose member `member` is at `ptr`. */
@@ -64,13 +70,14 @@ WEFT_API int weft_thread_start(weft_thread *t, weft_thread_fn *fn, void *arg, co
 WEFT_API int weft_thread_run(weft_thread *t, int (*run)(weft_thread *t), const weft_thread_options *options);
 
 /* Wait until the thread has ended and store its result in *result (may be NULL). Any number of callers, any number of
- * times: once it has ended, each gets the result at once. Returns 0, -ETIMEDOUT or -ECANCELED (the *caller* was
- * cancelled), -WEFT_ENOTSTARTED, -EDEADLK when a thread joins itself, -EINVAL when it was detached. An end that comes
- * together with the deadline wins. */
+ * times: once it has ended, each gets the result at once. Its local values are gone by then. A thread that left by
+ * pthread_exit has the result -ECANCELED, and in a child of fork so have all threads of the parent. Returns 0,
+ * -ETIMEDOUT or -ECANCELED (the *caller* was cancelled), -WEFT_ENOTSTARTED, -EDEADLK when a thread joins itself, -EINVAL
+ * when it was detached or is not one of weft's. An end that comes together with the deadline wins. */
 WEFT_API int weft_thread_join(weft_thread *t, int *result, weft_until until);
 
-/* Give up the handle: the thread goes on, its result is dropped, *t may be reused at once. Not while others join it.
- * Returns 0 or -WEFT_ENOTSTARTED. */
+/* Give up the handle: the thread goes on, its result is dropped, *t may be reused at once, for another start too. Not
+ * while others join it. Returns 0, -WEFT_ENOTSTARTED, or -EINVAL for a thread that is not one of weft's. */
 WEFT_API int weft_thread_detach(weft_thread *t);
 
 /* 1 from before start returns until the thread has ended, else 0. */
@@ -83,7 +90,8 @@ WEFT_API int weft_thread_cancel(weft_thread *t);
 /* The number weft knows the thread by: unique among living threads, the same inside and outside; 0 before start. */
 WEFT_API uint64_t weft_thread_ident(const weft_thread *t);
 
-/* The kernel's number of the thread (gettid), 0 before start. */
+/* The kernel's number of the thread (gettid), 0 before start. Right after start it waits for the thread's first
+ * instructions. */
 WEFT_API int weft_thread_native_id(const weft_thread *t);
 
 /* Its name, copied to buf of `size` bytes and cut to fit, always terminated. Returns buf. */
@@ -93,9 +101,11 @@ WEFT_API int weft_thread_daemon(const weft_thread *t);               /* 1 or 0 *
 
 /* ---- the calling thread ---- */
 
-/* The handle of the calling thread; for the main thread and for threads that weft did not start, one that weft made:
- * it can be asked for its name and idents and compared, and not be joined or detached. A coroutine gets its scheduler
- * thread's. */
+/* A handle of the calling thread, valid as long as the thread runs. In object style it is the one that was started, as
+ * long as that is not detached. Otherwise it is one that weft made, because the starter's may be on a stack that has
+ * gone: it can be asked for its name and idents, renamed and cancelled, but not joined or detached. Threads are
+ * compared by their idents. A coroutine gets its scheduler thread's. In a child of fork the thread that forked is the
+ * main thread. */
 WEFT_API weft_thread *weft_thread_self(void);
 
 /* The handle of the main thread, "MainThread". */
@@ -110,14 +120,17 @@ typedef struct weft_thread_info {
     const char *name;
     int daemon;
     int main;
-    weft_thread *handle; /* NULL for those without: a detached thread, or one that weft did not start */
+    weft_thread *handle; /* the starter's; NULL for those without: detached threads, those that weft did not start, and
+                            all of them once the process has begun to end */
 } weft_thread_info;
 
-/* Call fn for every living thread: the main thread, those started here, and others that have used weft. weft's own
- * helpers (schedulers, timers) are left out. Returns how many. fn must not start or join threads. */
+/* Call fn for every thread that lives at the moment of the call, oldest first: the main thread, those started here, and
+ * others that have used weft. weft's own helpers (schedulers, timers) are left out. A native_id is 0 while the thread
+ * has not run yet. fn may call anything; by then a thread may have ended, and whether its handle is still there is a
+ * matter between fn and who owns it. Returns how many, or -ENOMEM. Allocates the list, until it returns. */
 WEFT_API int weft_threads_each(void (*fn)(const weft_thread_info *info, void *arg), void *arg);
 
-/* How many living threads weft_threads_each would tell of. */
+/* How many living threads weft_threads_each would tell of. Allocates nothing. */
 WEFT_API int weft_threads_count(void);
 
 /* ---- errors nobody asked for ---- */

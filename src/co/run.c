@@ -255,6 +255,8 @@ static void run_coroutines(void *arg)
         runs(s, co);
         fiber_acquire(co->stack);
         int result = co->fn(co->arg);
+        if (unlikely(co->waiter.locals != NULL))
+            weft__locals_end(&co->waiter);
         weft__stack *stack = co->stack;
         weft__context context = co->context;
         end(s, co, result);

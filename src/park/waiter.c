@@ -33,6 +33,14 @@ WEFT__TLS uint32_t weft__self_id;
 WEFT__TLS void *weft__idle_poller;
 const weft__idler *weft__idler_ops;
 
+const weft__thread_watch *weft__thread_watcher;
+
+/* What a thread's slab is made of. */
+typedef struct thread_slot {
+    weft__waiter waiter;
+    char name[WEFT__THREAD_NAME]; /* atomic bytes: reports read it at any time; empty: the kernel's */
+} thread_slot;
+
 static weft__rawlock registry_lock;
 static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the lock */
 static uint32_t registered;           /* atomic */
@@ -73,6 +81,8 @@ void weft__waiter_renew(weft__waiter *w)
     store_relaxed(&w->cancel, 0);
     w->shield = 0;
     w->token = 0;
+    if (unlikely(w->locals != NULL)) /* of one that a fork left behind in the parent */
+        weft__locals_drop(w);
     store_relaxed(&w->word, NULL);
     w->generation = (w->generation + 1) % GENERATIONS;
     store_release(&w->id, w->generation << INDEX_BITS | (w->slot + 1));
@@ -158,19 +168,32 @@ static void thread_ready(weft__waiter *w)
         weft__sys_futex_wake(&w->token, 1, false);
 }
 
+void weft__waiter_set_name(weft__waiter *w, const char *name)
+{
+    thread_slot *slot = container_of(w, thread_slot, waiter);
+    size_t n = strnlen(name, WEFT__THREAD_NAME - 1);
+    for (size_t i = 0; i < n; i++)
+        store_relaxed(&slot->name[i], name[i]);
+    store_relaxed(&slot->name[n], 0);
+}
+
 static void thread_name(const weft__waiter *w, char *buf, size_t size)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/comm", (int)w->tid);
-    FILE *f = fopen(path, "re");
-    if (f == NULL || fgets(buf, (int)size, f) == NULL)
+    const thread_slot *slot = container_of(w, thread_slot, waiter);
+    size_t n = 0;
+    while (n + 1 < size && n < WEFT__THREAD_NAME && (buf[n] = load_relaxed(&slot->name[n])) != 0)
+        n++;
+    buf[n] = 0;
+    if (n == 0)
+        weft__sys_thread_name(w->tid, buf, size);
+    if (buf[0] == 0)
         snprintf(buf, size, "thread-%d", (int)w->tid);
-    buf[strcspn(buf, "\n")] = 0;
-    if (f != NULL)
-        fclose(f);
 }
 
 const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name};
+
+/* In a child of fork, the values of the coroutine that forked: its thread's, once it has a waiter. */
+static WEFT__TLS struct weft__locals *inherited;
 
 static pthread_key_t thread_end;
 static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
@@ -179,6 +202,11 @@ static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
 static void give_back(void *arg)
 {
     weft__waiter *w = arg;
+    if (w->locals != NULL)
+        weft__locals_end(w);
+    if (weft__thread_watcher != NULL)
+        weft__thread_watcher->ends(w);
+    weft__waiter_set_name(w, "");
     if (weft__self_waiter == w)
         weft__become(NULL);
     rawlock_acquire(&registry_lock);
@@ -210,22 +238,22 @@ static weft__waiter *take_idle_thread(void)
 static weft__waiter *make_threads(void)
 {
     void *p;
-    int err = weft__sys_map(&p, SLAB * sizeof(weft__waiter));
-    weft__waiter *slab = p;
+    int err = weft__sys_map(&p, SLAB * sizeof(thread_slot));
+    thread_slot *slab = p;
     unsigned n = 0;
-    while (err == 0 && n < SLAB && (err = weft__waiter_register(&slab[n], &weft__thread_ops)) == 0)
+    while (err == 0 && n < SLAB && (err = weft__waiter_register(&slab[n].waiter, &weft__thread_ops)) == 0)
         n++;
     if (n == 0)
         weft__panic("no waiter for thread %d: %s", (int)weft__sys_tid(),
                     err == -EAGAIN ? "4 million are registered" : "out of memory");
-    weft__waiter_renew(&slab[0]);
+    weft__waiter_renew(&slab[0].waiter);
     rawlock_acquire(&registry_lock);
     for (unsigned i = 1; i < n; i++) {
-        slab[i].next_ready = idle_threads;
-        idle_threads = &slab[i];
+        slab[i].waiter.next_ready = idle_threads;
+        idle_threads = &slab[i].waiter;
     }
     rawlock_release(&registry_lock);
-    return &slab[0];
+    return &slab[0].waiter;
 }
 
 weft__waiter *weft__self_slow(void)
@@ -237,7 +265,13 @@ weft__waiter *weft__self_slow(void)
         if (w == NULL)
             w = make_threads();
         w->tid = weft__sys_tid();
+        w->locals = inherited;
+        inherited = NULL;
         pthread_setspecific(thread_end, w);
+        weft__become(w);
+        if (weft__thread_watcher != NULL)
+            weft__thread_watcher->begins(w);
+        return w;
     }
     weft__become(w);
     return w;
@@ -306,6 +340,7 @@ static void after_fork_child(void)
         if (w->ops != &weft__thread_ops || w->id == 0 || w == self)
             continue;
         w->id = 0;
+        weft__waiter_set_name(w, "");
         w->state = WEFT__IDLE;
         w->word = NULL;
         w->wake_fd = -1;
@@ -314,6 +349,11 @@ static void after_fork_child(void)
     }
     if (self != NULL)
         self->tid = weft__sys_tid();
+    weft__waiter *present = weft__self_waiter;
+    if (present != NULL && present != self) { /* a coroutine: it goes on as a plain thread */
+        inherited = present->locals;
+        present->locals = NULL;
+    }
 }
 
 __attribute__((constructor(101))) static void watch_fork(void)

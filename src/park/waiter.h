@@ -149,7 +149,7 @@ typedef struct weft__thread_watch {
     void (*ends)(weft__waiter *w);
 } weft__thread_watch;
 
-extern const weft__thread_watch *weft__thread_watcher; /* atomic; NULL: nobody */
+extern const weft__thread_watch *weft__thread_watcher; /* set before there are threads, or never: NULL */
 
 /* Destroy all values of the caller's, which ends (local.c). Pre: it has some. */
 void weft__locals_end(weft__waiter *self);

@@ -198,11 +198,32 @@ int weft__sys_process_start(pid_t pid, uint64_t *ticks)
     return 0;
 }
 
+/* ---- threads ---- */
+
+WEFT__TLS bool weft__sys_helper;
+
+typedef struct helper {
+    void *(*fn)(void *);
+    void *arg;
+} helper;
+
+static void *helper_main(void *arg)
+{
+    helper h = *(helper *)arg;
+    free(arg);
+    weft__sys_helper = true;
+    return h.fn(h.arg);
+}
+
 int weft__sys_thread(void *(*fn)(void *), void *arg, size_t stack_size)
 {
     int err = weft__sys_fault(WEFT__SYS_THREAD);
     if (err < 0)
         return err;
+    helper *h = malloc(sizeof *h);
+    if (h == NULL)
+        return -EAGAIN;
+    *h = (helper){fn, arg};
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -212,10 +233,67 @@ int weft__sys_thread(void *(*fn)(void *), void *arg, size_t stack_size)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_t t;
-    err = pthread_create(&t, &attr, fn, arg);
+    err = pthread_create(&t, &attr, helper_main, h);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
+    if (err != 0)
+        free(h);
     return -err;
+}
+
+static int create_thread(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+    int err = pthread_create(t, attr, fn, arg);
+    return err == ENOMEM ? -EAGAIN : -err;
+}
+
+int weft__sys_thread_start(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack_size)
+{
+    int err = weft__sys_fault(WEFT__SYS_THREAD);
+    if (err < 0)
+        return err;
+    if (stack_size == 0)
+        return create_thread(t, NULL, fn, arg);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), least = (size_t)sysconf(_SC_THREAD_STACK_MIN);
+    if (stack_size > SIZE_MAX / 2)
+        return -EINVAL;
+    if (stack_size < least)
+        stack_size = least;
+    stack_size = (stack_size + page - 1) / page * page;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    err = -pthread_attr_setstacksize(&attr, stack_size);
+    if (err == 0)
+        err = create_thread(t, &attr, fn, arg);
+    pthread_attr_destroy(&attr);
+    return err;
+}
+
+void weft__sys_thread_set_name(pthread_t t, const char *name)
+{
+    char comm[16];
+    size_t n = strnlen(name, sizeof comm);
+    if (n == sizeof comm)
+        n--;
+    while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) /* in the middle of a character */
+        n--;
+    memcpy(comm, name, n);
+    comm[n] = 0;
+    pthread_setname_np(t, comm);
+}
+
+void weft__sys_thread_name(pid_t tid, char *buf, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/comm", (int)tid);
+    buf[0] = 0;
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return;
+    if (fgets(buf, (int)size, f) == NULL)
+        buf[0] = 0;
+    fclose(f);
+    buf[strcspn(buf, "\n")] = 0;
 }
 
 /* ---- eventfd ---- */
