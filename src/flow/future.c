@@ -221,7 +221,10 @@ int weft__future_finish(weft_future *f, void *result, int error)
 /* End the present wait of the runner, and its next ones. Pre: locked, STOPPED. */
 static void stop_runner(weft_future *f)
 {
-    weft__waiter *w = f->paused ? NULL : weft__waiter_by_id(load_relaxed(&f->runner));
+    uint32_t id;
+    while ((id = load_acquire(&f->runner)) == 0)
+        cpu_relax(); /* it has begun, and is about to say who it is */
+    weft__waiter *w = f->paused ? NULL : weft__waiter_by_id(id);
     if (w == NULL)
         return;
     or_seq_cst(&w->cancel, WEFT__CANCEL_JOB);

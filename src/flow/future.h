@@ -57,7 +57,7 @@ typedef struct weft__future_ops {
 struct weft_future {
     uint32_t word;   /* atomic */
     uint32_t refs;   /* atomic */
-    uint32_t runner; /* atomic: waiter id of who runs it; stays after the end */
+    uint32_t runner; /* atomic: waiter id of who runs it, 0 until a moment after it has begun; stays after the end */
     weft__rawlock lock;
     uint8_t paused; /* locked: its runner does something else meanwhile */
     int error;      /* the outcome: before DONE by who claimed it, constant afterwards */
@@ -74,14 +74,16 @@ static inline void weft__future_init(weft_future *f, const weft__future_ops *ops
     *f = (weft_future){.refs = refs, .ops = ops};
 }
 
-/* The caller, who alone may begin it, runs it from now on. False: it was cancelled, or has an outcome already. */
+/* The caller runs it from now on. False: somebody else began it, it was cancelled, or it has an outcome. Of several who
+ * try, one succeeds: a job that a waiter runs itself may still stand in its pool's ring. */
 static inline bool weft__future_begin(weft_future *f)
 {
-    store_relaxed(&f->runner, weft__self()->id);
     uint32_t seen = load_relaxed(&f->word);
     while ((seen & (WEFT__FUTURE_STATE | WEFT__FUTURE_CLAIMED)) == WEFT_PENDING)
-        if (cas_acq_rel(&f->word, &seen, seen | WEFT_RUNNING))
+        if (cas_acq_rel(&f->word, &seen, seen | WEFT_RUNNING)) {
+            store_release(&f->runner, weft__self()->id); /* by who began it, and nobody else: stop waits for it */
             return true;
+        }
     return false;
 }
 
