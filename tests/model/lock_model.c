@@ -239,6 +239,7 @@ static void freed_after_starving(unsigned i)
 static void reset_held(void)
 {
     reset();
+    weft__become(model_waiter(0)); /* in every run the same one: a release looks whether it is its taker's */
     weft_lock_acquire(&l);
 }
 
