@@ -6,7 +6,8 @@
  * All who wait for what came are woken; each tries, and those who find nothing wait again.
  * Waits without a watch (weft__fd_wait_any) share one for each descriptor and poller while they last, because a
  * poller takes a descriptor once. If a stream holds that place, a duplicate of the descriptor is waited for.
- * A thread sleeps in ppoll for the descriptors and for an eventfd that its canceller writes. */
+ * A thread sleeps in ppoll for the descriptors and for an eventfd that its canceller or waker writes.
+ * Both may wait for words besides (weft__fd_park_any): then a descriptor is one more reason to wake, behind the words'. */
 #include "io/watch.h"
 
 #include "base/panic.h"
@@ -20,7 +21,8 @@
 
 enum {
     ERRORS = WEFT_POLLERR | WEFT_POLLHUP,
-    FEW = 8 /* descriptors for which a wait needs no allocation */
+    FEW = 8, /* descriptors for which a wait needs no allocation */
+    TURN = 2 * WEFT_MS
 };
 
 /* One place in the list of one watch; lies on the stack of who waits. */
@@ -29,6 +31,7 @@ typedef struct wait_entry {
     weft__waiter *waiter;
     unsigned events;
     unsigned got;
+    unsigned reason; /* WEFT__WOKEN(reason) */
 } wait_entry;
 
 /* ---- a watch ---- */
@@ -59,7 +62,7 @@ static void watch_event(weft__fd_slot *slot, unsigned events)
         entry->got |= got;
         list_remove(node);
         woken = true;
-        if (weft__waiter_claim(entry->waiter, WEFT__WOKEN(0)))
+        if (weft__waiter_claim(entry->waiter, WEFT__WOKEN(entry->reason)))
             weft__waiter_ready(entry->waiter);
     }
     /* Who was woken will soon wait again; but what nobody waits for would be told in every round. */
@@ -218,20 +221,30 @@ typedef struct place {
     shared_watch *shared;
 } place;
 
-/* Returns how many have `got`, 0 when that has to be looked up, or why it was not woken. */
-static int wait_in_places(weft__poller *p, place *places, weft__fd_case *cases, unsigned n, weft_until until)
+/* Stand in the lists of all, for this reason. *entered: how many of them. */
+static int enter_places(weft__poller *p, place *places, const weft__fd_case *cases, unsigned n, unsigned reason,
+                        unsigned *entered)
 {
-    unsigned entered = 0;
-    int err = 0, count = 0;
-    uint32_t why = WEFT__WOKEN0;
-    weft__thread_enter();
-    for (; entered < n; entered++) {
-        places[entered] = (place){.entry = {.waiter = weft__self(), .events = cases[entered].events}};
-        list_init(&places[entered].entry.node);
-        err = join_shared(p, cases[entered].fd, &places[entered].entry, &places[entered].shared);
+    int err = 0;
+    for (*entered = 0; *entered < n; ++*entered) {
+        place *at = &places[*entered];
+        *at = (place){.entry = {.waiter = weft__self(), .events = cases[*entered].events, .reason = reason}};
+        list_init(&at->entry.node);
+        err = join_shared(p, cases[*entered].fd, &at->entry, &at->shared);
         if (err < 0)
             break;
     }
+    return err;
+}
+
+/* Returns how many have `got`, 0 when that has to be looked up, or why it was not woken. */
+static int wait_in_places(weft__poller *p, place *places, weft__fd_case *cases, unsigned n, weft_until until)
+{
+    unsigned entered;
+    int count = 0;
+    uint32_t why = WEFT__WOKEN0;
+    weft__thread_enter();
+    int err = enter_places(p, places, cases, n, 0, &entered);
     if (err == 0) {
         weft__waiter *self = begin_wait(&places[0].shared->watch.slot, "descriptor");
         weft__thread_leave();
@@ -270,6 +283,30 @@ static int wait_as_coroutine(weft__fd_case *cases, unsigned n, weft_until until)
             err = count != 0 ? count : err;
         }
     } while (err == 0); /* somebody else took it */
+    if (places != few)
+        weft__free(places);
+    return err;
+}
+
+static int park_in_places(weft__case *words, unsigned nwords, const weft__fd_case *cases, unsigned n, weft_until until)
+{
+    weft__poller *p;
+    place few[FEW], *places = few;
+    unsigned entered;
+    int err = weft__poller_here(&p);
+    if (err < 0)
+        return err;
+    if (n > FEW && (places = weft__malloc(n * sizeof *places)) == NULL)
+        return -ENOMEM;
+    weft__thread_enter();
+    err = enter_places(p, places, cases, n, nwords, &entered);
+    weft__thread_leave();
+    if (err == 0)
+        err = weft__park_any(words, nwords, until, 0);
+    weft__thread_enter();
+    while (entered-- > 0)
+        leave_shared(p, places[entered].shared, &places[entered].entry);
+    weft__thread_leave();
     if (places != few)
         weft__free(places);
     return err;
@@ -338,33 +375,75 @@ static void fill(struct pollfd *fds, const weft__fd_case *cases, unsigned n)
         fds[i] = (struct pollfd){.fd = cases[i].fd, .events = (short)cases[i].events};
 }
 
-/* Sleep as a thread that can be cancelled; fds has room for one more. poll's count, -ETIMEDOUT or -ECANCELED. */
-static int sleep_in_poll(struct pollfd *fds, unsigned n, weft_until until)
+typedef struct poll_sleep {
+    struct pollfd *fds; /* n, and the eventfd */
+    unsigned n;
+    int count;    /* poll's, of the n: how many are ready, or the error */
+    bool claimed; /* somebody else ended the wait */
+} poll_sleep;
+
+static bool shared_word_differs(const weft__case *words, unsigned nwords, unsigned *which)
+{
+    for (unsigned i = 0; i < nwords; i++)
+        if ((words[i].flags & WEFT__SHARED_WORD) && load_seq_cst(words[i].word) != words[i].expected) {
+            *which = i;
+            return true;
+        }
+    return false;
+}
+
+/* For weft__park_any_with: sleep in poll. */
+static uint32_t block_in_poll(weft__waiter *self, const weft__case *words, unsigned nwords, int64_t until_ns, void *arg)
+{
+    poll_sleep *s = arg;
+    bool shared = false;
+    unsigned which = nwords;
+    for (unsigned i = 0; i < nwords; i++)
+        shared |= (words[i].flags & WEFT__SHARED_WORD) != 0;
+    if (nwords == 0) {
+        store_relaxed(&self->what, "descriptor");
+        store_relaxed(&self->word, (const uint32_t *)(const void *)&s->fds[0].fd);
+    }
+    for (;;) {
+        int64_t turn = shared ? weft__sys_now() + TURN : INT64_MAX;
+        bool last = turn >= until_ns || weft__wait_cancelled(self);
+        s->count = weft__sys_poll(s->fds, s->n + 1, weft__wait_cancelled(self) ? 0 : last ? until_ns : turn);
+        if (shared && shared_word_differs(words, nwords, &which))
+            break;
+        if (s->count != -EINTR && (s->count != 0 || last))
+            break;
+    }
+    uint32_t why = weft__wait_abandon(self);
+    s->claimed = why != WEFT__IDLE;
+    if (s->count > 0 && s->fds[s->n].revents != 0)
+        s->count--;
+    if (why >= WEFT__WOKEN0)
+        return why;
+    if (which < nwords)
+        return WEFT__WOKEN(which);
+    if (s->count != 0)
+        return WEFT__WOKEN(nwords);
+    return why == WEFT__CANCELLED || weft__wait_cancelled(self) ? WEFT__CANCELLED : WEFT__TIMEDOUT;
+}
+
+/* weft__park_any as a thread that also sleeps for the descriptors; fds has room for one more. Returns nwords for these,
+ * with poll's count. */
+static int park_in_poll(weft__case *words, unsigned nwords, struct pollfd *fds, unsigned n, weft_until until,
+                        int *count)
 {
     weft__waiter *self = weft__self();
     int wake_fd = weft__thread_eventfd();
     if (wake_fd < 0)
         return wake_fd;
     fds[n] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
+    poll_sleep s = {.fds = fds, .n = n};
     store_release(&self->wake_fd, wake_fd);
-    weft__wait_begin(self, false);
-    fence_seq_cst(); /* WAITING before the look at `cancel` */
-    store_relaxed(&self->what, "descriptor");
-    store_relaxed(&self->word, (const uint32_t *)(const void *)&fds[0].fd);
-    int count;
-    do
-        count = weft__sys_poll(fds, n + 1, weft__wait_cancelled(self) ? 0 : until.at);
-    while (count == -EINTR);
-    store_relaxed(&self->word, NULL);
-    bool cancelled = weft__wait_abandon(self) == WEFT__CANCELLED || weft__wait_cancelled(self);
+    int r = weft__park_any_with(words, nwords, until, 0, block_in_poll, &s);
     store_release(&self->wake_fd, -1);
-    if (cancelled)
+    if (s.claimed || (r >= 0 && (unsigned)r < nwords) || r == -ECANCELED)
         weft__sys_eventfd_clear(wake_fd);
-    if (count > 0 && fds[n].revents != 0)
-        count--;
-    if (count != 0)
-        return count;
-    return cancelled ? -ECANCELED : -ETIMEDOUT;
+    *count = s.count;
+    return r;
 }
 
 static int wait_as_thread(weft__fd_case *cases, unsigned n, weft_until until)
@@ -373,12 +452,26 @@ static int wait_as_thread(weft__fd_case *cases, unsigned n, weft_until until)
     if (n > FEW && (fds = weft__malloc((n + 1) * sizeof *fds)) == NULL)
         return -ENOMEM;
     fill(fds, cases, n);
-    int err = sleep_in_poll(fds, n, until);
-    if (err >= 0)
-        err = take_results(cases, fds, n);
+    int count, err = park_in_poll(NULL, 0, fds, n, until, &count);
+    if (err == 0)
+        err = count < 0 ? count : take_results(cases, fds, n);
     if (fds != few)
         weft__free(fds);
     return err;
+}
+
+static int park_as_thread(weft__case *words, unsigned nwords, const weft__fd_case *cases, unsigned n, weft_until until)
+{
+    struct pollfd few[FEW + 1], *fds = few;
+    if (n > FEW && (fds = weft__malloc((n + 1) * sizeof *fds)) == NULL)
+        return -ENOMEM;
+    fill(fds, cases, n);
+    int count, r = park_in_poll(words, nwords, fds, n, until, &count);
+    if (r == (int)nwords && count < 0)
+        r = count;
+    if (fds != few)
+        weft__free(fds);
+    return r;
 }
 
 /* ---- either ---- */
@@ -400,6 +493,21 @@ int weft__fd_look(weft__fd_case *cases, unsigned n)
     return count;
 }
 
+static void must_not_be_own_stack(void)
+{
+    if (weft__sched_self != NULL)
+        weft__panic(
+            "a callback on a scheduler thread's own stack must not wait for a descriptor; start a coroutine for it");
+}
+
+int weft__fd_park_any(weft__case *words, unsigned nwords, const weft__fd_case *cases, unsigned n, weft_until until)
+{
+    if (weft_co_self() != NULL)
+        return park_in_places(words, nwords, cases, n, until);
+    must_not_be_own_stack();
+    return park_as_thread(words, nwords, cases, n, until);
+}
+
 int weft__fd_wait_any(weft__fd_case *cases, unsigned n, weft_until until)
 {
     if (until.at <= 0) {
@@ -408,9 +516,7 @@ int weft__fd_wait_any(weft__fd_case *cases, unsigned n, weft_until until)
     }
     if (weft_co_self() != NULL)
         return wait_as_coroutine(cases, n, until);
-    if (weft__sched_self != NULL)
-        weft__panic(
-            "a callback on a scheduler thread's own stack must not wait for a descriptor; start a coroutine for it");
+    must_not_be_own_stack();
     return wait_as_thread(cases, n, until);
 }
 

@@ -4,6 +4,7 @@
 #define WEFT_IO_WATCH_H
 
 #include "io/poller.h"
+#include "park/park.h"
 
 /* A descriptor registered with one poller, the coroutines that wait for it there, and what is known of it: `ready`
  * holds the events that are true as far as we know. Whoever finds otherwise (-EAGAIN, or a short read from TCP) clears
@@ -42,6 +43,11 @@ typedef struct weft__fd_case {
 /* Wait until one of n descriptors is ready, without anything kept for the next time. Returns how many have `got`;
  * -ETIMEDOUT, -ECANCELED, -EBADF, -ENOMEM, -EMFILE. What is ready beats cancellation, which beats the deadline. */
 int weft__fd_wait_any(weft__fd_case *cases, unsigned n, weft_until until);
+
+/* weft__park_any that also ends when one of n descriptors (at least one) may be ready: then it returns ncases, and the
+ * caller looks. Also -ENOMEM, -EMFILE; with -EBADF and -EPERM, too, a look tells more. In a thread shared words are
+ * looked at in turns of 2 ms. */
+int weft__fd_park_any(weft__case *words, unsigned nwords, const weft__fd_case *cases, unsigned n, weft_until until);
 
 /* Only look. Returns how many have `got`, or -EBADF ... */
 int weft__fd_look(weft__fd_case *cases, unsigned n);

@@ -6,7 +6,7 @@
  * set changes the word once and does not touch the object after it: a waiter may free it.
  * I1  a sleeper went to sleep on a word with WAITERS and without SET; the set that follows sees WAITERS and wakes all.
  * Pinned by tests/model/event_model.c and tests/sync/event_test.c. */
-#include <weft/event.h>
+#include "sync/event.h"
 
 #include "base/panic.h"
 #include "park/await.h"
@@ -14,8 +14,8 @@
 #include <errno.h>
 
 enum {
-    SET = 1,
-    WAITERS = 2,
+    SET = WEFT__EVENT_SET,
+    WAITERS = WEFT__EVENT_WAITERS,
     ONE_CLEAR = 4
 };
 

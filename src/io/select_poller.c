@@ -1,4 +1,4 @@
-/* select.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of them.
+/* select_poller.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of them.
  * Level.
  *
  * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that
