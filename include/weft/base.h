@@ -54,7 +54,10 @@ enum {
     WEFT_ESTARTED,      /* a thread can only be started once */
     WEFT_ENOTSTARTED,   /* a thread cannot be joined before it is started */
     WEFT_EINVALIDSTATE, /* a future has its outcome already */
-    WEFT_EBROKEN        /* the pool's initialiser failed */
+    WEFT_EBROKEN,       /* the pool's initialiser failed */
+    WEFT_EEOF,          /* all senders of a pipe are gone */
+    WEFT_ECWD,          /* a program's working directory does not exist */
+    WEFT_EEXIT          /* a program failed */
 };
 
 /* Flags for the `init` call of any lock, condition, semaphore, event, once or barrier. */

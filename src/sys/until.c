@@ -58,10 +58,13 @@ const char *weft_strerror(int err)
         [WEFT_ENOTSTARTED - WEFT_EEMPTY] = "A thread cannot be joined before it is started",
         [WEFT_EINVALIDSTATE - WEFT_EEMPTY] = "The future has its outcome already",
         [WEFT_EBROKEN - WEFT_EEMPTY] = "The initialiser of the pool failed",
+        [WEFT_EEOF - WEFT_EEMPTY] = "All senders are gone",
+        [WEFT_ECWD - WEFT_EEMPTY] = "The working directory does not exist or cannot be entered",
+        [WEFT_EEXIT - WEFT_EEMPTY] = "The program failed",
     };
     static WEFT__TLS char text[128];
     err = err < 0 ? -err : err;
-    if (err >= WEFT_EEMPTY && err <= WEFT_EBROKEN)
+    if (err >= WEFT_EEMPTY && err <= WEFT_EEXIT)
         return own[err - WEFT_EEMPTY];
     return strerror_r(err, text, sizeof text);
 }
