@@ -99,7 +99,7 @@ WEFT_API pid_t weft_process_parent(void);          /* pid of the process that st
 WEFT_API int weft_process_fd(unsigned i);          /* the i-th of options->fds in a child; -EBADF */
 
 /* Say `text` on standard error and end the process: exit code 1; with NULL exit code 0. Like Python's sys.exit. */
-_Noreturn WEFT_API void weft_process_exit(const char *text);
+__attribute__((noreturn)) WEFT_API void weft_process_exit(const char *text);
 
 /* Call fn for each living child started here. Returns how many there are. fn must not start or join. */
 WEFT_API int weft_processes_each(void (*fn)(weft_process *p, void *arg), void *arg);

@@ -13,6 +13,8 @@
 #include <weft/base.h>
 #include <weft/lock.h>
 
+#include <sys/types.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
