@@ -106,7 +106,7 @@ WEFT_API void weft_popen_free(weft_popen *p);
 
 typedef struct weft_run_options {
     weft_popen_options popen; /* as above */
-    const void *input;        /* bytes for its standard input; NULL: none (/dev/null unless popen.in says otherwise) */
+    const void *input;        /* bytes for its standard input; NULL: as popen.in says */
     size_t input_size;        /* 0 with a non-NULL input: strlen */
     int capture;              /* 1: both outputs; 2: merged into one */
     size_t output_max;        /* most bytes kept of each; 0 = 1 GiB */
@@ -118,11 +118,12 @@ typedef struct weft_run_options {
 WEFT_API int weft_run(const char *const *argv, const weft_run_options *options, weft_run_result *result);
 WEFT_API void weft_run_free(weft_run_result *result);
 
-/* Python's short forms. Returns its return code, or the error through *err (may be NULL) and -1000. */
-WEFT_API int weft_call(const char *const *argv);       /* >= 0 or -signal; -1000: not started */
-WEFT_API int weft_check_call(const char *const *argv); /* 0, or -WEFT_EEXIT: it failed */
-WEFT_API int weft_check_output(const char *const *argv, char **output,
-                               size_t *size); /* 0, -WEFT_EEXIT ...; free(*output) */
+/* Python's short forms: all streams are ours, no deadline. call: 0 and its return code in *code, or what kept it from
+ * starting. check_call: 0, or -WEFT_EEXIT when the code is not 0. check_output: the same, and what it wrote in *output,
+ * terminated by a 0, for free(). */
+WEFT_API int weft_call(const char *const *argv, int *code);
+WEFT_API int weft_check_call(const char *const *argv);
+WEFT_API int weft_check_output(const char *const *argv, char **output, size_t *size);
 
 #ifdef __cplusplus
 }

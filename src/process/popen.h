@@ -1,0 +1,48 @@
+/* popen.h - a started program from inside: for the files of src/process only.
+ *
+ * S1  the child is reaped once, under `lock`, and from then on its pid is not used any more: it may be somebody else's.
+ *     As long as it is not reaped, its number stands for it and for its process group, so groups are signalled before.
+ * S2  fds[] are our ends of its streams: non-blocking (theirs stay as they are), -1 when there is none or it is closed.
+ * S3  what communicate has sent and collected is kept here until it returns 0, so a call that timed out can go on. */
+#ifndef WEFT_PROCESS_POPEN_H
+#define WEFT_PROCESS_POPEN_H
+
+#include <weft/lock.h>
+#include <weft/subprocess.h>
+
+#include <stdbool.h>
+
+typedef struct weft__bytes {
+    char *at; /* terminated by a 0 beyond `size` */
+    size_t size, room;
+} weft__bytes;
+
+struct weft_popen {
+    weft_lock lock;
+    pid_t pid;
+    int pidfd;
+    int fds[3];
+    bool reaped; /* locked */
+    bool own_group;
+    int code; /* locked; once reaped */
+    int64_t grace;
+    size_t input_at; /* communicate: bytes sent */
+    size_t keep_max; /* communicate: bytes kept of each output */
+    bool truncated;
+    weft__bytes read[3]; /* collected and not yet given: outputs 1 and 2 */
+    size_t line_at[3];   /* of these, given as lines */
+};
+
+/* Room for `more` bytes and a 0. 0 or -ENOMEM. */
+int weft__bytes_reserve(weft__bytes *b, size_t more);
+void weft__bytes_free(weft__bytes *b);
+
+void weft__popen_close_fd(weft_popen *p, int stream);
+
+/* Wait for the end without reaping it. As weft_popen_wait. */
+int weft__popen_await(weft_popen *p, weft_until until);
+
+/* Send `signal` to all that the program has started and that is still below it, and to itself. */
+void weft__tree_signal(pid_t root, int signal);
+
+#endif

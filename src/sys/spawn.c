@@ -1,0 +1,288 @@
+/* spawn.c - see spawn.h.
+ *
+ * The child shares the parent's memory and thread-local storage while the parent's thread is suspended (CLONE_VFORK),
+ * so it must leave both as they were: it writes nothing but the shared outcome and its own stack. Signals are blocked
+ * in the parent first; the child, whose table of handlers is its own copy, sets them all to default before it empties
+ * its mask, so that no handler of the parent ever runs in the child. Sanitizers must not look into it: they would keep
+ * books of calls that never return.
+ *
+ * The outcome lies in a shared mapping, because a child that runs a `before` function has a copy of the memory. */
+#include "sys/spawn.h"
+
+#include "base/compiler.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__clang__)
+#define UNTRACED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNTRACED __attribute__((no_sanitize("address", "undefined", "thread")))
+#endif
+
+enum {
+    CHILD_STACK = 64 << 10,
+    BEFORE_STACK = 1 << 20, /* somebody else's function runs here */
+    SIGNALS = 65
+};
+
+typedef struct outcome {
+    int err; /* atomic enough: the parent reads it when the child is gone from this memory */
+    int stage;
+} outcome;
+
+typedef struct child {
+    const weft__spawn *s;
+    outcome *outcome;
+    pid_t parent;
+} child;
+
+UNTRACED static int failed(child *c, enum weft__spawn_stage stage)
+{
+    c->outcome->err = -errno;
+    c->outcome->stage = stage;
+    _exit(127);
+}
+
+UNTRACED static void default_signals(void)
+{
+    for (int i = 1; i < SIGNALS; i++) {
+        struct sigaction now;
+        if (sigaction(i, NULL, &now) != 0 || now.sa_handler == SIG_DFL)
+            continue;
+        memset(&now, 0, sizeof now);
+        now.sa_handler = SIG_DFL;
+        sigaction(i, &now, NULL); /* fails for KILL, STOP and libc's own, which are what they should be */
+    }
+}
+
+/* Put the three streams in their places. One of them may lie where another shall go, so those are moved away first. */
+UNTRACED static int place_streams(const weft__spawn *s)
+{
+    int from[3];
+    for (int i = 0; i < 3; i++) {
+        from[i] = s->streams[i];
+        if (from[i] >= 0 && from[i] <= 2 && from[i] != i && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3)) < 0)
+            return -1;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (from[i] == i && fcntl(i, F_SETFD, 0) < 0)
+            return -1;
+        if (from[i] >= 0 && from[i] != i && dup2(from[i], i) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+UNTRACED static int close_range_of(unsigned first, unsigned last)
+{
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+        return 0;
+    if (errno != ENOSYS)
+        return -1;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && last >= limit.rlim_cur)
+        last = (unsigned)limit.rlim_cur;
+    for (unsigned fd = first; fd <= last; fd++)
+        close((int)fd);
+    return 0;
+}
+
+UNTRACED static int keep_passed(const weft__spawn *s)
+{
+    unsigned first = 3;
+    for (unsigned i = 0; i < s->passed_count; i++) {
+        unsigned fd = (unsigned)s->passed[i];
+        if (fcntl((int)fd, F_SETFD, 0) < 0)
+            return -1;
+        if (fd > first && close_range_of(first, fd - 1) < 0)
+            return -1;
+        first = fd + 1;
+    }
+    return close_range_of(first, ~0u);
+}
+
+UNTRACED static int take_ids(const weft__spawn *s)
+{
+    /* The system calls themselves: libc's functions would tell the parent's other threads to do the same. */
+    return syscall(SYS_setgroups, 0, NULL) == 0 && syscall(SYS_setresgid, s->gid, s->gid, s->gid) == 0 &&
+                   syscall(SYS_setresuid, s->uid, s->uid, s->uid) == 0
+               ? 0
+               : -1;
+}
+
+UNTRACED static int set_up(child *c)
+{
+    const weft__spawn *s = c->s;
+    if (s->new_session && setsid() < 0)
+        return -1;
+    if (s->new_group && !s->new_session && setpgid(0, 0) < 0)
+        return -1;
+    if (s->set_umask)
+        umask(s->umask);
+    if (place_streams(s) < 0)
+        return -1;
+    for (unsigned i = 0; i < s->limit_count; i++)
+        if (syscall(SYS_prlimit64, 0, s->limits[i].resource, &s->limits[i].limit, NULL) < 0)
+            return -1;
+    if (s->set_ids && take_ids(s) < 0)
+        return -1;
+    /* After the ids, whose change takes the wish back. The parent may have ended before it was made. */
+    if (s->death_signal != 0 && (prctl(PR_SET_PDEATHSIG, s->death_signal) < 0 || getppid() != c->parent)) {
+        errno = ESRCH;
+        return -1;
+    }
+    return 0;
+}
+
+/* The first candidate that is there and can be executed; what is there and cannot beats what is not there. */
+UNTRACED static void execute(const weft__spawn *s)
+{
+    int err = ENOENT;
+    for (const char *const *path = s->paths; *path != NULL; path++) {
+        execve(*path, s->argv, s->env);
+        if (errno != ENOENT && errno != ENOTDIR && err == ENOENT)
+            err = errno;
+        if (errno == ENOEXEC || errno == E2BIG || errno == ENOMEM)
+            break;
+    }
+    errno = err;
+}
+
+UNTRACED static int child_main(void *arg)
+{
+    child *c = arg;
+    const weft__spawn *s = c->s;
+    default_signals();
+    if (set_up(c) < 0)
+        return failed(c, WEFT__SPAWN_SETUP);
+    if (s->cwd != NULL && chdir(s->cwd) < 0)
+        return failed(c, WEFT__SPAWN_CWD);
+    if (s->before != NULL) {
+        int err = s->before(s->before_arg);
+        errno = -err;
+        if (err < 0)
+            return failed(c, WEFT__SPAWN_SETUP);
+    }
+    if (keep_passed(s) < 0)
+        return failed(c, WEFT__SPAWN_SETUP);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execute(s);
+    return failed(c, WEFT__SPAWN_EXEC);
+}
+
+int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spawn_stage *stage)
+{
+    *stage = WEFT__SPAWN_FORK;
+    int err = weft__sys_fault(WEFT__SYS_FORK);
+    if (err < 0)
+        return err;
+    size_t stack_size = s->before != NULL ? BEFORE_STACK : CHILD_STACK;
+    size_t size = stack_size + sizeof(outcome);
+    char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED)
+        return -ENOMEM;
+    child c = {.s = s, .outcome = (outcome *)(stack + stack_size), .parent = getpid()};
+
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int flags = CLONE_VFORK | CLONE_PIDFD | SIGCHLD | (s->before == NULL ? CLONE_VM : 0);
+    int fd = -1;
+    pid_t p = clone(child_main, stack + stack_size, flags, &c, &fd);
+    err = p < 0 ? -errno : 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+    if (p >= 0 && c.outcome->err != 0) {
+        err = c.outcome->err;
+        *stage = (enum weft__spawn_stage)c.outcome->stage;
+        while (waitid(P_PIDFD, (id_t)fd, &(siginfo_t){0}, WEXITED) < 0 && errno == EINTR)
+            ;
+        close(fd);
+    }
+    munmap(stack, size);
+    if (err < 0)
+        return err;
+    *pid = p;
+    *pidfd = fd;
+    return 0;
+}
+
+int weft__sys_pidfd_reap(int pidfd, int *code)
+{
+    siginfo_t info = {0};
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (info.si_pid == 0)
+        return -EAGAIN;
+    *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    return 0;
+}
+
+int weft__sys_pidfd_signal(int pidfd, int signal)
+{
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+int weft__sys_pidfd_open(pid_t pid)
+{
+    long fd = syscall(SYS_pidfd_open, pid, 0);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int weft__sys_pipe(int ends[2])
+{
+    int err = weft__sys_fault(WEFT__SYS_PIPE);
+    if (err < 0)
+        return err;
+    return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+ssize_t weft__sys_pipe_read(int fd, void *buf, size_t size)
+{
+    int err = weft__sys_fault(WEFT__SYS_READ);
+    if (err < 0)
+        return err;
+    ssize_t n;
+    while ((n = read(fd, buf, size)) < 0 && errno == EINTR)
+        ;
+    return n < 0 ? -errno : n;
+}
+
+/* A pipe has no MSG_NOSIGNAL: the signal is blocked for the while, and one that this write raised is taken away. */
+ssize_t weft__sys_pipe_write(int fd, const void *buf, size_t size)
+{
+    int err = weft__sys_fault(WEFT__SYS_WRITE);
+    if (err < 0)
+        return err;
+    sigset_t broken, old, pending;
+    sigemptyset(&broken);
+    sigaddset(&broken, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &broken, &old);
+    ssize_t n;
+    while ((n = write(fd, buf, size)) < 0 && errno == EINTR)
+        ;
+    err = n < 0 ? -errno : 0;
+    if (err == -EPIPE && !sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&broken, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return err < 0 ? err : n;
+}

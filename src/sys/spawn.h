@@ -1,0 +1,64 @@
+/* spawn.h - start a program without copying the parent, and hold it by a pidfd.
+ *
+ * P1 cheap:   the child borrows the parent's memory (CLONE_VM | CLONE_VFORK) until it executes the program, so the
+ *             cost does not grow with the parent. Only a `before` function gets a copy (no CLONE_VM).
+ * P2 precise: whatever fails in the child, its errno and stage come back to the parent; nothing is left behind.
+ * P3 clean:   the program gets descriptors 0, 1, 2 and those passed, no other; default dispositions, an empty mask.
+ * The child's code runs on a stack of its own, with all signals blocked, and calls nothing but system calls. */
+#ifndef WEFT_SYS_SPAWN_H
+#define WEFT_SYS_SPAWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+typedef struct weft__spawn_limit {
+    int resource;
+    struct rlimit limit;
+} weft__spawn_limit;
+
+typedef struct weft__spawn {
+    const char *const *paths; /* candidates for the program's file, NULL at the end; the first that can be executed */
+    char *const *argv;
+    char *const *env;
+    int streams[3];    /* descriptors that become 0, 1, 2; -1: as ours is */
+    const int *passed; /* ascending, all above 2: kept under their numbers */
+    unsigned passed_count;
+    const char *cwd; /* NULL: ours */
+    bool new_group, new_session, set_ids, set_umask;
+    uid_t uid;
+    gid_t gid;
+    mode_t umask;
+    const weft__spawn_limit *limits;
+    unsigned limit_count;
+    int death_signal; /* sent when the thread that started it ends; 0: none */
+    int (*before)(void *arg);
+    void *before_arg;
+} weft__spawn;
+
+enum weft__spawn_stage {
+    WEFT__SPAWN_FORK,
+    WEFT__SPAWN_SETUP, /* groups, limits, ids, streams, before */
+    WEFT__SPAWN_CWD,
+    WEFT__SPAWN_EXEC
+};
+
+/* Start it. Returns 0 with *pid and *pidfd (close-on-exec), or -errno and where it failed in *stage. Waits until the
+ * program runs: tenths of a millisecond. */
+int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spawn_stage *stage);
+
+/* What became of a child: 0 and *code (0 ... 255, or minus a signal's number) and the child is reaped; -EAGAIN while it
+ * runs; -ECHILD when it is no child of ours or was reaped by others. */
+int weft__sys_pidfd_reap(int pidfd, int *code);
+int weft__sys_pidfd_signal(int pidfd, int signal);
+int weft__sys_pidfd_open(pid_t pid);
+
+/* Both ends close-on-exec and blocking. */
+int weft__sys_pipe(int ends[2]);
+
+/* One read or write; SIGPIPE is not raised. How many bytes, 0 at the end, or -errno. */
+ssize_t weft__sys_pipe_read(int fd, void *buf, size_t size);
+ssize_t weft__sys_pipe_write(int fd, const void *buf, size_t size);
+
+#endif
