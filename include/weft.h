@@ -16,7 +16,6 @@
 #include <weft/local.h>
 #include <weft/lock.h>
 #include <weft/once.h>
-#include <weft/pipe.h>
 #include <weft/poller.h>
 #include <weft/process.h>
 #include <weft/queue.h>
@@ -24,8 +23,6 @@
 #include <weft/select.h>
 #include <weft/sem.h>
 #include <weft/server.h>
-#include <weft/shared_queue.h>
-#include <weft/shm.h>
 #include <weft/stream.h>
 #include <weft/subprocess.h>
 #include <weft/thread.h>

@@ -246,6 +246,12 @@ int weft__sys_pidfd_open(pid_t pid)
     return fd < 0 ? -errno : (int)fd;
 }
 
+void weft__sys_reap(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
 int weft__sys_pipe(int ends[2])
 {
     int err = weft__sys_fault(WEFT__SYS_PIPE);

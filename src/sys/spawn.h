@@ -54,6 +54,9 @@ int weft__sys_pidfd_reap(int pidfd, int *code);
 int weft__sys_pidfd_signal(int pidfd, int signal);
 int weft__sys_pidfd_open(pid_t pid);
 
+/* Wait for a child that was killed and forget it. */
+void weft__sys_reap(pid_t pid);
+
 /* Both ends close-on-exec and blocking. */
 int weft__sys_pipe(int ends[2]);
 

@@ -1,0 +1,440 @@
+/* process.c - weft_process: a function in a child, held by a pidfd.
+ *
+ * R1  a record is on `children` from the fork until its end was seen; the child is reaped once, under the record's lock.
+ * R2  a child starts with an empty list: what its parent started is not its own. Records it inherited know their parent
+ *     and refuse to be joined.
+ * R3  the parent has the pidfd before the child can end unseen: the child is reaped by nobody else, except where
+ *     SIGCHLD is ignored and the kernel does it; there the child waits for a byte until the parent has it.
+ * R4  a daemon dies with its parent: by the parent's exit function, and, when that is killed, by the kernel's parent
+ *     death signal if the main thread forked, else by a thread in the child that waits on the parent's pidfd (the
+ *     signal is sent when the forking *thread* ends).
+ * Lock order: a record's lock, then children_lock (a leaf, held across fork).
+ * Pinned by tests/process/process_test.c. */
+#include <weft/process.h>
+
+#include "base/list.h"
+#include "park/rawlock.h"
+#include "sys/multiplex.h"
+#include "sys/net.h"
+#include "sys/spawn.h"
+#include "sys/sys.h"
+
+#include <weft/co.h>
+#include <weft/lock.h>
+#include <weft/poller.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum {
+    NAME_SIZE = 32,
+    WATCH_STACK = 64 << 10
+};
+
+typedef struct weft__process {
+    weft__list link; /* children */
+    weft_process *handle;
+    weft_lock lock;
+    pid_t pid, parent;
+    int pidfd;
+    bool listed;  /* children_lock */
+    bool awaited; /* children_lock: by the end of this process */
+    bool reaped; /* lock */
+    bool lost;   /* lock: reaped by the kernel, nobody knows its code */
+    bool daemon;
+    int code; /* lock */
+    char name[NAME_SIZE];
+} weft__process;
+
+static weft__rawlock children_lock;
+static weft__list children = {&children, &children};
+static uint32_t started;  /* atomic: for default names */
+static bool watches_exit; /* children_lock */
+static pid_t parent;      /* of this process, if weft started it */
+static char self_name[NAME_SIZE] = "MainProcess";
+
+/* ---- the list ---- */
+
+static void unlist(weft__process *r)
+{
+    rawlock_acquire(&children_lock);
+    if (r->listed)
+        list_remove(&r->link);
+    r->listed = false;
+    rawlock_release(&children_lock);
+}
+
+/* ---- its end ---- */
+
+/* Look whether it has ended. 0 and *code, -EAGAIN while it runs, -ECHILD. */
+static int look(weft__process *r, int *code)
+{
+    int err = 0;
+    weft_lock_acquire(&r->lock);
+    if (!r->reaped) {
+        err = weft__sys_pidfd_reap(r->pidfd, &r->code);
+        r->reaped = err != -EAGAIN;
+        r->lost = err == -ECHILD;
+        if (r->reaped)
+            unlist(r);
+    }
+    if (err == 0)
+        err = r->lost ? -ECHILD : 0;
+    if (err == 0 && code != NULL)
+        *code = r->code;
+    weft_lock_release(&r->lock);
+    return err;
+}
+
+/* 0, or why nothing can be asked of it. */
+static int check(const weft_process *p)
+{
+    return p->record == NULL ? -WEFT_ENOTSTARTED : p->record->parent != getpid() ? -ECHILD : 0;
+}
+
+int weft_process_exit_code(weft_process *p, int *code)
+{
+    int err = check(p);
+    return err < 0 ? err : look(p->record, code);
+}
+
+int weft_process_join(weft_process *p, int *code, weft_until until)
+{
+    int err = weft_process_exit_code(p, code);
+    if (err != -EAGAIN)
+        return err;
+    err = weft_fd_wait(p->record->pidfd, WEFT_POLLIN, until);
+    if (err >= 0 || look(p->record, code) == 0)
+        return look(p->record, code);
+    return err;
+}
+
+int weft_process_alive(const weft_process *p)
+{
+    return check(p) == 0 && look(p->record, NULL) == -EAGAIN;
+}
+
+int weft_process_signal(weft_process *p, int signal)
+{
+    int err = check(p);
+    if (err < 0)
+        return err;
+    err = look(p->record, NULL); /* one that has ended takes signals until it is reaped */
+    return err == -EAGAIN ? weft__sys_pidfd_signal(p->record->pidfd, signal) : -ESRCH;
+}
+
+int weft_process_terminate(weft_process *p)
+{
+    return weft_process_signal(p, SIGTERM);
+}
+
+int weft_process_kill(weft_process *p)
+{
+    return weft_process_signal(p, SIGKILL);
+}
+
+int weft_process_close(weft_process *p)
+{
+    weft__process *r = p->record;
+    if (r == NULL)
+        return 0;
+    if (r->parent == getpid() && look(r, NULL) == -EAGAIN)
+        return -EBUSY;
+    weft__sys_close(r->pidfd);
+    weft__free(r);
+    p->record = NULL;
+    return 0;
+}
+
+/* ---- what is known of it ---- */
+
+pid_t weft_process_pid(const weft_process *p)
+{
+    return p->record != NULL ? p->record->pid : 0;
+}
+
+const char *weft_process_name(const weft_process *p)
+{
+    return p->record != NULL ? p->record->name : "";
+}
+
+int weft_process_daemon(const weft_process *p)
+{
+    return p->record != NULL && p->record->daemon;
+}
+
+int weft_process_sentinel(const weft_process *p)
+{
+    return p->record != NULL ? p->record->pidfd : -EBADF;
+}
+
+const char *weft_process_self_name(void)
+{
+    return self_name;
+}
+
+pid_t weft_process_parent(void)
+{
+    return parent;
+}
+
+int weft_processes_each(void (*fn)(weft_process *p, void *arg), void *arg)
+{
+    int n = 0;
+    rawlock_acquire(&children_lock);
+    for (weft__list *l = children.next; l != &children; l = l->next) {
+        struct pollfd ended = {.fd = container_of(l, weft__process, link)->pidfd, .events = POLLIN};
+        if (weft__sys_poll(&ended, 1, 0) != 0)
+            continue; /* ended, and not joined yet */
+        fn(container_of(l, weft__process, link)->handle, arg);
+        n++;
+    }
+    rawlock_release(&children_lock);
+    return n;
+}
+
+/* ---- the end of this process ---- */
+
+static void kill_daemons(void)
+{
+    rawlock_acquire(&children_lock);
+    for (weft__list *l = children.next; l != &children; l = l->next) {
+        weft__process *r = container_of(l, weft__process, link);
+        if (r->daemon)
+            weft__sys_pidfd_signal(r->pidfd, SIGKILL);
+    }
+    rawlock_release(&children_lock);
+}
+
+static weft__process *next_to_await(void)
+{
+    weft__process *found = NULL;
+    rawlock_acquire(&children_lock);
+    for (weft__list *l = children.next; l != &children && found == NULL; l = l->next)
+        if (!container_of(l, weft__process, link)->awaited)
+            found = container_of(l, weft__process, link);
+    if (found != NULL)
+        found->awaited = true;
+    rawlock_release(&children_lock);
+    return found;
+}
+
+/* Main's code has ended: daemons with it; the others are waited for. Their records stay: other threads may use them. */
+static void await_children(void)
+{
+    kill_daemons();
+    weft__process *r;
+    while ((r = next_to_await()) != NULL) {
+        struct pollfd ended = {.fd = r->pidfd, .events = POLLIN};
+        while (weft__sys_poll(&ended, 1, INT64_MAX) < 0)
+            ;
+    }
+}
+
+/* ---- in the child ---- */
+
+static void *die_with_parent(void *arg)
+{
+    struct pollfd end = {.fd = (int)(intptr_t)arg, .events = POLLIN};
+    while (weft__sys_poll(&end, 1, INT64_MAX) < 0)
+        ;
+    kill(getpid(), SIGKILL);
+    return NULL;
+}
+
+static void watch_parent(pid_t from, bool by_main)
+{
+    int fd = by_main ? -1 : weft__sys_pidfd_open(from);
+    if (by_main)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    else if (fd >= 0)
+        weft__sys_thread(die_with_parent, (void *)(intptr_t)fd, WATCH_STACK);
+    if (getppid() != from)
+        _exit(1);
+}
+
+static void close_stdin(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || dup2(fd, 0) < 0)
+        close(0);
+    if (fd > 0)
+        close(fd);
+}
+
+static void end(int code)
+{
+    await_children();
+    fflush(NULL);
+    _exit(code);
+}
+
+void weft_process_exit(const char *text)
+{
+    if (text != NULL)
+        fprintf(stderr, "%s\n", text);
+    if (parent != 0)
+        end(text != NULL);
+    exit(text != NULL);
+}
+
+typedef struct start {
+    weft__process *r;
+    weft_process *p;
+    weft_process_fn *fn;
+    int (*run)(weft_process *p);
+    void *arg;
+    const weft_process_options *options;
+    bool by_main;
+    int gate[2]; /* -1: none */
+} start;
+
+static void run_child(start *s)
+{
+    char go;
+    parent = s->r->parent;
+    memcpy(self_name, s->r->name, NAME_SIZE);
+    if (s->gate[0] >= 0) {
+        weft__sys_close(s->gate[1]);
+        weft__sys_pipe_read(s->gate[0], &go, 1);
+        weft__sys_close(s->gate[0]);
+    }
+    if (s->r->daemon)
+        watch_parent(parent, s->by_main);
+    if (!s->options->keep_stdin)
+        close_stdin();
+    int result = s->run != NULL ? s->run(s->p) : s->fn(s->arg);
+    if (result < 0) {
+        fprintf(stderr, "weft: process \"%s\" (%d) ended with an error: %s\n", self_name, (int)getpid(),
+                weft_strerror(result));
+        result = 1;
+    }
+    end(result & 255);
+}
+
+/* ---- start ---- */
+
+static void make_name(weft__process *r, const char *name)
+{
+    if (name != NULL)
+        snprintf(r->name, sizeof r->name, "%.*s", NAME_SIZE - 1, name);
+    else
+        snprintf(r->name, sizeof r->name, "Process-%u", add_relaxed(&started, 1) + 1);
+}
+
+static void enlist(weft__process *r)
+{
+    rawlock_acquire(&children_lock);
+    if (!watches_exit)
+        atexit(await_children);
+    watches_exit = true;
+    r->listed = true;
+    list_push_back(&children, &r->link);
+    rawlock_release(&children_lock);
+}
+
+/* R3: only where the kernel would reap it. */
+static int make_gate(start *s)
+{
+    struct sigaction now;
+    s->gate[0] = s->gate[1] = -1;
+    sigaction(SIGCHLD, NULL, &now);
+    if (now.sa_handler != SIG_IGN && !(now.sa_flags & SA_NOCLDWAIT))
+        return 0;
+    return weft__sys_pipe(s->gate);
+}
+
+static int fork_child(start *s)
+{
+    int err = make_gate(s);
+    if (err < 0)
+        return err;
+    fflush(stdout); /* or the child would say again what lies in the buffers */
+    fflush(stderr);
+    s->by_main = weft__sys_tid() == getpid();
+    err = weft__sys_fault(WEFT__SYS_FORK);
+    pid_t pid = err < 0 ? -1 : fork();
+    if (pid == 0)
+        run_child(s);
+    if (pid < 0 && err == 0)
+        err = -errno;
+    if (pid > 0) {
+        s->r->pid = pid;
+        s->r->pidfd = weft__sys_pidfd_open(pid);
+        err = s->r->pidfd < 0 ? s->r->pidfd : 0;
+        if (err < 0) { /* no descriptor left: it must not run on without a handle */
+            kill(pid, SIGKILL);
+            weft__sys_reap(pid);
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        if (s->gate[i] >= 0)
+            weft__sys_close(s->gate[i]); /* the child's read ends */
+    return err;
+}
+
+static int start_process(start *s)
+{
+    static const weft_process_options defaults;
+    if (s->p->record != NULL)
+        return -WEFT_ESTARTED;
+    if (s->options == NULL)
+        s->options = &defaults;
+    weft__process *r = s->r = weft__calloc(1, sizeof *r);
+    if (r == NULL)
+        return -ENOMEM;
+    r->handle = s->p;
+    r->parent = getpid();
+    r->daemon = s->options->daemon != 0;
+    make_name(r, s->options->name);
+    int err = fork_child(s);
+    if (err < 0) {
+        weft__free(r);
+        return err;
+    }
+    enlist(r);
+    s->p->record = r;
+    return 0;
+}
+
+int weft_process_start(weft_process *p, weft_process_fn *fn, void *arg, const weft_process_options *options)
+{
+    return start_process(&(start){.p = p, .fn = fn, .arg = arg, .options = options});
+}
+
+int weft_process_run(weft_process *p, int (*run)(weft_process *p), const weft_process_options *options)
+{
+    return start_process(&(start){.p = p, .run = run, .options = options});
+}
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+    rawlock_acquire(&children_lock);
+}
+
+static void after_fork_parent(void)
+{
+    rawlock_release(&children_lock);
+}
+
+static void after_fork_child(void)
+{
+    children_lock.word = 0;
+    list_init(&children);
+    store_relaxed(&started, 0);
+}
+
+__attribute__((constructor(102))) static void watch_fork(void)
+{
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}

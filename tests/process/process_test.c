@@ -1,0 +1,514 @@
+/* process_test.c - functions in children: what they get, how they end, who learns of it, and that nobody is left. */
+#include "harness/harness.h"
+
+#include <weft/co.h>
+#include <weft/event.h>
+#include <weft/lock.h>
+#include <weft/poller.h>
+#include <weft/process.h>
+#include <weft/thread.h>
+
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void *share(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    return p;
+}
+
+static int give_back(void *arg)
+{
+    return (int)(intptr_t)arg;
+}
+
+static int join(weft_process *p)
+{
+    int code = -1000;
+    CHECK_OK(weft_process_join(p, &code, WEFT_FOREVER));
+    return code;
+}
+
+static int wait_for_signal(void *arg)
+{
+    (void)arg;
+    for (;;)
+        pause();
+}
+
+static void start(weft_process *p, weft_process_fn *fn, void *arg)
+{
+    CHECK_OK(weft_process_start(p, fn, arg, NULL));
+}
+
+/* S001-52, -53, -54, -61, M151, M152 */
+TEST_IN(THREAD | CO, process_runs_a_function_and_its_result_is_the_exit_code)
+{
+    for (int i = 0; i < 256; i += 51) {
+        weft_process p = WEFT_PROCESS_INIT;
+        CHECK_INT(0, weft_process_pid(&p));
+        CHECK_INT(0, weft_process_alive(&p));
+        start(&p, give_back, (void *)(intptr_t)i);
+        CHECK(weft_process_pid(&p) > 0 && weft_process_pid(&p) != getpid());
+        CHECK_INT(i, join(&p));
+        CHECK_INT(i, join(&p)); /* again and again */
+        CHECK_INT(0, weft_process_alive(&p));
+        CHECK_OK(weft_process_close(&p));
+    }
+}
+
+/* X-04, M151 */
+TEST(process_misuse_has_names)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    int code = 77;
+    CHECK_ERR(-WEFT_ENOTSTARTED, weft_process_join(&p, &code, WEFT_NOW));
+    CHECK_ERR(-WEFT_ENOTSTARTED, weft_process_terminate(&p));
+    CHECK_ERR(-EBADF, weft_process_sentinel(&p));
+    CHECK_OK(weft_process_close(&p));
+    start(&p, wait_for_signal, NULL);
+    CHECK_ERR(-WEFT_ESTARTED, weft_process_start(&p, give_back, NULL, NULL));
+    CHECK_ERR(-EBUSY, weft_process_close(&p));
+    CHECK_ERR(-EAGAIN, weft_process_exit_code(&p, &code));
+    CHECK_ERR(-ETIMEDOUT, weft_process_join(&p, &code, weft_in_ms(5)));
+    CHECK_INT(77, code);
+    CHECK_OK(weft_process_kill(&p));
+    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_ERR(-ESRCH, weft_process_kill(&p));
+    CHECK_OK(weft_process_close(&p));
+    start(&p, give_back, NULL); /* anew */
+    CHECK_INT(0, join(&p));
+    CHECK_OK(weft_process_close(&p));
+}
+
+/* S004-26, M153 */
+TEST_IN(THREAD | CO, process_is_terminated_or_killed_and_the_code_says_so)
+{
+    weft_process p[2] = {WEFT_PROCESS_INIT, WEFT_PROCESS_INIT};
+    start(&p[0], wait_for_signal, NULL);
+    start(&p[1], wait_for_signal, NULL);
+    CHECK_INT(1, weft_process_alive(&p[0]));
+    CHECK_OK(weft_process_terminate(&p[0]));
+    CHECK_INT(-SIGTERM, join(&p[0]));
+    CHECK_INT(1, weft_process_alive(&p[1]));
+    CHECK_OK(weft_process_kill(&p[1]));
+    CHECK_INT(-SIGKILL, join(&p[1]));
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(weft_process_close(&p[i]));
+}
+
+static int fail(void *arg)
+{
+    (void)arg;
+    return -ENOSPC;
+}
+
+static int leave(void *arg)
+{
+    weft_process_exit(arg);
+}
+
+static int crash(void *arg)
+{
+    (void)arg;
+    signal(SIGSEGV, SIG_DFL);
+    raise(SIGSEGV);
+    return 0;
+}
+
+/* S001-58, S001-63 */
+TEST(process_ends_by_error_by_exit_or_by_a_crash)
+{
+    struct {
+        weft_process_fn *fn;
+        void *arg;
+        int code;
+    } ways[] = {{fail, NULL, 1}, {leave, "睡觉进程退出", 1}, {leave, NULL, 0}, {crash, NULL, -SIGSEGV}};
+    for (int i = 0; i < 4; i++) {
+        weft_process p = WEFT_PROCESS_INIT;
+        start(&p, ways[i].fn, ways[i].arg);
+        CHECK_INT(ways[i].code, join(&p));
+        CHECK_OK(weft_process_close(&p));
+    }
+}
+
+static int variable = 1;
+
+static int change(void *arg)
+{
+    int *seen = arg;
+    seen[0] = variable;
+    variable = 1000;
+    seen[1] = variable;
+    seen[2] = getppid();
+    seen[3] = weft_process_parent();
+    return strcmp(weft_process_self_name(), "Tarena") == 0 && weft_processes_each(NULL, NULL) == 0;
+}
+
+static void count(weft_process *p, void *arg)
+{
+    CHECK_STR("Tarena", weft_process_name(p));
+    ++*(int *)arg;
+}
+
+/* S001-55, -56, -59, -61, -62, S004-02 */
+TEST(process_has_memory_of_its_own_a_name_and_a_parent)
+{
+    int *seen = share(4096), listed = 0;
+    weft_process p = WEFT_PROCESS_INIT;
+    CHECK_STR("MainProcess", weft_process_self_name());
+    CHECK_INT(0, weft_process_parent());
+    CHECK_OK(weft_process_start(&p, change, seen, &(weft_process_options){.name = "Tarena"}));
+    CHECK_INT(1, join(&p));
+    CHECK_INT(1, seen[0]);
+    CHECK_INT(1000, seen[1]);
+    CHECK_INT(getpid(), seen[2]);
+    CHECK_INT(getpid(), seen[3]);
+    CHECK_INT(1, variable);
+    CHECK_OK(weft_process_close(&p));
+    CHECK_OK(weft_process_start(&p, wait_for_signal, NULL, &(weft_process_options){.name = "Tarena"}));
+    CHECK_INT(1, weft_processes_each(count, &listed));
+    CHECK_INT(1, listed);
+    CHECK_OK(weft_process_kill(&p));
+    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_INT(0, weft_processes_each(count, &listed));
+    CHECK_OK(weft_process_close(&p));
+    start(&p, give_back, NULL);
+    CHECK(strncmp(weft_process_name(&p), "Process-", 8) == 0);
+    CHECK_INT(0, join(&p));
+    CHECK_OK(weft_process_close(&p));
+}
+
+typedef struct object {
+    int before;
+    weft_process process;
+    int value;
+} object;
+
+static int run_object(weft_process *p)
+{
+    return WEFT_CONTAINER(p, object, process)->value;
+}
+
+/* S001-68 */
+TEST(process_in_object_style_finds_its_struct)
+{
+    object o = {.value = 42};
+    CHECK_OK(weft_process_run(&o.process, run_object, NULL));
+    CHECK_INT(42, join(&o.process));
+    CHECK_OK(weft_process_close(&o.process));
+}
+
+static int read_stdin(void *arg)
+{
+    (void)arg;
+    char c;
+    return (int)read(0, &c, 1) + 10;
+}
+
+/* S001-60 */
+TEST(process_has_no_standard_input)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    start(&p, read_stdin, NULL);
+    CHECK_INT(10, join(&p)); /* the end of /dev/null */
+    CHECK_OK(weft_process_close(&p));
+}
+
+/* M154 */
+TEST_IN(THREAD | CO, process_sentinel_is_readable_at_its_end_and_never_before)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    start(&p, wait_for_signal, NULL);
+    CHECK_ERR(-ETIMEDOUT, weft_fd_wait(weft_process_sentinel(&p), WEFT_POLLIN, weft_in_ms(20)));
+    CHECK_OK(weft_process_kill(&p));
+    CHECK(weft_fd_wait(weft_process_sentinel(&p), WEFT_POLLIN, WEFT_FOREVER) & WEFT_POLLIN);
+    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_OK(weft_process_close(&p));
+}
+
+static weft_process shared_process;
+
+static int join_shared(void *arg)
+{
+    (void)arg;
+    return join(&shared_process);
+}
+
+/* M151: from several threads and coroutines */
+TEST(process_is_joined_by_many)
+{
+    weft_co *co[4];
+    weft_thread threads[4];
+    start(&shared_process, wait_for_signal, NULL);
+    for (int i = 0; i < 4; i++) {
+        threads[i] = (weft_thread)WEFT_THREAD_INIT;
+        CHECK_OK(weft_co_start(&co[i], join_shared, NULL, NULL));
+        CHECK_OK(weft_thread_start(&threads[i], join_shared, NULL, NULL));
+    }
+    CHECK_OK(weft_process_terminate(&shared_process));
+    for (int i = 0; i < 4; i++) {
+        int code;
+        CHECK_OK(weft_co_join(co[i], &code, WEFT_FOREVER));
+        CHECK_INT(-SIGTERM, code);
+        CHECK_OK(weft_thread_join(&threads[i], &code, WEFT_FOREVER));
+        CHECK_INT(-SIGTERM, code);
+    }
+    CHECK_OK(weft_process_close(&shared_process));
+}
+
+/* M156, S001-65: no zombie is left, and nobody else's child is taken */
+TEST(processes_by_the_hundred_leave_no_zombie_and_take_no_stranger)
+{
+    enum { N = 100 };
+    static weft_process p[N];
+    pid_t stranger = fork();
+    if (stranger == 0)
+        _exit(9);
+    for (int i = 0; i < N; i++)
+        start(&p[i], give_back, (void *)(intptr_t)(i % 7));
+    for (int i = N; i-- > 0;) {
+        CHECK_INT(i % 7, join(&p[i]));
+        CHECK_OK(weft_process_close(&p[i]));
+    }
+    int status;
+    CHECK_INT(stranger, waitpid(-1, &status, 0));
+    CHECK_INT(9, WEXITSTATUS(status));
+    CHECK_INT(-1, waitpid(-1, NULL, WNOHANG));
+}
+
+/* S001-67: where SIGCHLD is ignored the end is still seen; the code is lost, and that is said */
+TEST(process_end_is_seen_where_sigchld_is_ignored)
+{
+    signal(SIGCHLD, SIG_IGN);
+    weft_process p = WEFT_PROCESS_INIT;
+    for (int i = 0; i < 20; i++) {
+        start(&p, give_back, NULL);
+        CHECK_ERR(-ECHILD, weft_process_join(&p, NULL, WEFT_FOREVER));
+        CHECK_INT(0, weft_process_alive(&p));
+        CHECK_OK(weft_process_close(&p));
+    }
+    signal(SIGCHLD, SIG_DFL);
+}
+
+static int join_inherited(void *arg)
+{
+    weft_process *p = arg;
+    return weft_process_join(p, NULL, WEFT_FOREVER) == -ECHILD && weft_process_kill(p) == -ECHILD;
+}
+
+/* M151: a process that is not the parent */
+TEST(process_is_joined_by_its_parent_only)
+{
+    weft_process p = WEFT_PROCESS_INIT, other = WEFT_PROCESS_INIT;
+    start(&p, wait_for_signal, NULL);
+    start(&other, join_inherited, &p);
+    CHECK_INT(1, join(&other));
+    CHECK_INT(1, weft_process_alive(&p));
+    CHECK_OK(weft_process_kill(&p));
+    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_OK(weft_process_close(&p));
+    CHECK_OK(weft_process_close(&other));
+}
+
+/* Shared objects serve parent and child: S001-75, S001-76 (event), X-01 */
+typedef struct shared {
+    weft_lock lock;
+    weft_event event;
+    long sum;
+    int pid; /* atomic */
+    int done;
+} shared;
+
+static int add_under_lock(void *arg)
+{
+    shared *s = arg;
+    CHECK_OK(weft_event_wait(&s->event, WEFT_FOREVER));
+    for (int i = 0; i < 1000; i++)
+        WEFT_WITH_LOCK (&s->lock)
+            s->sum++;
+    return 0;
+}
+
+TEST(processes_share_locks_and_events)
+{
+    shared *s = share(sizeof *s);
+    CHECK_OK(weft_lock_init(&s->lock, WEFT_SHARED));
+    CHECK_OK(weft_event_init(&s->event, WEFT_SHARED));
+    weft_process p[4];
+    for (int i = 0; i < 4; i++) {
+        p[i] = (weft_process)WEFT_PROCESS_INIT;
+        start(&p[i], add_under_lock, s);
+    }
+    weft_event_set(&s->event);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(0, join(&p[i]));
+        CHECK_OK(weft_process_close(&p[i]));
+    }
+    CHECK_INT(4000, s->sum);
+}
+
+/* ---- daemons and the end of a process ---- */
+
+static int be_daemon(void *arg)
+{
+    shared *s = arg;
+    store_seq_cst(&s->pid, getpid());
+    return wait_for_signal(NULL);
+}
+
+static int start_daemon_in(shared *s)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    CHECK_OK(weft_process_start(&p, be_daemon, s, &(weft_process_options){.daemon = 1}));
+    CHECK_INT(1, weft_process_daemon(&p));
+    while (load_seq_cst(&s->pid) == 0)
+        sched_yield();
+    return 0;
+}
+
+static int parent_of_daemon(void *arg)
+{
+    return start_daemon_in(arg);
+}
+
+static int killed_parent_of_daemon(void *arg)
+{
+    start_daemon_in(arg);
+    return wait_for_signal(NULL);
+}
+
+static int start_daemon_and_leave(void *arg)
+{
+    return start_daemon_in(arg);
+}
+
+/* A thread that ends is no parent that ends. */
+static int parent_by_a_thread(void *arg)
+{
+    weft_thread t = WEFT_THREAD_INIT;
+    CHECK_OK(weft_thread_start(&t, start_daemon_and_leave, arg, NULL));
+    CHECK_OK(weft_thread_join(&t, NULL, WEFT_FOREVER));
+    CHECK_INT(0, kill(((shared *)arg)->pid, 0));
+    return wait_for_signal(NULL);
+}
+
+static void wait_until_gone(pid_t pid)
+{
+    while (kill(pid, 0) == 0) {
+        waitpid(pid, NULL, WNOHANG); /* the test adopts orphans */
+        sched_yield();
+    }
+}
+
+/* S000-17, S001-56, M155: its parent's code ends, or its parent is killed, whichever thread had started it */
+TEST(daemon_process_ends_with_its_parent)
+{
+    weft_process_fn *const parents[] = {parent_of_daemon, killed_parent_of_daemon, parent_by_a_thread};
+    shared *s = share(sizeof *s);
+    for (int i = 0; i < 3; i++) {
+        weft_process p = WEFT_PROCESS_INIT;
+        store_seq_cst(&s->pid, 0);
+        start(&p, parents[i], s);
+        while (load_seq_cst(&s->pid) == 0)
+            sched_yield();
+        if (i > 0)
+            CHECK_OK(weft_process_kill(&p));
+        CHECK_INT(i == 0 ? 0 : -SIGKILL, join(&p));
+        wait_until_gone(s->pid);
+        CHECK_OK(weft_process_close(&p));
+    }
+}
+
+static int be_slow(void *arg)
+{
+    shared *s = arg;
+    weft_sleep(weft_in_ms(100));
+    store_seq_cst(&s->done, 1);
+    return 0;
+}
+
+static int leave_without_join(void *arg)
+{
+    static weft_process p;
+    return weft_process_start(&p, be_slow, arg, NULL);
+}
+
+/* S000-17: those that are no daemons are waited for */
+TEST(process_waits_for_its_children_at_its_end)
+{
+    shared *s = share(sizeof *s);
+    weft_process p = WEFT_PROCESS_INIT;
+    start(&p, leave_without_join, s);
+    CHECK_INT(0, join(&p));
+    CHECK_INT(1, load_seq_cst(&s->done));
+    CHECK_OK(weft_process_close(&p));
+}
+
+/* ---- faults ---- */
+
+TEST(process_start_that_fails_leaves_nothing)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    weft__sys_plan(WEFT__SYS_FORK, 1, 1, -EAGAIN, 0);
+    CHECK_ERR(-EAGAIN, weft_process_start(&p, give_back, NULL, NULL));
+    weft__sys_plan(WEFT__SYS_MALLOC, 1, 1, -ENOMEM, 0);
+    CHECK_ERR(-ENOMEM, weft_process_start(&p, give_back, NULL, NULL));
+    weft__sys_plan_none();
+    start(&p, give_back, NULL); /* *p was as before */
+    CHECK_INT(0, join(&p));
+    CHECK_OK(weft_process_close(&p));
+}
+
+static uint32_t stop; /* atomic */
+
+static void *storm(void *arg)
+{
+    (void)arg;
+    weft_lock lock = WEFT_LOCK_INIT;
+    while (load_relaxed(&stop) == 0) {
+        free(malloc(100));
+        WEFT_WITH_LOCK (&lock)
+            fflush(stderr);
+    }
+    return NULL;
+}
+
+static int use_everything(void *arg)
+{
+    (void)arg;
+    free(malloc(1000));
+    weft_co *co;
+    int result = -1;
+    if (weft_co_start(&co, give_back, (void *)7, NULL) < 0 || weft_co_join(co, &result, WEFT_FOREVER) < 0)
+        return 1;
+    return result == 7 ? 0 : 2;
+}
+
+/* Forks under a storm of malloc, stdio and locks in other threads: each child works, none hangs. */
+TEST_LIMIT(120, stress_processes_start_amid_a_storm)
+{
+    int n = test_limit_factor() > 1 ? 100 : 1000;
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, storm, NULL);
+    for (int i = 0; i < n; i++) {
+        weft_process p = WEFT_PROCESS_INIT;
+        start(&p, use_everything, NULL);
+        CHECK_INT(0, join(&p));
+        CHECK_OK(weft_process_close(&p));
+    }
+    store_seq_cst(&stop, 1);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
