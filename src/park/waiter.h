@@ -80,9 +80,9 @@ struct weft__waiter {
     uint32_t spin;   /* threads: how long the next wait looks before it sleeps; adapts */
     uint32_t slot;   /* index in the registry */
     const weft__waiter_ops *ops;
-    weft__waiter *next_ready; /* the claimer's chain (I2); free list while unused */
-    const uint32_t *word;     /* atomic for readers: what it sleeps on, NULL when running */
-    const char *what;         /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
+    weft__waiter *next_ready;    /* the claimer's chain (I2); free list while unused */
+    const uint32_t *word;        /* atomic for readers: what it sleeps on, NULL when running */
+    const char *what;            /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
     struct weft__locals *locals; /* own: the values of weft/local.h; NULL: none */
 
     /* What it tells about its wait (await.h); atomic for readers. */
