@@ -27,7 +27,11 @@
 enum {
     ELEMENT_MAX = 65536,
     ALIGNMENT = _Alignof(weft_queue),
-    LOOKS = 40 /* of a thread, before it sleeps */
+    PAUSES = 64,      /* between two looks at the other side, at most: about a microsecond */
+    FEW = 64,         /* elements: less is not worth the cache lines that a look moves */
+    LOOK_MIN = 500,   /* ns */
+    LOOK_MAX = 30000, /* about what it takes to be woken by another processor */
+    RETRY = 16        /* waits of a side between two that look for LOOK_MAX */
 };
 
 #define PUT WEFT__QUEUE_PUT
@@ -88,6 +92,69 @@ void weft__queue_pass_on(weft_queue *q, enum weft__queue_side side)
         wake_one(q, side);
 }
 
+/* ---- pace ----
+ * Two threads that work on one queue on two processors are quick while each works in its own cache, and ten times
+ * slower when they run neck and neck, so that every element moves the counts' lines, or when they sleep in turns,
+ * because a wake takes longer than the queue's capacity lasts. Hence two rules for threads; coroutines have other work
+ * for their processor, and may be the other side themselves. */
+
+static bool is_thread(void)
+{
+    return weft__self()->ops == &weft__thread_ops && weft__may_spin();
+}
+
+static void pause_for(unsigned pauses)
+{
+    while (pauses-- > 0)
+        cpu_relax();
+}
+
+/* First: who found little at its last look gives the other side a moment before it looks again. If that brings nothing
+ * either, they are not neck and neck but waiting for each other, and for a while there is no such pause. Returns
+ * whether there was one. Pre: the side's lock is held. */
+static bool fall_behind(weft__queue_half *half)
+{
+    if (half->gain == 0 || half->gain >= FEW || !is_thread())
+        return false;
+    if (half->skip > 0) {
+        half->skip--;
+        return false;
+    }
+    pause_for(PAUSES);
+    return true;
+}
+
+static void note_gain(weft__queue_half *half, size_t gain, bool paused)
+{
+    half->gain = gain < FEW ? (uint32_t)gain : (uint32_t)FEW;
+    if (paused && gain < 4)
+        half->skip = 8;
+}
+
+/* Second: before it sleeps, a thread looks for as long as that paid lately, and now and then for as long as being woken
+ * takes, or two that sleep in turns would never find out that they need not. */
+static bool look(weft_queue *q, enum weft__queue_side side, weft_until until)
+{
+    if (!is_thread())
+        return false;
+    weft__queue_half *half = &q->halves[side];
+    uint32_t waits = load_relaxed(&half->waits) + 1, lately = load_relaxed(&half->looks);
+    store_relaxed(&half->waits, waits);
+    int64_t limit = waits % RETRY == 0 ? LOOK_MAX : lately > LOOK_MIN ? (int64_t)lately : LOOK_MIN;
+    int64_t start = weft_now(), spent = 0;
+    for (unsigned pauses = 4; spent < limit && start + spent < until.at; pauses += pauses < PAUSES ? pauses : 0) {
+        pause_for(pauses);
+        spent = weft_now() - start;
+        if (weft__queue_ready(q, side)) {
+            if (2 * spent > lately)
+                store_relaxed(&half->looks, (uint32_t)(2 * spent < LOOK_MAX ? 2 * spent : LOOK_MAX));
+            return true;
+        }
+    }
+    store_relaxed(&half->looks, lately / 2);
+    return false;
+}
+
 /* ---- once, without waiting ---- */
 
 /* The store is full, but the limit is not reached. Pre: the put lock is held. */
@@ -115,8 +182,10 @@ static inline long room_for(weft_queue *q, size_t n)
         size_t used = (size_t)(half->count - half->other);
         if (likely(used < edge && edge - used >= n))
             return (long)n;
+        bool paused = fall_behind(half);
         half->other = load_seq_cst(&q->halves[GET].count);
         used = (size_t)(half->count - half->other);
+        note_gain(half, used < edge ? edge - used : 0, paused);
         if (used < edge)
             return (long)(n < edge - used ? n : edge - used);
         if (edge == q->limit)
@@ -136,9 +205,11 @@ static inline long elements_for(weft_queue *q, size_t n)
     size_t there = (size_t)(half->other - half->count);
     if (likely(there >= n))
         return (long)n;
+    bool paused = fall_behind(half);
     bool closed = load_seq_cst(&q->closed); /* before the count: see Q2 */
     half->other = load_seq_cst(&q->halves[PUT].count);
     there = (size_t)(half->other - half->count);
+    note_gain(half, there, paused);
     if (there == 0)
         return closed ? -EPIPE : -WEFT_EEMPTY;
     return (long)(n < there ? n : there);
@@ -198,23 +269,10 @@ int weft__queue_try_get(weft_queue *q, void *element)
 
 /* ---- waiting ---- */
 
-/* Look whether a change comes at once: only threads do, on several processors. */
-static bool look(const weft_queue *q, enum weft__queue_side side)
-{
-    if (!weft__may_spin() || weft__self()->ops != &weft__thread_ops)
-        return false;
-    for (unsigned i = 0; i < LOOKS; i++) {
-        cpu_relax();
-        if (weft__queue_ready(q, side))
-            return true;
-    }
-    return false;
-}
-
 /* Sleep until there may be something to do for this side. Returns as weft__park. */
 static int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until)
 {
-    if (look(q, side))
+    if (look(q, side, until))
         return 0;
     uint32_t armed = weft__queue_arm(q, side);
     if (weft__queue_ready(q, side))
