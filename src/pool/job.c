@@ -1,0 +1,219 @@
+/* job.c - the records of jobs: kept for reuse by each thread, exchanged in batches; and the times of a job.
+ *
+ * A thread keeps up to KEPT free records. Who only takes gets a batch from the common list, who only gives puts one
+ * there, so that a submitter and its workers meet once in BATCH jobs. Under AddressSanitizer each record is allocated
+ * and freed, so that it sees what is used too late.
+ * Lock order: common_lock is a leaf. Pinned by tests/pool/job_test.c. */
+#include "pool/pool.h"
+
+#include "base/panic.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+enum {
+    KEPT = 256,
+    BATCH = 128
+};
+
+/* Free records, linked by item.next; the first of a batch has the next batch in item.prev. */
+static WEFT__TLS weft__item *mine;
+static WEFT__TLS unsigned kept;
+static weft__rawlock common_lock;
+static weft__item *common;
+
+static pthread_key_t thread_end;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static weft__job *job_of(weft__item *it)
+{
+    return container_of(it, weft__job, item);
+}
+
+/* ---- records ---- */
+
+static void give_batch(weft__item *batch)
+{
+    rawlock_acquire(&common_lock);
+    batch->prev = common;
+    common = batch;
+    rawlock_release(&common_lock);
+}
+
+/* A thread ends. */
+static void give_all(void *unused)
+{
+    (void)unused;
+    if (mine != NULL)
+        give_batch(mine);
+    mine = NULL;
+    kept = 0;
+}
+
+static void before_fork(void)
+{
+    rawlock_acquire(&common_lock);
+}
+
+static void after_fork_parent(void)
+{
+    rawlock_release(&common_lock);
+}
+
+static void after_fork_child(void)
+{
+    common_lock.word = 0;
+}
+
+static void begin(void)
+{
+    pthread_key_create(&thread_end, give_all);
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+WEFT__COLD static bool take_batch(void)
+{
+    pthread_once(&once, begin);
+    pthread_setspecific(thread_end, &thread_end);
+    rawlock_acquire(&common_lock);
+    weft__item *batch = common;
+    if (batch != NULL)
+        common = batch->prev;
+    rawlock_release(&common_lock);
+    mine = batch;
+    for (weft__item *it = batch; it != NULL; it = it->next)
+        kept++;
+    return batch != NULL;
+}
+
+weft__job *weft__job_new(weft_executor *ex, weft_job_fn *fn, void *arg, uint32_t refs)
+{
+    weft__job *j;
+    if (!WEFT__ASAN && (likely(mine != NULL) || take_batch())) {
+        j = job_of(mine);
+        mine = mine->next;
+        kept--;
+    } else {
+        j = weft__malloc(sizeof *j);
+        if (j == NULL)
+            return NULL;
+    }
+    weft__future_init(&j->future, &ex->ops, refs);
+    j->item.priority = 0;
+    j->item.place = WEFT__NOWHERE;
+    j->fn = fn;
+    j->arg = arg;
+    j->limits = NULL;
+    return j;
+}
+
+WEFT__COLD static void give_some(void)
+{
+    weft__item *batch = mine, *last = batch;
+    for (unsigned i = 1; i < BATCH; i++)
+        last = last->next;
+    mine = last->next;
+    last->next = NULL;
+    kept -= BATCH;
+    give_batch(batch);
+}
+
+void weft__job_free(weft_future *f)
+{
+    weft__job *j = (weft__job *)f;
+    weft__free(j->limits);
+    if (WEFT__ASAN) {
+        weft__free(j);
+        return;
+    }
+    if (unlikely(mine == NULL)) {
+        pthread_once(&once, begin);
+        pthread_setspecific(thread_end, &thread_end);
+    }
+    j->item.next = mine;
+    mine = &j->item;
+    if (unlikely(++kept >= KEPT))
+        give_some();
+}
+
+/* ---- times ---- */
+
+/* Not begun in time. One alone begins a job: here it is the timer, to end it at once. */
+static void too_late(weft_timer *t)
+{
+    weft__job *j = t->arg;
+    if (weft__future_begin(&j->future)) {
+        weft__job_left(j);
+        weft__future_finish(&j->future, NULL, -ETIMEDOUT);
+    }
+    weft_future_unref(&j->future);
+}
+
+static void too_long(weft_timer *t)
+{
+    weft__job *j = t->arg;
+    weft__future_give_up(&j->future, -ETIMEDOUT);
+    weft_future_unref(&j->future);
+}
+
+static void set_timer(weft__job *j, weft_timer *t, weft_timer_fn *fn, int64_t at)
+{
+    t->arg = weft_future_ref(&j->future);
+    if (weft_timer_start(t, fn, (weft_until){at}, 0) == 0)
+        return;
+    weft__warn("no timer for the times of a job");
+    weft_future_unref(&j->future);
+}
+
+static void cancel_timer(weft__job *j, weft_timer *t)
+{
+    if (weft_timer_cancel(t))
+        weft_future_unref(&j->future);
+}
+
+int weft__job_limit(weft__job *j, const weft_job_options *options)
+{
+    if (options->time_limit <= 0 && options->start_by.at == 0)
+        return 0;
+    weft__limits *limits = weft__calloc(1, sizeof *limits);
+    if (limits == NULL)
+        return -ENOMEM;
+    limits->start_by = options->start_by.at;
+    limits->time_limit = options->time_limit;
+    j->limits = limits;
+    return 0;
+}
+
+void weft__job_accepted(weft__job *j)
+{
+    const weft__limits *limits = j->limits;
+    if (likely(limits == NULL) || limits->start_by == 0 || limits->start_by == INT64_MAX)
+        return;
+    set_timer(j, &j->limits->begin, too_late, limits->start_by);
+    if (weft_future_state_of(&j->future) != WEFT_PENDING) /* it may have looked for the timer before */
+        cancel_timer(j, &j->limits->begin);
+}
+
+bool weft__job_begins(weft__job *j)
+{
+    weft__limits *limits = j->limits;
+    if (likely(limits == NULL))
+        return true;
+    if (limits->start_by != 0) {
+        cancel_timer(j, &limits->begin);
+        if (weft_now() >= limits->start_by)
+            return false;
+    }
+    if (limits->time_limit > 0)
+        set_timer(j, &limits->end, too_long, weft_in(limits->time_limit).at);
+    return true;
+}
+
+void weft__job_ends(weft__job *j)
+{
+    if (likely(j->limits == NULL))
+        return;
+    cancel_timer(j, &j->limits->begin);
+    cancel_timer(j, &j->limits->end);
+}
