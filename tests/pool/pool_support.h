@@ -24,6 +24,7 @@ struct gate {
 int gate_pass(void *gate, void **result);
 void gate_wait_inside(struct gate *g, uint32_t n);
 void gate_open(struct gate *g);
+int pool_open_later(void *gate, void **result); /* opens it a little later */
 
 /* Wait until the word, which somebody increments, is at least n. */
 void pool_until(const uint32_t *word, uint32_t n);
