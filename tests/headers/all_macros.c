@@ -12,6 +12,7 @@
 #include <weft/rwlock.h>
 #include <weft/sem.h>
 #include <weft/thread.h>
+#include <weft/timer.h>
 
 static weft_lock lock = WEFT_LOCK_INIT;
 static weft_rlock rlock = WEFT_RLOCK_INIT;
@@ -23,6 +24,7 @@ static weft_once once = WEFT_ONCE_INIT;
 static weft_group group = WEFT_GROUP_INIT;
 static weft_local local = WEFT_LOCAL_INIT(NULL);
 static weft_thread thread = WEFT_THREAD_INIT;
+static weft_timer timer = WEFT_TIMER_INIT;
 
 int main(void)
 {
@@ -31,7 +33,7 @@ int main(void)
     const char *version = WEFT_VERSION;
     int numbers[] = {WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH};
     (void)untils, (void)durations, (void)version, (void)numbers;
-    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group, (void)local;
+    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group, (void)local, (void)timer;
     (void)WEFT_CONTAINER(&thread.result, weft_thread, result);
     WEFT_WITH_LOCK (&lock)
         numbers[0]++;
