@@ -18,6 +18,7 @@
 #include "flow/queue.h"
 
 #include "base/panic.h"
+#include "park/await.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -185,14 +186,13 @@ static inline long room_for(weft_queue *q, size_t n)
         bool paused = fall_behind(half);
         half->other = load_seq_cst(&q->halves[GET].count);
         used = (size_t)(half->count - half->other);
-        note_gain(half, used < edge ? edge - used : 0, paused);
-        if (used < edge)
-            return (long)(n < edge - used ? n : edge - used);
-        if (edge == q->limit)
-            return -WEFT_EFULL;
-        int err = grow(q);
+        size_t room = used < edge ? edge - used : 0;
+        note_gain(half, room, paused);
+        if (room >= n)
+            return (long)n;
+        int err = edge < q->limit ? grow(q) : -WEFT_EFULL;
         if (err < 0)
-            return err;
+            return room > 0 ? (long)room : err;
     }
 }
 
@@ -269,23 +269,26 @@ int weft__queue_try_get(weft_queue *q, void *element)
 
 /* ---- waiting ---- */
 
+static const weft__awaited element_kind = {.what = "element of queue"}, room_kind = {.what = "room in queue"},
+                           work_kind = {.what = "work of queue"};
+
 /* Sleep until there may be something to do for this side. Returns as weft__park. */
-static int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until)
+static int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until, const void *where)
 {
     if (look(q, side, until))
         return 0;
     uint32_t armed = weft__queue_arm(q, side);
     if (weft__queue_ready(q, side))
         return 0;
-    return weft__park(&q->words[side], armed, until, 0, side == GET ? "element of a queue" : "room in a queue");
+    return weft__park_for(side == GET ? &element_kind : &room_kind, q, where, &q->words[side], armed, until, 0);
 }
 
-WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, weft_until until)
+WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, weft_until until, const void *where)
 {
     long r;
     int err;
     do {
-        err = sleep_for(q, PUT, until);
+        err = sleep_for(q, PUT, until, where);
         r = put_some(q, elements, n);
     } while (r == -WEFT_EFULL && err == 0);
     if (err == 0)
@@ -293,12 +296,12 @@ WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, w
     return r == -WEFT_EFULL && err == -ECANCELED ? err : r;
 }
 
-WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_until until)
+WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_until until, const void *where)
 {
     long r;
     int err;
     do {
-        err = sleep_for(q, GET, until);
+        err = sleep_for(q, GET, until, where);
         r = get_some(q, elements, n);
     } while (r == -WEFT_EEMPTY && err == 0);
     if (err == 0)
@@ -310,7 +313,7 @@ int weft_queue_put(weft_queue *q, const void *element, weft_until until)
 {
     long r = put_some(q, element, 1);
     if (unlikely(r == -WEFT_EFULL) && until.at > 0)
-        r = put_slow(q, element, 1, until);
+        r = put_slow(q, element, 1, until, WEFT__CALLER());
     return likely(r > 0) ? 0 : (int)r;
 }
 
@@ -318,7 +321,7 @@ int weft_queue_get(weft_queue *q, void *element, weft_until until)
 {
     long r = get_some(q, element, 1);
     if (unlikely(r == -WEFT_EEMPTY) && until.at > 0)
-        r = get_slow(q, element, 1, until);
+        r = get_slow(q, element, 1, until, WEFT__CALLER());
     return likely(r > 0) ? 0 : (int)r;
 }
 
@@ -327,7 +330,7 @@ long weft_queue_put_many(weft_queue *q, const void *elements, size_t n, weft_unt
     if (n == 0)
         return 0;
     long r = put_some(q, elements, n);
-    return r == -WEFT_EFULL && until.at > 0 ? put_slow(q, elements, n, until) : r;
+    return r == -WEFT_EFULL && until.at > 0 ? put_slow(q, elements, n, until, WEFT__CALLER()) : r;
 }
 
 long weft_queue_get_many(weft_queue *q, void *elements, size_t n, weft_until until)
@@ -335,7 +338,7 @@ long weft_queue_get_many(weft_queue *q, void *elements, size_t n, weft_until unt
     if (n == 0)
         return 0;
     long r = get_some(q, elements, n);
-    return r == -WEFT_EEMPTY && until.at > 0 ? get_slow(q, elements, n, until) : r;
+    return r == -WEFT_EEMPTY && until.at > 0 ? get_slow(q, elements, n, until, WEFT__CALLER()) : r;
 }
 
 /* ---- work that is counted ---- */
@@ -367,7 +370,7 @@ int weft_queue_join(weft_queue *q, weft_until until)
         uint32_t armed = or_seq_cst(&q->finished, 1) | 1;
         if (is_finished(q))
             return 0;
-        err = weft__park(&q->finished, armed, until, 0, "work of a queue");
+        err = weft__park_for(&work_kind, q, WEFT__CALLER(), &q->finished, armed, until, 0);
         if (err == 0) /* the word changes only when all is done: it was, whatever has been put since */
             return 0;
     }
@@ -398,6 +401,7 @@ void weft_queue_close(weft_queue *q, int how)
     if (how == WEFT_CLOSE_DROP) {
         head = q->halves[GET].count;
         store_seq_cst(&q->halves[GET].count, tail);
+        q->halves[GET].other = tail; /* never behind the own count */
     }
     leave_both(q);
     wake_all(&q->words[PUT]);
