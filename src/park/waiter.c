@@ -9,6 +9,7 @@
 
 #include "base/panic.h"
 #include "park/rawlock.h"
+#include "park/watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -44,6 +45,7 @@ typedef struct thread_slot {
 static weft__rawlock registry_lock;
 static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the lock */
 static uint32_t registered;           /* atomic */
+static weft__waiter *threads;         /* atomic: all waiters of threads, in use or not, by next_of_thread */
 static weft__waiter *idle_threads;    /* free list of thread waiters, by next_ready */
 static uint32_t many_cpus;            /* atomic: 0 unknown, 1 one processor, 2 several */
 
@@ -68,6 +70,10 @@ int weft__waiter_register(weft__waiter *w, const weft__waiter_ops *ops)
         store_release(&chunks[slot / CHUNK], (weft__waiter **)p);
     }
     w->slot = slot;
+    if (ops->of_thread) {
+        w->next_of_thread = threads;
+        store_release(&threads, w);
+    }
     store_release(&chunks[slot / CHUNK][slot % CHUNK], w);
     store_release(&registered, slot + 1);
 unlock:
@@ -104,8 +110,22 @@ weft__waiter *weft__waiter_by_id(uint32_t id)
 
 void weft__waiters_each(void (*fn)(weft__waiter *w, void *arg), void *arg)
 {
-    uint32_t n = load_acquire(&registered);
-    for (uint32_t i = 0; i < n; i++) {
+    weft__waiters_in(0, UINT32_MAX, fn, arg);
+}
+
+bool weft__thread_waiters_each(bool (*fn)(weft__waiter *w, void *arg), void *arg)
+{
+    for (weft__waiter *w = load_acquire(&threads); w != NULL; w = w->next_of_thread)
+        if (load_acquire(&w->id) != 0 && !fn(w, arg))
+            return false;
+    return true;
+}
+
+void weft__waiters_in(uint32_t first, uint32_t n, void (*fn)(weft__waiter *w, void *arg), void *arg)
+{
+    uint32_t end = load_acquire(&registered);
+    end = end - first > n && first < end ? first + n : end;
+    for (uint32_t i = first; i < end; i++) {
         weft__waiter *w = load_acquire(&chunks[i / CHUNK][i % CHUNK]);
         if (w != NULL && load_acquire(&w->id) != 0)
             fn(w, arg);
@@ -190,7 +210,7 @@ static void thread_name(const weft__waiter *w, char *buf, size_t size)
         snprintf(buf, size, "thread-%d", (int)w->tid);
 }
 
-const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name};
+const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name, true};
 
 /* In a child of fork, the values of the coroutine that forked: its thread's, once it has a waiter. */
 static WEFT__TLS struct weft__locals *inherited;
@@ -214,6 +234,7 @@ static void give_back(void *arg)
     w->next_ready = idle_threads;
     idle_threads = w;
     rawlock_release(&registry_lock);
+    weft__watch_poke();
 }
 
 static void make_key(void)

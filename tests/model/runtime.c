@@ -2,7 +2,7 @@
 #include "base/panic.h"
 #include "explorer.h"
 #include "park/shared.h"
-#include "sys/sys.h"
+#include "sys/aside.h"
 
 #include <stdarg.h>
 #include <stdio.h>
