@@ -119,7 +119,7 @@ enum {
     PANEL_HEAD = 44, /* above a panel's first bar */
     PANEL_FOOT = 34, /* below its last: the scale */
     TOP = 92,
-    CURVE_HEIGHT = 250
+    CURVE_HEIGHT = 262
 };
 
 static const char *const colours[3] = {"#1f6f8b", "#7fb7c9", "#e0a030"};
@@ -185,14 +185,14 @@ static double log_2(double x)
         n++;
     for (; x < 1; x *= 2)
         n--;
-    return n + (x - 1) * (1.3465 - 0.3465 * x); /* within a hundredth between 1 and 2 */
+    return n + (x - 1) * (1.3465 - 0.3465 * (x - 1)); /* within a hundredth between 1 and 2 */
 }
 
 static void draw_line(FILE *out, const models_curve *c, const double *values, const char *colour, const char *name,
                       int y)
 {
-    const int step_x = LONGEST / (CURVE_POINTS - 1), step_y = (CURVE_HEIGHT - 80) / (CURVE_POINTS - 1);
-    const int bottom = y + CURVE_HEIGHT - 36;
+    const int step_x = LONGEST / (CURVE_POINTS - 1), step_y = (CURVE_HEIGHT - 92) / (CURVE_POINTS - 1);
+    const int bottom = y + CURVE_HEIGHT - 48;
     fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2.5\" points=\"", colour);
     for (int i = 0; i < CURVE_POINTS; i++)
         fprintf(out, "%d,%.1f ", LEFT + i * step_x, bottom - log_2(values[i]) * step_y);
@@ -208,8 +208,8 @@ static void draw_line(FILE *out, const models_curve *c, const double *values, co
 
 static void draw_curve(FILE *out, const models_curve *c, int y)
 {
-    const int step_x = LONGEST / (CURVE_POINTS - 1), step_y = (CURVE_HEIGHT - 80) / (CURVE_POINTS - 1);
-    const int bottom = y + CURVE_HEIGHT - 36;
+    const int step_x = LONGEST / (CURVE_POINTS - 1), step_y = (CURVE_HEIGHT - 92) / (CURVE_POINTS - 1);
+    const int bottom = y + CURVE_HEIGHT - 48;
     fprintf(out,
             "<text x=\"24\" y=\"%d\" class=\"head\">Threads at once, and work per second beside that of one</text>\n",
             y + 22);
@@ -219,7 +219,7 @@ static void draw_curve(FILE *out, const models_curve *c, int y)
         fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"small\" text-anchor=\"end\">%ux</text>\n", LEFT - 10,
                 bottom - i * step_y + 4, 1U << i);
         fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"small\" text-anchor=\"middle\">%u</text>\n", LEFT + i * step_x,
-                bottom + 18, c->at_once[i]);
+                bottom + 32, c->at_once[i]); /* below a line that dips under 1x */
     }
     draw_line(out, c, c->wait, "#b4571f", "waiting", y);
     draw_line(out, c, c->compute, colours[0], "computing", y);
