@@ -218,6 +218,13 @@ int weft__future_finish(weft_future *f, void *result, int error)
     return 0;
 }
 
+void weft__future_finished(weft_future *f, uint32_t before)
+{
+    if (before & WEFT__FUTURE_STOPPED)
+        shed_stop(f);
+    completed(f, before);
+}
+
 /* End the present wait of the runner, and its next ones. Pre: locked, STOPPED. */
 static void stop_runner(weft_future *f)
 {
@@ -344,7 +351,7 @@ WEFT__COLD static int wait_slow(weft_future *f, weft_until until)
     uint32_t expected;
     int err = 0;
     if (!weft__wait_cancelled(weft__self()))
-        weft__future_help(f);
+        weft__future_help(f, until);
     while (weft__future_expect(f, &expected)) {
         if (err < 0)
             return err;

@@ -261,7 +261,7 @@ static bool help(const selection *s)
 {
     for (unsigned i = 0; i < s->n; i++)
         if (s->cases[i].kind == WEFT__CASE_FUTURE && !weft__wait_cancelled(weft__self()) &&
-            weft__future_help(s->cases[i].object))
+            weft__future_help(s->cases[i].object, s->until))
             return true;
     return false;
 }

@@ -263,7 +263,7 @@ static int make(weft_executor **out, const weft__engine *engine, const weft_pool
     static const weft_pool_options none;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const weft_pool_options *o = options != NULL ? options : &none;
-    if (o->workers > WEFT__WORKERS_MAX || o->full > WEFT_CALLER_RUNS)
+    if (o->workers > WEFT__WORKERS_MAX || o->full > WEFT_CALLER_RUNS || (o->waiters_help && o->initializer != NULL))
         return -EINVAL;
     pthread_once(&once, watch);
     weft_executor *ex = take_memory();
@@ -278,6 +278,7 @@ static int make(weft_executor **out, const weft__engine *engine, const weft_pool
     ex->initializer_arg = o->initializer_arg;
     ex->stack_size = o->stack_size;
     ex->full = o->full;
+    ex->waiters_help = o->waiters_help != 0;
     ex->workers_max = workers;
     ex->epoch = load_relaxed(&weft__pools_epoch);
     ex->broken = 0;

@@ -82,7 +82,8 @@ struct weft_executor {
     size_t stack_size;
     enum weft_when_full full;
     unsigned workers_max;
-    uint32_t epoch;  /* which process, counted by forks, it belongs to */
+    uint32_t epoch; /* which process, counted by forks, it belongs to */
+    bool waiters_help;
     uint32_t broken; /* atomic */
     char name[WEFT__POOL_NAME];
 

@@ -72,7 +72,10 @@ static bool run_begun(weft_executor *ex, weft__worker *w, weft__job *j, bool las
     count_finished(ex, w);
     bool searching =
         last && !(load_relaxed(&j->future.word) & WEFT__FUTURE_WATCHED) && weft__backlog_search_early(&ex->backlog);
-    weft__future_finish(&j->future, result, err);
+    if (likely(j->limits == NULL))
+        weft__future_settle(&j->future, result, err);
+    else
+        weft__future_finish(&j->future, result, err);
     return searching;
 }
 
@@ -136,14 +139,15 @@ static void cancelled(weft_future *f)
 }
 
 /* Pre: the future is pending, at a glance. */
-static bool help(weft_future *f)
+static bool help(weft_future *f, weft_until until)
 {
     weft__job *j = (weft__job *)f;
     weft_executor *ex = weft__job_pool(j);
     const weft__worker *w = weft__pool_me();
-    if (w == NULL || w->ex != ex || w->frame == NULL)
+    bool other = w == NULL || w->ex != ex || w->frame == NULL;
+    if (other && (!ex->waiters_help || until.at != INT64_MAX || weft__pool_inherited(ex)))
         return false;
-    if (!ex->engine->helps_always && weft__backlog_has_workers(&ex->backlog))
+    if (!other && !ex->engine->helps_always && weft__backlog_has_workers(&ex->backlog))
         return false;
     bool listed = weft__backlog_remove(&ex->backlog, &j->item);
     bool begun = run_inside(ex, j, listed);

@@ -642,8 +642,9 @@ TEST_IN(THREAD | CO, future_stop_never_hits_what_the_worker_does_next)
 
 /* ---- who waits helps ---- */
 
-static bool run_here(weft_future *f)
+static bool run_here(weft_future *f, weft_until until)
 {
+    (void)until;
     if (!weft__future_begin(f))
         return false;
     CHECK_OK(weft__future_finish(f, f, 0));

@@ -446,8 +446,9 @@ TEST_IN(THREAD | CO, completions_next_ends_when_its_caller_is_cancelled)
 
 /* ---- who waits helps ---- */
 
-static bool run_here(weft_future *f)
+static bool run_here(weft_future *f, weft_until until)
 {
+    (void)until;
     return weft__future_begin(f) && weft__future_finish(f, NULL, f->paused ? -EIO : 0) == 0;
 }
 

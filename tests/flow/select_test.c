@@ -659,8 +659,9 @@ TEST_IN_LIMIT(30, THREAD | CO, select_takes_from_descriptor_and_queue)
 
 /* ---- who waits helps ---- */
 
-static bool run_here(weft_future *f)
+static bool run_here(weft_future *f, weft_until until)
 {
+    (void)until;
     return weft__future_begin(f) && weft__future_finish(f, f, 0) == 0;
 }
 
