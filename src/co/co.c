@@ -7,6 +7,7 @@ WEFT__UNTRACED_BEGIN
 
 #include "base/panic.h"
 #include "park/await.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -201,6 +202,14 @@ const char *weft_co_name(const weft_co *co)
     if (co == NULL)
         return "";
     return co->name[0] != 0 ? co->name : co->default_name;
+}
+
+uint32_t weft__co_that_runs(const weft_co *co, weft_co_fn *fn, const void *arg)
+{
+    weft_co seen;
+    if (weft__sys_peek(&seen, co, sizeof seen) < 0 || seen.fn != fn || seen.arg != arg)
+        return 0;
+    return weft__waiter_by_id(seen.waiter.id) == &co->waiter ? seen.waiter.id : 0;
 }
 
 weft__waiter *weft__co_waiter(weft_co *co)

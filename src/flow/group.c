@@ -9,10 +9,14 @@
 #include "flow/group.h"
 
 #include "co/sched.h"
-#include "park/park.h"
-#include "sys/sys.h"
+#include "park/await.h"
+#include "sys/aside.h"
 
 #include <errno.h>
+
+enum {
+    TOLD_MAX = 256 /* members that a report looks at */
+};
 
 /* A coroutine. */
 typedef struct member {
@@ -104,12 +108,35 @@ int weft_group_go(weft_group *g, weft_co_fn *fn, void *arg)
     return err;
 }
 
+/* All members must end; told are those of them that are coroutines, as far as the list can be followed without its
+ * lock: one that runs this very member of this group is in the group until it ends. */
+static void wait_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    weft_group g;
+    if (weft__sys_peek(&g, object, sizeof g) < 0)
+        return;
+    const weft__member *at = g.members;
+    for (unsigned i = 0; at != NULL && i < TOLD_MAX; i++) {
+        const member *where = container_of(at, member, of);
+        member m;
+        if (weft__sys_peek(&m.of, at, sizeof m.of) < 0)
+            break;
+        if (m.of.group == object && m.of.cancel == cancel_member && weft__sys_peek(&m, where, sizeof m) == 0)
+            weft__enders_add(e, weft__co_that_runs(m.co, run_member, where));
+        at = m.of.next;
+    }
+    e->known = e->all = e->n > 0;
+}
+
+static const weft__awaited wait_kind = {.what = "end of a group", .held = "with its member", .enders = wait_enders};
+
 int weft_group_wait(weft_group *g, weft_until until)
 {
     int err = 0;
     uint32_t running;
     while ((running = load_seq_cst(&g->running)) != 0 && err == 0)
-        err = weft__park(&g->running, running, until, 0, "end of a group");
+        err = weft__park_for(&wait_kind, g, WEFT__CALLER(), &g->running, running, until, 0);
     if (running != 0 && load_seq_cst(&g->running) != 0)
         return err;
 

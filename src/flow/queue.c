@@ -293,7 +293,7 @@ WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, w
     } while (r == -WEFT_EFULL && err == 0);
     if (err == 0)
         weft__queue_pass_on(q, PUT);
-    return r == -WEFT_EFULL && err == -ECANCELED ? err : r;
+    return r == -WEFT_EFULL && (err == -ECANCELED || err == -EDEADLK) ? err : r;
 }
 
 WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_until until, const void *where)
@@ -306,7 +306,7 @@ WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_un
     } while (r == -WEFT_EEMPTY && err == 0);
     if (err == 0)
         weft__queue_pass_on(q, GET);
-    return r == -WEFT_EEMPTY && err == -ECANCELED ? err : r;
+    return r == -WEFT_EEMPTY && (err == -ECANCELED || err == -EDEADLK) ? err : r;
 }
 
 int weft_queue_put(weft_queue *q, const void *element, weft_until until)

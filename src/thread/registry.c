@@ -13,7 +13,7 @@
 #include "thread/thread.h"
 
 #include "base/panic.h"
-#include "park/park.h"
+#include "park/await.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -291,6 +291,8 @@ static void reap(void)
     rawlock_release(&weft__threads_lock);
 }
 
+static const weft__awaited exit_kind = {.what = "end of threads that are no daemons"};
+
 static void wait_for_threads(void)
 {
     rawlock_acquire(&weft__threads_lock);
@@ -298,7 +300,7 @@ static void wait_for_threads(void)
     uint32_t mine = weft__thread_me != NULL && weft__thread_me->awaited ? 1 : 0, n;
     rawlock_release(&weft__threads_lock);
     while ((n = load_seq_cst(&weft__threads_awaited)) > mine)
-        weft__park(&weft__threads_awaited, n, WEFT_FOREVER, WEFT__UNCANCELLABLE, "end of threads that are no daemons");
+        weft__park_for(&exit_kind, NULL, NULL, &weft__threads_awaited, n, WEFT_FOREVER, WEFT__UNCANCELLABLE);
     reap();
 }
 

@@ -9,7 +9,8 @@
 
 #include "base/panic.h"
 #include "co/sched.h"
-#include "park/park.h"
+#include "park/await.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -191,11 +192,28 @@ static void give_back(pthread_t native)
         pthread_detach(native);
 }
 
-static int wait_for_end(weft__thread *r, weft_until until)
+/* Who waits for a thread waits for that one. */
+static void join_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    const weft__thread *r = object;
+    weft__waiter *w, *again;
+    if (weft__sys_peek(&w, &r->waiter, sizeof w) < 0 || w == NULL)
+        return;
+    uint32_t id = load_acquire(&w->id); /* type-stable; its, if it still has it afterwards */
+    if (weft__sys_peek(&again, &r->waiter, sizeof again) < 0 || again != w)
+        return;
+    e->known = true;
+    weft__enders_add(e, id);
+}
+
+static const weft__awaited join_kind = {.what = "end of a thread", .held = "which is", .enders = join_enders};
+
+static int wait_for_end(weft__thread *r, weft_until until, const void *where)
 {
     int err = 0;
     while (err == 0 && load_acquire(&r->state) == WEFT__THREAD_LIVES)
-        err = weft__park(&r->state, WEFT__THREAD_LIVES, until, 0, "end of a thread");
+        err = weft__park_for(&join_kind, r, where, &r->state, WEFT__THREAD_LIVES, until, 0);
     uint32_t state = load_acquire(&r->state);
     return state == WEFT__THREAD_ENDED ? 0 : state == WEFT__THREAD_FAILED ? -WEFT_ENOTSTARTED : err;
 }
@@ -211,7 +229,7 @@ int weft_thread_join(weft_thread *t, int *result, weft_until until)
             *result = t->result;
         return 0;
     }
-    int err = r == weft__thread_me ? -EDEADLK : t == &r->own ? -EINVAL : wait_for_end(r, until);
+    int err = r == weft__thread_me ? -EDEADLK : t == &r->own ? -EINVAL : wait_for_end(r, until, WEFT__CALLER());
     rawlock_acquire(&weft__threads_lock);
     bool last = err == 0 && !r->joined;
     pthread_t native = r->native;

@@ -16,7 +16,7 @@
 #include "co/timer.h"
 
 #include "base/panic.h"
-#include "park/park.h"
+#include "park/await.h"
 #include "park/rawlock.h"
 
 #include <errno.h>
@@ -195,12 +195,35 @@ static void renew(int64_t now)
     }
 }
 
+/* ---- for reports ---- */
+
+static uint32_t timer_id; /* atomic: of the timer thread's waiter */
+
+/* The timer thread has nothing to do when it sleeps without a deadline. */
+static bool is_idle(const void *object, const weft__waiter *waiter)
+{
+    (void)object;
+    uint32_t state = load_acquire(&waiter->state);
+    return (state == WEFT__WAITING || state == WEFT__HARD) && load_relaxed(&waiter->until) == INT64_MAX;
+}
+
+static void call_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)object, (void)sleeper;
+    e->known = true;
+    weft__enders_add(e, load_relaxed(&timer_id));
+}
+
+static const weft__awaited timer_kind = {.what = "timers", .idle = is_idle};
+static const weft__awaited call_kind = {.what = "end of a timer's function", .held = "run by", .enders = call_enders};
+
 static void *timer_main(void *arg)
 {
     (void)arg;
     pthread_setname_np(pthread_self(), "weft-timer");
     prctl(PR_SET_TIMERSLACK, 1); /* the default lets every sleep be 50 us too long */
     is_timer_thread = true;
+    store_relaxed(&timer_id, weft__self()->id);
     for (;;) {
         store_seq_cst(&planned, INT64_MIN);
         int64_t now = weft__sys_now();
@@ -213,7 +236,7 @@ static void *timer_main(void *arg)
         int64_t next = earliest();
         store_seq_cst(&planned, next);
         if (next > now && earliest() >= next)
-            weft__park(&stirred, seen, (weft_until){next}, WEFT__UNCANCELLABLE, "timers");
+            weft__park_for(&timer_kind, NULL, NULL, &stirred, seen, (weft_until){next}, WEFT__UNCANCELLABLE);
     }
     return NULL;
 }
@@ -280,7 +303,7 @@ int weft_timer_cancel(weft_timer *t)
     uint32_t calls = load_relaxed(&w->calls);
     rawlock_release(&w->lock);
     while (runs && !is_timer_thread && load_acquire(&w->calls) == calls)
-        weft__park(&w->calls, calls, WEFT_FOREVER, WEFT__UNCANCELLABLE, "the end of a timer's function");
+        weft__park_for(&call_kind, t, WEFT__CALLER(), &w->calls, calls, WEFT_FOREVER, WEFT__UNCANCELLABLE);
     return was_pending;
 }
 
