@@ -1,7 +1,7 @@
 // go_peers - the work of the core benchmarks done with Go's goroutines, channels and mutex.
 //
 // usage: go_peers WHAT N     does N operations of WHAT and prints one number: nanoseconds each, or, for "parked" and
-// "parked_machine", bytes of memory each.
+// "parked_machine", bytes of memory each, and for "timer_late" the median in microseconds.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -87,6 +88,35 @@ func mutex(n int) {
 	}
 }
 
+// A million timers: set each to somewhere between a second and a thousand, then stop each.
+func timersMillion(n int) {
+	random := uint64(88172645463325252)
+	timers := make([]*time.Timer, n)
+	for i := range timers {
+		random ^= random << 13
+		random ^= random >> 7
+		random ^= random << 17
+		timers[i] = time.AfterFunc(time.Duration(1000+random%999000)*time.Millisecond, func() {})
+	}
+	for _, t := range timers {
+		if !t.Stop() {
+			die("a timer has fired")
+		}
+	}
+}
+
+// How late a timer of a millisecond is: the median of n, in microseconds.
+func timerLate(n int) float64 {
+	late := make([]int64, n)
+	for i := range late {
+		due := time.Now().Add(time.Millisecond)
+		<-time.NewTimer(time.Millisecond).C
+		late[i] = time.Since(due).Nanoseconds()
+	}
+	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
+	return float64(late[n/2]) / 1000
+}
+
 func field(path, name string) int64 {
 	file, err := os.Open(path)
 	if err != nil {
@@ -135,11 +165,13 @@ func main() {
 		die("not a number of operations: %s", os.Args[2])
 	}
 	timed := map[string]func(int){"pingpong": pingpong, "yield": yield, "start_join": startJoin,
-		"start_batch": startBatch, "mutex": mutex}
+		"start_batch": startBatch, "mutex": mutex, "timers_million": timersMillion}
 	if run, ok := timed[os.Args[1]]; ok {
 		began := time.Now()
 		run(n)
 		fmt.Printf("%.3f\n", float64(time.Since(began).Nanoseconds())/float64(n))
+	} else if os.Args[1] == "timer_late" {
+		fmt.Printf("%.3f\n", timerLate(n))
 	} else if os.Args[1] == "parked" {
 		fmt.Printf("%.1f\n", parked(n, rss, 1))
 	} else if os.Args[1] == "parked_machine" {
