@@ -13,6 +13,7 @@
  * It holds no lock. Pinned by tests/model/select_model.c and tests/flow/select_test.c. */
 #include <weft/select.h>
 
+#include "flow/chance.h"
 #include "flow/future.h"
 #include "flow/queue.h"
 #include "io/watch.h"
@@ -99,21 +100,10 @@ static int begin(selection *s)
 
 /* ---- looking ---- */
 
-static uint32_t by_chance(uint32_t below)
-{
-    static WEFT__TLS uint64_t state;
-    while (state == 0)
-        weft__sys_random(&state, sizeof state);
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)((state >> 32) * below >> 32);
-}
-
 static void shuffle(selection *s)
 {
     for (unsigned i = s->n; i > 1; i--) {
-        unsigned j = by_chance(i);
+        unsigned j = weft__by_chance(i);
         uint16_t swapped = s->order[i - 1];
         s->order[i - 1] = s->order[j];
         s->order[j] = swapped;
