@@ -158,7 +158,8 @@ static void print_holder(FILE *out, const report *r, unsigned i)
     else if (h != NULL)
         fprintf(out, "%s \"%s\" (%u)", h->kind, h->name, (unsigned)h->id);
     else
-        fprintf(out, "waiter %u", (unsigned)m->holder);
+        fprintf(out, "waiter %u%s", (unsigned)m->holder,
+                weft__waiter_by_id(m->holder) != NULL ? "" : ", which has ended");
     fprintf(out, m->taken_at[0] != 0 ? ", taken at %s\n" : "\n", m->taken_at);
 }
 
