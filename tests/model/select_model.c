@@ -7,7 +7,7 @@
 #include "flow/queue.h"
 
 static weft_queue *a, *b;
-static weft_event event;
+static weft_event event, second;
 static weft_future future;
 static int got[MODEL_THREADS], chosen[MODEL_THREADS];
 
@@ -17,6 +17,7 @@ static void reset_with(size_t capacity)
     MODEL_CHECK(weft_queue_new(&a, sizeof(int), &(weft_queue_options){.capacity = capacity}) == 0);
     MODEL_CHECK(weft_queue_new(&b, sizeof(int), &(weft_queue_options){.capacity = capacity}) == 0);
     weft_event_init(&event, 0);
+    weft_event_init(&second, 0);
     weft__future_init(&future, NULL, 9);
     memset(got, 0, sizeof got);
     memset(chosen, 0, sizeof chosen);
@@ -201,6 +202,30 @@ static void set_and_clear(unsigned i)
     }
 }
 
+/* Set and taken back before anybody can sleep on it, but after select began. */
+static void set_and_clear_early(unsigned i)
+{
+    if (i == 0) {
+        weft_case cases[] = {WEFT_CASE_EVENT(&second), WEFT_CASE_EVENT(&event)};
+        MODEL_CHECK(weft_select(cases, 2, WEFT_FOREVER) == 1);
+    } else {
+        while (!(load_acquire(&second.word) & 2))
+            cpu_relax();
+        weft_event_set(&event);
+        weft_event_clear(&event);
+    }
+}
+
+static void future_alone(unsigned i)
+{
+    if (i == 0) {
+        weft_case cases[] = {WEFT_CASE_EVENT(&event), WEFT_CASE_FUTURE(&future)};
+        MODEL_CHECK(weft_select(cases, 2, WEFT_FOREVER) == 1);
+    } else {
+        MODEL_CHECK(weft_future_set_result(&future, NULL) == 0);
+    }
+}
+
 static void event_or_future(unsigned i)
 {
     if (i == 0) {
@@ -242,6 +267,8 @@ const model_case select_cases[] = {
     {"select_put_either", 3, reset_full, put_either, put_either_final, 2, .share = 2},
     {"select_meets_select", 2, reset, meet, meet_final, 3},
     {"select_set_and_clear", 2, reset, set_and_clear, nothing, 3},
+    {"select_set_and_clear_early", 2, reset, set_and_clear_early, nothing, 3},
+    {"select_future_alone", 2, reset, future_alone, nothing, 3},
     {"select_event_or_future", 3, reset, event_or_future, nothing, 3},
     {"select_future_or_queue", 3, reset, future_or_queue, future_or_queue_final, 2},
     {NULL},
