@@ -7,6 +7,7 @@
  * Lock order: registry_lock is a leaf. It is held across fork, so that the child finds the registry whole. */
 #include "park/waiter.h"
 
+#include "base/leak.h"
 #include "base/panic.h"
 #include "park/rawlock.h"
 #include "park/watch.h"
@@ -267,6 +268,7 @@ static weft__waiter *make_threads(void)
     if (n == 0)
         weft__panic("no waiter for thread %d: %s", (int)weft__sys_tid(),
                     err == -EAGAIN ? "4 million are registered" : "out of memory");
+    leak_root(p, SLAB * sizeof(thread_slot)); /* a thread's own values may hang on its waiter alone */
     weft__waiter_renew(&slab[0].waiter);
     rawlock_acquire(&registry_lock);
     for (unsigned i = 1; i < n; i++) {

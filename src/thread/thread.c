@@ -151,16 +151,15 @@ int weft__thread_spawn(weft__thread **out, weft_thread_fn *fn, void *arg, void (
 
 /* ---- ending ---- */
 
-/* The record of a handle, with a reference of the caller's. NULL: it has none. Post: *state is the handle's. */
-static weft__thread *hold(const weft_thread *t, uint32_t *state)
+/* The record of a handle, with a reference of the caller's. NULL: it has none, and *seen tells what it has. */
+static weft__thread *hold(const weft_thread *t, weft_thread *seen)
 {
     rawlock_acquire(&weft__threads_lock);
-    weft__thread *r = t->record;
-    *state = t->state;
-    if (r != NULL)
-        r->refs++;
+    *seen = *t;
+    if (t->record != NULL)
+        t->record->refs++;
     rawlock_release(&weft__threads_lock);
-    return r;
+    return seen->record;
 }
 
 static void let_go(weft__thread *r)
@@ -220,13 +219,13 @@ static int wait_for_end(weft__thread *r, weft_until until, const void *where)
 
 int weft_thread_join(weft_thread *t, int *result, weft_until until)
 {
-    uint32_t state;
-    weft__thread *r = hold(t, &state);
+    weft_thread seen;
+    weft__thread *r = hold(t, &seen);
     if (r == NULL) {
-        if (state != WEFT__HANDLE_JOINED)
-            return state == WEFT__HANDLE_DETACHED ? -EINVAL : -WEFT_ENOTSTARTED;
+        if (seen.state != WEFT__HANDLE_JOINED)
+            return seen.state == WEFT__HANDLE_DETACHED ? -EINVAL : -WEFT_ENOTSTARTED;
         if (result != NULL)
-            *result = t->result;
+            *result = seen.result;
         return 0;
     }
     int err = r == weft__thread_me ? -EDEADLK : t == &r->own ? -EINVAL : wait_for_end(r, until, WEFT__CALLER());
@@ -281,10 +280,10 @@ void weft__thread_cancel(weft__thread *r)
 
 int weft_thread_cancel(weft_thread *t)
 {
-    uint32_t state;
-    weft__thread *r = hold(t, &state);
+    weft_thread seen;
+    weft__thread *r = hold(t, &seen);
     if (r == NULL)
-        return state == WEFT__HANDLE_JOINED ? 0 : -WEFT_ENOTSTARTED;
+        return seen.state == WEFT__HANDLE_JOINED ? 0 : -WEFT_ENOTSTARTED;
     weft__thread_cancel(r);
     let_go(r);
     return 0;
@@ -311,10 +310,10 @@ uint64_t weft_thread_ident(const weft_thread *t)
 
 int weft_thread_native_id(const weft_thread *t)
 {
-    uint32_t state;
-    weft__thread *r = hold(t, &state);
+    weft_thread seen;
+    weft__thread *r = hold(t, &seen);
     if (r == NULL)
-        return t->native_id;
+        return seen.native_id;
     int32_t tid;
     while ((tid = load_acquire(&r->tid)) == 0 && load_acquire(&r->state) != WEFT__THREAD_FAILED)
         weft__park((const uint32_t *)&r->tid, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE, "start of a thread");
@@ -324,12 +323,12 @@ int weft_thread_native_id(const weft_thread *t)
 
 const char *weft_thread_name(const weft_thread *t, char *buf, size_t size)
 {
-    uint32_t state;
+    weft_thread seen;
     if (size == 0)
         return buf;
-    weft__thread *r = hold(t, &state);
+    weft__thread *r = hold(t, &seen);
     if (r == NULL) {
-        weft__thread_copy_name(buf, size, t->name);
+        weft__thread_copy_name(buf, size, seen.name);
         return buf;
     }
     weft__thread_read_name(r, buf, size);

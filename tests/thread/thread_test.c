@@ -177,7 +177,7 @@ TEST(thread_that_cannot_start_is_as_before_and_leaks_nothing)
             before = test_rss_kb();
     }
     weft__sys_plan_none();
-    CHECK(test_rss_kb() - before < 300);
+    CHECK(WEFT__ASAN || test_rss_kb() - before < 300); /* that one keeps what is freed for a while */
     CHECK_ERR(-EINVAL, weft_thread_start(&t, double_it, NULL, &(weft_thread_options){.stack_size = SIZE_MAX}));
     CHECK_OK(weft_thread_start(&t, double_it, (void *)21, NULL));
     int result;
@@ -211,7 +211,7 @@ TEST_LIMIT(60, thread_records_are_used_again)
     }
     while (weft_threads_count() > 1)
         weft_yield();
-    CHECK(test_rss_kb() - before < 2000 * test_limit_factor());
+    CHECK(WEFT__ASAN || test_rss_kb() - before < 2000 * test_limit_factor());
 }
 
 static int leave(void *arg)
@@ -281,12 +281,12 @@ TEST(thread_stack_is_as_large_as_asked_for)
     for (int i = 0; i < 3; i++) {
         size_t got = 0;
         weft_thread t = WEFT_THREAD_INIT;
-        if (asked[i] < 65536 && test_limit_factor() > 1)
-            continue; /* a sanitizer's own thread data needs more than the least */
+        if (asked[i] < 65536 && (WEFT__ASAN || WEFT__TSAN))
+            continue; /* their own thread data needs more than the least */
         CHECK_OK(weft_thread_start(&t, tell_stack, &got, &(weft_thread_options){.stack_size = asked[i]}));
         CHECK_OK(weft_thread_join(&t, NULL, WEFT_FOREVER));
         CHECK(got >= asked[i]);
-        CHECK_INT(0, got % (size_t)sysconf(_SC_PAGESIZE));
+        CHECK_INT(0, WEFT__TSAN ? 0 : got % (size_t)sysconf(_SC_PAGESIZE)); /* that one adds its own */
     }
 }
 
@@ -528,17 +528,31 @@ TEST(thread_errors_are_heard_before_the_joiner_wakes)
     CHECK_INT(1, h.calls);
 }
 
-/* What is written to standard error while fn's thread runs, detached if asked for. */
-static void stderr_of(void *result, bool detach, char *buf, size_t size)
+typedef struct failing {
+    weft_event go;
+    int result;
+} failing;
+
+static int fail_later(void *arg)
+{
+    failing *f = arg;
+    weft_event_wait(&f->go, WEFT_FOREVER);
+    return f->result;
+}
+
+/* What is written to standard error by a thread that ends with this result. */
+static void stderr_of(int result, bool detached, char *buf, size_t size)
 {
     int fds[2], keep = dup(STDERR_FILENO);
+    failing f = {WEFT_EVENT_INIT, result};
     weft_thread t = WEFT_THREAD_INIT;
     CHECK_INT(0, pipe(fds));
     CHECK_INT(STDERR_FILENO, dup2(fds[1], STDERR_FILENO));
-    CHECK_OK(weft_thread_start(&t, fail, result, &(weft_thread_options){.name = "failing"}));
-    if (detach)
+    CHECK_OK(weft_thread_start(&t, fail_later, &f, &(weft_thread_options){.name = "failing"}));
+    if (detached)
         CHECK_OK(weft_thread_detach(&t));
-    else
+    weft_event_set(&f.go);
+    if (!detached)
         CHECK_OK(weft_thread_join(&t, NULL, WEFT_FOREVER));
     while (weft_threads_count() > 1)
         weft_yield();
@@ -553,13 +567,12 @@ static void stderr_of(void *result, bool detach, char *buf, size_t size)
 TEST(thread_detached_that_fails_leaves_a_line)
 {
     char line[256];
-    for (int i = 0; i < 100 && line[0] == 0; i++) /* it is detached in time nearly always */
-        stderr_of((void *)-EIO, true, line, sizeof line);
+    stderr_of(-EIO, true, line, sizeof line);
     CHECK(strstr(line, "thread \"failing\"") != NULL);
     CHECK(strstr(line, "error 5") != NULL);
-    stderr_of((void *)-EIO, false, line, sizeof line);
+    stderr_of(-EIO, false, line, sizeof line);
     CHECK_STR("", line);
-    stderr_of((void *)-ECANCELED, true, line, sizeof line);
+    stderr_of(-ECANCELED, true, line, sizeof line);
     CHECK_STR("", line);
 }
 
