@@ -18,7 +18,7 @@
 #include <weft/future.h>
 
 #include "base/list.h"
-#include "park/park.h"
+#include "park/await.h"
 #include "park/rawlock.h"
 
 /* weft_future.word: the state in the two lowest bits (done: the second one), and marks. */
@@ -52,6 +52,9 @@ typedef struct weft__future_ops {
 
     /* The pool that has it. For reports. */
     struct weft_executor *(*pool)(const weft_future *f);
+
+    /* For reports, on the watch thread: who can end the wait `sleeper` for f. The table is never freed. */
+    void (*enders)(const weft_future *f, const weft__waiter *sleeper, struct weft__enders *e);
 } weft__future_ops;
 
 struct weft_future {
@@ -66,6 +69,7 @@ struct weft_future {
     const weft__future_ops *ops;
 };
 
+extern const struct weft__awaited weft__future_kind;
 extern const char weft__future_what[]; /* "future": weft__waiter.what of who sleeps on a future's word, by address */
 
 /* The memory becomes a pending future with `refs` references. */

@@ -53,6 +53,9 @@ static void help_crowd(weft_future **futures, size_t n, const crowd *c, weft_unt
             weft__future_help(futures[i], until);
 }
 
+static const weft__awaited several_kind = {.what = "futures"};
+static const weft__awaited completion_kind = {.what = "completion of futures"};
+
 static int wait_in_crowd(weft_future **futures, size_t n, enum weft_wait_for what, weft_until until, member *members)
 {
     crowd c = {.pending = (uint32_t)n + 1, .what = what};
@@ -68,7 +71,7 @@ static int wait_in_crowd(weft_future **futures, size_t n, enum weft_wait_for wha
     if (!enough && until.at > 0)
         help_crowd(futures, n, &c, until);
     while (!enough && err == 0 && load_acquire(&c.enough) == 0)
-        err = weft__park(&c.enough, 0, until, 0, weft__future_what);
+        err = weft__park_for(&several_kind, futures, WEFT__CALLER(), &c.enough, 0, until, 0);
     if (load_acquire(&c.enough) != 0)
         err = 0;
     while (entered-- > 0)
@@ -286,7 +289,7 @@ int weft_completions_next(weft_completions *c, weft_future **f, weft_until until
         if (until.at <= 0)
             return -ETIMEDOUT;
         if (!help_one(c, until))
-            err = weft__park(&c->changes, seen, until, 0, weft__future_what);
+            err = weft__park_for(&completion_kind, c, WEFT__CALLER(), &c->changes, seen, until, 0);
     }
 }
 

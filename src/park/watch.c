@@ -14,6 +14,7 @@
 
 #include "sys/aside.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -60,6 +61,15 @@ bool weft__found_still(const weft__found *f)
 {
     return weft__waiter_asleep(f->waiter) && load_acquire(&f->waiter->waits) == f->waits &&
            load_acquire(&f->waiter->id) == f->id;
+}
+
+int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper)
+{
+    uint32_t waits = load_acquire(&sleeper->waits);
+    if (!weft__waiter_asleep(sleeper) || load_acquire(&sleeper->object) != object)
+        return -EAGAIN;
+    int err = weft__sys_peek(to, object, size);
+    return err < 0 || (weft__waiter_asleep(sleeper) && load_acquire(&sleeper->waits) == waits) ? err : -EAGAIN;
 }
 
 /* ---- looking ---- */

@@ -3,7 +3,9 @@
 #include "explorer.h"
 #include "flow/chance.h"
 #include "io/watch.h"
+#include "park/await.h"
 #include "park/shared.h"
+#include "pool/backlog.h"
 #include "sys/aside.h"
 #include "sys/multiplex.h"
 
@@ -66,6 +68,15 @@ int weft__sys_map(void **out, size_t size)
     *out = calloc(1, size);
     return *out != NULL ? 0 : -ENOMEM;
 }
+
+/* Reports are not explored. */
+int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper)
+{
+    (void)to, (void)object, (void)size, (void)sleeper;
+    return -EFAULT;
+}
+
+const weft__awaited weft__room_kind = {.what = "room in a pool"}, weft__worker_kind = {.what = "a job for a worker"};
 
 int weft__sys_peek(void *to, const void *from, size_t size)
 {
