@@ -22,6 +22,7 @@
 
 enum {
     SIZE = 1 << WEFT__RING_LOG2,
+    AHEAD = 4,                     /* jobs */
     REFILL = SIZE < 64 ? SIZE : 64 /* jobs that go from the queue to the ring at a time */
 };
 #define CLOSED (UINT64_C(1) << 63)
@@ -72,6 +73,8 @@ static int ring_put(weft__backlog *b, weft__item *it)
             if (!cas_seq_cst(&b->head, &head, head + 1))
                 continue;
             s->item = it;
+            s->fn = it->fn;
+            s->arg = it->arg;
             store_release(&s->turn, head + 1);
             return 0;
         }
@@ -81,7 +84,15 @@ static int ring_put(weft__backlog *b, weft__item *it)
     }
 }
 
-static weft__item *ring_take(weft__backlog *b)
+/* The futures of jobs that are far away are on their way here before it is their turn. */
+static void expect_next(weft__backlog *b, uint64_t position)
+{
+    const weft__slot *s = &b->ring[position % SIZE];
+    if (load_acquire(&s->turn) == position + 1)
+        __builtin_prefetch(s->item, 1);
+}
+
+static bool ring_take(weft__backlog *b, weft__taken *out)
 {
     uint64_t tail = load_relaxed(&b->tail);
     for (;;) {
@@ -90,12 +101,13 @@ static weft__item *ring_take(weft__backlog *b)
         if (ahead == 0) {
             if (!cas_seq_cst(&b->tail, &tail, tail + 1))
                 continue;
-            weft__item *it = s->item;
+            *out = (weft__taken){s->item, s->fn, s->arg, true};
             store_release(&s->turn, tail + SIZE);
-            return it;
+            expect_next(b, tail + AHEAD);
+            return true;
         }
         if (ahead < 0)
-            return NULL;
+            return false;
         tail = load_relaxed(&b->tail);
     }
 }
@@ -190,7 +202,7 @@ static void refill(weft__backlog *b)
 
 int weft__backlog_put(weft__backlog *b, weft__item *it)
 {
-    if (likely(it->priority == 0 && b->limit == 0 && load_relaxed(&b->queued) == 0)) {
+    if (likely(!it->listed && b->limit == 0 && load_relaxed(&b->queued) == 0)) {
         store_relaxed(&it->place, WEFT__IN_RING);
         int err = ring_put(b, it);
         if (likely(err == 0))
@@ -212,35 +224,29 @@ int weft__backlog_put(weft__backlog *b, weft__item *it)
 }
 
 /* Others may have refilled the ring since the caller saw it empty: it still goes before the queue. */
-static weft__item *take_listed(weft__backlog *b)
+static bool take_listed(weft__backlog *b, weft__taken *out)
 {
     acquire(b);
     weft__item *it = b->high;
-    if (it == NULL) {
-        it = ring_take(b);
-        if (it != NULL)
-            goto release;
+    bool got = it != NULL;
+    if (!got && !(got = ring_take(b, out))) {
         it = b->first != NULL ? b->first : b->low;
+        got = it != NULL;
     }
-    if (it != NULL)
+    if (it != NULL) {
         leave(b, it);
-    if (it != NULL && it->priority == 0 && b->limit == 0)
-        refill(b);
-release:
+        *out = (weft__taken){it, it->fn, it->arg, false};
+        if (it->priority == 0 && b->limit == 0)
+            refill(b);
+    }
     release(b);
-    return it;
+    return got;
 }
 
-weft__item *weft__backlog_take(weft__backlog *b)
+bool weft__backlog_take(weft__backlog *b, weft__taken *out)
 {
-    weft__item *it = NULL;
-    if (unlikely(load_relaxed(&b->urgent) != 0))
-        it = take_listed(b);
-    if (it == NULL)
-        it = ring_take(b);
-    if (it == NULL && load_relaxed(&b->listed) != 0)
-        it = take_listed(b);
-    return it;
+    return (unlikely(load_relaxed(&b->urgent) != 0) && take_listed(b, out)) || ring_take(b, out) ||
+           (load_relaxed(&b->listed) != 0 && take_listed(b, out));
 }
 
 bool weft__backlog_remove(weft__backlog *b, weft__item *it)
@@ -304,7 +310,7 @@ void weft__backlog_wait_done(weft__backlog *b)
     }
 }
 
-int weft__backlog_wait_room(weft__backlog *b, weft_until until)
+int weft__backlog_wait_room(weft__backlog *b, weft_until until, const void *where)
 {
     int err = 0;
     acquire(b);
@@ -312,7 +318,7 @@ int weft__backlog_wait_room(weft__backlog *b, weft_until until)
         uint32_t seen = b->room;
         b->wanting++;
         release(b);
-        err = weft__park(&b->room, seen, until, 0, "room in a pool");
+        err = weft__park_for(&weft__room_kind, b, where, &b->room, seen, until, 0);
         acquire(b);
         b->wanting--;
         if (b->closed || b->outstanding < b->limit)
@@ -407,21 +413,20 @@ bool weft__backlog_worker_gone(weft__backlog *b)
 }
 
 /* Look for a while, if no other searcher does. The while is as long as it paid of late. */
-static weft__item *look(weft__backlog *b)
+static bool look(weft__backlog *b, weft__taken *out)
 {
     uint32_t spins = load_relaxed(&b->spins);
     if (spins == 0 || SEARCHING(load_relaxed(&b->workers)) != 1)
-        return NULL;
+        return false;
     for (uint32_t i = 0; i < spins; i++) {
         cpu_relax();
-        weft__item *it = weft__backlog_take(b);
-        if (it != NULL) {
+        if (weft__backlog_take(b, out)) {
             store_relaxed(&b->spins, spins * 2 < b->spins_max ? spins * 2 : b->spins_max);
-            return it;
+            return true;
         }
     }
     store_relaxed(&b->spins, spins / 2 > b->spins_max / 16 ? spins / 2 : b->spins_max / 16);
-    return NULL;
+    return false;
 }
 
 /* A searcher sleeps until it is made one again. */
@@ -437,32 +442,32 @@ static void sleep_until_told(weft__backlog *b)
     uint32_t tokens = load_relaxed(&b->tokens);
     while (tokens == 0 || !cas_acq_rel(&b->tokens, &tokens, tokens - 1)) {
         if (tokens == 0)
-            weft__park(&b->tokens, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE, "a job for a worker");
+            weft__park_for(&weft__worker_kind, b, NULL, &b->tokens, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE);
         tokens = load_relaxed(&b->tokens);
     }
 }
 
-weft__item *weft__backlog_next(weft__backlog *b, bool searching, bool *start)
+bool weft__backlog_next(weft__backlog *b, bool searching, weft__taken *out, bool *start)
 {
-    weft__item *it = weft__backlog_take(b);
-    if (it == NULL && !searching) {
+    bool got = weft__backlog_take(b, out);
+    if (!got && !searching) {
         add_seq_cst(&b->workers, ONE_SEARCHING);
         searching = true;
     }
-    while (it == NULL && (it = look(b)) == NULL) {
+    while (!got && !look(b, out)) {
         bool closed = is_closed(b); /* before empty (B1) */
         if (!weft__backlog_empty(b)) {
             sched_yield(); /* a putter is between its claim of a position and its store */
         } else if (closed) {
             add_seq_cst(&b->workers, ONE_UNSTARTED - ONE_SEARCHING);
-            return NULL;
+            return false;
         } else {
             sleep_until_told(b);
         }
-        it = weft__backlog_take(b);
+        got = weft__backlog_take(b, out);
     }
     *start = searching && stop_search(b);
-    return it;
+    return true;
 }
 
 weft__backlog_counts weft__backlog_look(const weft__backlog *b)

@@ -15,6 +15,7 @@
 #include <weft/base.h>
 
 #include "base/atomic.h"
+#include "park/await.h"
 #include "park/rawlock.h"
 #include "pool/heap.h"
 
@@ -33,7 +34,18 @@ enum {
 typedef struct weft__slot {
     uint64_t turn; /* atomic: position that may be put here; + 1 when it has been, for its taker */
     weft__item *item;
+    weft_job_fn
+        *fn; /* of the item: who takes it from here need not look at it for them, in another processor's cache */
+    void *arg;
 } weft__slot;
+
+/* A job that was taken. */
+typedef struct weft__taken {
+    weft__item *item;
+    weft_job_fn *fn;
+    void *arg;
+    bool from_ring;
+} weft__taken;
 
 typedef struct weft__backlog {
     /* Those who put. */
@@ -77,8 +89,8 @@ int weft__backlog_put(weft__backlog *b, weft__item *it);
 bool weft__backlog_notify(weft__backlog *b);
 void weft__backlog_not_started(weft__backlog *b);
 
-/* The next job, NULL when none is there now. Any caller. */
-weft__item *weft__backlog_take(weft__backlog *b);
+/* The next job; false when none is there now. Any caller. */
+bool weft__backlog_take(weft__backlog *b, weft__taken *out);
 
 /* Take this very job out. False: it is not in a list, and whoever comes to it in the ring finds it done. */
 bool weft__backlog_remove(weft__backlog *b, weft__item *it);
@@ -93,7 +105,7 @@ void weft__backlog_done(weft__backlog *b);
 void weft__backlog_wait_done(weft__backlog *b);
 
 /* Wait for room. 0: try again. -ETIMEDOUT, -ECANCELED. */
-int weft__backlog_wait_room(weft__backlog *b, weft_until until);
+int weft__backlog_wait_room(weft__backlog *b, weft_until until, const void *where);
 
 /* Whether it would refuse a job. At a glance. */
 bool weft__backlog_full(weft__backlog *b);
@@ -113,10 +125,10 @@ bool weft__backlog_has_workers(const weft__backlog *b);
  * who learns that the job is done finds an idle worker. Returns whether it does. */
 bool weft__backlog_search_early(weft__backlog *b);
 
-/* The next job for a worker that is searching (or not, as search_early said). Sleeps. NULL: closed and empty, the
+/* The next job for a worker that is searching (or not, as search_early said). Sleeps. False: closed and empty, the
  * worker counts as unstarted again and must end. *start: the caller must start another worker, before it runs the job.
  */
-weft__item *weft__backlog_next(weft__backlog *b, bool searching, bool *start);
+bool weft__backlog_next(weft__backlog *b, bool searching, weft__taken *out, bool *start);
 
 /* A busy worker is gone. Returns as notify. */
 bool weft__backlog_worker_gone(weft__backlog *b);
@@ -129,5 +141,8 @@ typedef struct weft__backlog_counts {
 } weft__backlog_counts;
 
 weft__backlog_counts weft__backlog_look(const weft__backlog *b);
+
+/* Kinds of waits in a backlog, and for a pool (worker.c). */
+extern const weft__awaited weft__room_kind, weft__end_kind, weft__worker_kind;
 
 #endif

@@ -56,7 +56,7 @@ static int make_room(weft_executor *ex, weft__job *j, weft_until until)
     const weft__worker *w = weft__pool_me();
     if (w != NULL && w->ex == ex && weft__worker_help_any(ex))
         return 0;
-    return weft__backlog_wait_room(&ex->backlog, until);
+    return weft__backlog_wait_room(&ex->backlog, until, WEFT__CALLER());
 }
 
 /* Put it in. 0; 1 when it has run already; or an error, and it is not in. */
@@ -86,6 +86,7 @@ static int submit(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_job_
     int err = 0;
     if (options != NULL) {
         j->item.priority = options->priority;
+        j->item.listed = options->priority != 0 || options->time_limit > 0 || options->start_by.at != 0;
         if (options->until.at != 0)
             until = options->until;
         err = weft__job_limit(j, options);
@@ -146,10 +147,10 @@ long weft_submit_many(weft_executor *ex, weft_job_fn *fn, void *const *args, siz
 
 static void cancel_waiting(weft_executor *ex)
 {
-    weft__item *it;
+    weft__taken taken;
     while (!weft__backlog_empty(&ex->backlog))
-        if ((it = weft__backlog_take(&ex->backlog)) != NULL)
-            weft__worker_discard(container_of(it, weft__job, item));
+        if (weft__backlog_take(&ex->backlog, &taken))
+            weft__worker_discard(container_of(taken.item, weft__job, item));
 }
 
 static int wait_for_workers(weft_executor *ex, weft_until until)
@@ -157,7 +158,7 @@ static int wait_for_workers(weft_executor *ex, weft_until until)
     uint32_t alive;
     int err = 0;
     while ((alive = load_seq_cst(&ex->alive)) != 0 && err == 0)
-        err = weft__park(&ex->alive, alive, until, 0, "end of a pool's workers");
+        err = weft__park_for(&weft__end_kind, ex, WEFT__CALLER(), &ex->alive, alive, until, 0);
     if (load_seq_cst(&ex->alive) != 0)
         return err;
     weft__worker_reap(ex);

@@ -4,6 +4,8 @@
 #ifndef WEFT_POOL_HEAP_H
 #define WEFT_POOL_HEAP_H
 
+#include <weft/executor.h>
+
 #include "base/compiler.h"
 
 #include <stdbool.h>
@@ -13,6 +15,9 @@ typedef struct weft__item {
     uint64_t turn; /* of equal priorities the smaller goes first */
     int32_t priority;
     uint32_t place; /* atomic: WEFT__OUT ...; see backlog.h */
+    weft_job_fn *fn;
+    void *arg;
+    bool listed; /* not for the ring */
 } weft__item;
 
 static inline bool heap_before(const weft__item *a, const weft__item *b)

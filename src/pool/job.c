@@ -1,7 +1,7 @@
 /* job.c - the records of jobs: kept for reuse by each thread, exchanged in batches; and the times of a job.
  *
- * A thread keeps up to KEPT free records. Who only takes gets a batch from the common list, who only gives puts one
- * there, so that a submitter and its workers meet once in BATCH jobs. Under AddressSanitizer each record is allocated
+ * A thread keeps up to two batches of free records. Who only takes gets a batch from the common list, who only gives
+ * puts one there, so that a submitter and its workers meet once in BATCH jobs. Under AddressSanitizer each record is allocated
  * and freed, so that it sees what is used too late.
  * Lock order: common_lock is a leaf. Pinned by tests/pool/job_test.c. */
 #include "pool/pool.h"
@@ -11,17 +11,30 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 enum {
-    KEPT = 256,
-    BATCH = 128
+    BATCH = 512,
+    BLOCK = 63 /* records allocated at a time */
 };
 
-/* Free records, linked by item.next; the first of a batch has the next batch in item.prev. */
-static WEFT__TLS weft__item *mine;
-static WEFT__TLS unsigned kept;
+/* Of the library until the process ends; a list, so that they are not taken for leaks. */
+typedef struct block {
+    _Alignas(WEFT__CACHE_LINE) struct block *next;
+    weft__job jobs[BLOCK];
+} block;
+
+/* Free records, linked by item.next; the first of a batch has in item.prev the next batch of the common list, and in
+ * item.turn how many it has. */
+typedef struct magazine {
+    weft__item *first;
+    unsigned count;
+} magazine;
+
+static WEFT__TLS magazine mine, full; /* `full` is empty or has BATCH */
 static weft__rawlock common_lock;
 static weft__item *common;
+static block *blocks;
 
 static pthread_key_t thread_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -33,22 +46,25 @@ static weft__job *job_of(weft__item *it)
 
 /* ---- records ---- */
 
-static void give_batch(weft__item *batch)
+static void give_batch(magazine *m)
 {
+    if (m->first == NULL)
+        return;
+    weft__item *batch = m->first;
+    batch->turn = m->count;
     rawlock_acquire(&common_lock);
     batch->prev = common;
     common = batch;
     rawlock_release(&common_lock);
+    *m = (magazine){0};
 }
 
 /* A thread ends. */
 static void give_all(void *unused)
 {
     (void)unused;
-    if (mine != NULL)
-        give_batch(mine);
-    mine = NULL;
-    kept = 0;
+    give_batch(&mine);
+    give_batch(&full);
 }
 
 static void before_fork(void)
@@ -72,51 +88,77 @@ static void begin(void)
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-WEFT__COLD static bool take_batch(void)
+static void watch_thread(void)
 {
     pthread_once(&once, begin);
     pthread_setspecific(thread_end, &thread_end);
+}
+
+/* Pre: `mine` is empty. */
+WEFT__COLD static bool take_batch(void)
+{
+    if (full.first == NULL) {
+        watch_thread();
+        rawlock_acquire(&common_lock);
+        full.first = common;
+        if (common != NULL) {
+            full.count = (unsigned)common->turn;
+            common = common->prev;
+        }
+        rawlock_release(&common_lock);
+    }
+    mine = full;
+    full = (magazine){0};
+    return mine.first != NULL;
+}
+
+/* Pre: `mine` is empty. */
+WEFT__COLD static bool make_block(void)
+{
+    char *p = weft__malloc(sizeof(block) + WEFT__CACHE_LINE);
+    if (p == NULL)
+        return false;
+    block *b = (block *)(void *)(p + (-(uintptr_t)p & (WEFT__CACHE_LINE - 1)));
+    for (unsigned i = 0; i < BLOCK; i++)
+        b->jobs[i].item.next = i + 1 < BLOCK ? &b->jobs[i + 1].item : NULL;
+    mine = (magazine){&b->jobs[0].item, BLOCK};
     rawlock_acquire(&common_lock);
-    weft__item *batch = common;
-    if (batch != NULL)
-        common = batch->prev;
+    b->next = blocks;
+    blocks = b;
     rawlock_release(&common_lock);
-    mine = batch;
-    for (weft__item *it = batch; it != NULL; it = it->next)
-        kept++;
-    return batch != NULL;
+    return true;
+}
+
+/* Pre: `mine` has a batch. */
+WEFT__COLD static void put_batch(void)
+{
+    give_batch(&full);
+    full = mine;
+    mine = (magazine){0};
 }
 
 weft__job *weft__job_new(weft_executor *ex, weft_job_fn *fn, void *arg, uint32_t refs)
 {
     weft__job *j;
-    if (!WEFT__ASAN && (likely(mine != NULL) || take_batch())) {
-        j = job_of(mine);
-        mine = mine->next;
-        kept--;
-    } else {
-        j = weft__malloc(sizeof *j);
+    if (WEFT__ASAN) {
+        j = weft__sys_fault(WEFT__SYS_MALLOC) < 0 ? NULL : aligned_alloc(WEFT__CACHE_LINE, sizeof *j);
         if (j == NULL)
             return NULL;
+    } else {
+        if (unlikely(mine.first == NULL) && !take_batch() && !make_block())
+            return NULL;
+        j = job_of(mine.first);
+        mine.first = mine.first->next;
+        mine.count--;
     }
     weft__future_init(&j->future, &ex->ops, refs);
     j->item.priority = 0;
     j->item.place = WEFT__NOWHERE;
-    j->fn = fn;
-    j->arg = arg;
+    j->item.listed = false;
+    j->item.fn = fn;
+    j->item.arg = arg;
     j->limits = NULL;
     return j;
-}
-
-WEFT__COLD static void give_some(void)
-{
-    weft__item *batch = mine, *last = batch;
-    for (unsigned i = 1; i < BATCH; i++)
-        last = last->next;
-    mine = last->next;
-    last->next = NULL;
-    kept -= BATCH;
-    give_batch(batch);
 }
 
 void weft__job_free(weft_future *f)
@@ -127,14 +169,12 @@ void weft__job_free(weft_future *f)
         weft__free(j);
         return;
     }
-    if (unlikely(mine == NULL)) {
-        pthread_once(&once, begin);
-        pthread_setspecific(thread_end, &thread_end);
-    }
-    j->item.next = mine;
-    mine = &j->item;
-    if (unlikely(++kept >= KEPT))
-        give_some();
+    if (unlikely(mine.first == NULL))
+        watch_thread();
+    j->item.next = mine.first;
+    mine.first = &j->item;
+    if (unlikely(++mine.count >= BATCH))
+        put_batch();
 }
 
 /* ---- times ---- */

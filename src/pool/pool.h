@@ -31,11 +31,10 @@ typedef struct weft__limits {
     int64_t time_limit;
 } weft__limits;
 
+/* In the ring's usual course a worker touches only the future, so only that one's line goes from cache to cache. */
 typedef struct weft__job {
-    weft_future future; /* first */
+    _Alignas(WEFT__CACHE_LINE) weft_future future; /* first */
     weft__item item;
-    weft_job_fn *fn;
-    void *arg;
     weft__limits *limits; /* NULL: none */
 } weft__job;
 

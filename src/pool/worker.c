@@ -53,43 +53,55 @@ static void tidy_self(void)
 }
 
 /* It was in the queue once; so it counts until it is done. */
-static void count_out(weft__job *j)
+static void count_out(weft_executor *ex, const weft__job *j)
 {
-    if (load_relaxed(&j->item.place) != WEFT__NOWHERE)
-        weft__backlog_done(&weft__job_pool(j)->backlog);
+    if (unlikely(ex->backlog.limit != 0) && load_relaxed(&j->item.place) != WEFT__NOWHERE)
+        weft__backlog_done(&ex->backlog);
 }
 
-/* Pre: begun. w: the worker, NULL when somebody else runs it. `last`: the worker has nothing else to do after it.
- * Returns whether the worker searches now. */
-static bool run_begun(weft_executor *ex, weft__worker *w, weft__job *j, bool last)
+/* What a job with times, or of a pool that is broken, needs around it. */
+WEFT__COLD static int call_watched(weft_executor *ex, weft__job *j, void **result)
 {
-    void *result = NULL;
-    int err = load_relaxed(&ex->broken) ? -WEFT_EBROKEN : weft__job_begins(j) ? j->fn(j->arg, &result) : -ETIMEDOUT;
+    if (load_relaxed(&ex->broken))
+        return -WEFT_EBROKEN;
+    int err = weft__job_begins(j) ? j->item.fn(j->item.arg, result) : -ETIMEDOUT;
+    if (!weft__pool_inherited(ex))
+        weft__job_ends(j);
+    return err;
+}
+
+/* Give the begun job its outcome. `last`: the worker has nothing else to do after it. Returns whether it searches now.
+ */
+static bool conclude(weft_executor *ex, weft__worker *w, weft__job *j, void *result, int err, bool watched, bool last)
+{
     if (weft__pool_inherited(ex)) /* the job has forked, and this is the child */
         return false;
-    weft__job_ends(j);
-    count_out(j);
+    count_out(ex, j);
     count_finished(ex, w);
     bool searching =
         last && !(load_relaxed(&j->future.word) & WEFT__FUTURE_WATCHED) && weft__backlog_search_early(&ex->backlog);
-    if (likely(j->limits == NULL))
-        weft__future_settle(&j->future, result, err);
-    else
+    if (watched)
         weft__future_finish(&j->future, result, err);
+    else
+        weft__future_settle(&j->future, result, err);
     return searching;
 }
 
 /* A job that the worker took out of the queue. Returns whether the worker searches now. */
-static bool run_taken(weft_executor *ex, weft__worker *w, weft__job *j)
+static bool run_taken(weft_executor *ex, weft__worker *w, const weft__taken *taken)
 {
+    weft__job *j = container_of(taken->item, weft__job, item);
     bool searching = false;
     if (likely(weft__future_begin(&j->future))) {
         weft__frame frame = {NULL, j, true};
+        void *result = NULL;
         w->frame = &frame;
-        searching = run_begun(ex, w, j, true);
+        bool watched = !taken->from_ring || load_relaxed(&ex->broken);
+        int err = watched ? call_watched(ex, j, &result) : taken->fn(taken->arg, &result);
+        searching = conclude(ex, w, j, result, err, watched, true);
         w->frame = NULL;
         tidy_self();
-    } else if (load_relaxed(&j->item.place) == WEFT__IN_RING) {
+    } else if (taken->from_ring) {
         sub_relaxed(&ex->stale, 1);
     }
     weft_future_unref(&j->future);
@@ -108,7 +120,9 @@ static bool run_inside(weft_executor *ex, weft__job *j, bool owned)
             weft__future_pause(&outer->job->future);
             w->frame = &frame;
         }
-        run_begun(ex, w != NULL && w->ex == ex ? w : NULL, j, false);
+        void *result = NULL;
+        int err = call_watched(ex, j, &result);
+        conclude(ex, w != NULL && w->ex == ex ? w : NULL, j, result, err, true, false);
         if (outer != NULL) {
             w->frame = outer;
             weft__future_resume(&outer->job->future);
@@ -128,7 +142,7 @@ void weft__job_left(weft__job *j)
         weft_future_unref(&j->future);
     else if (load_relaxed(&j->item.place) == WEFT__IN_RING)
         add_relaxed(&ex->stale, 1);
-    count_out(j);
+    count_out(ex, j);
 }
 
 static void cancelled(weft_future *f)
@@ -161,9 +175,64 @@ static weft_executor *pool_of(const weft_future *f)
     return container_of(f->ops, weft_executor, ops);
 }
 
+/* ---- for reports ---- */
+
+/* All workers of a pool that cannot have more of them (P1: its memory is not returned). */
+static void add_workers(weft_executor *ex, weft__enders *e)
+{
+    rawlock_acquire(&ex->lock);
+    unsigned n = 0;
+    for (weft__list *at = ex->working.next; at != &ex->working; at = at->next, n++)
+        weft__enders_add(e, load_acquire(&container_of(at, weft__worker, link)->waiter));
+    e->known = n > 0 && e->n == n && n >= ex->workers_max;
+    rawlock_release(&ex->lock);
+}
+
+/* Who runs a job ends it; one that waits in the queue, any worker. A job with a time limit ends by itself. */
+static void job_enders(const weft_future *f, const weft__waiter *sleeper, weft__enders *e)
+{
+    weft__job j;
+    if (weft__peek_awaited(&j, f, sizeof j, sleeper) < 0 || j.limits != NULL)
+        return;
+    if ((j.future.word & WEFT__FUTURE_STATE) == WEFT_PENDING) {
+        add_workers(weft__job_pool(&j), e);
+        return;
+    }
+    e->known = j.future.runner != 0;
+    weft__enders_add(e, j.future.runner);
+}
+
+/* A job that ends makes room. */
+static void room_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    add_workers(container_of((weft__backlog *)(uintptr_t)object, weft_executor, backlog), e);
+}
+
+/* Its workers must all end. */
+static void end_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    add_workers((weft_executor *)(uintptr_t)object, e);
+    e->all = true;
+    e->known = e->n > 0;
+}
+
+static bool is_idle(const void *object, const weft__waiter *worker)
+{
+    (void)object;
+    uint32_t state = load_acquire(&worker->state);
+    return state == WEFT__WAITING || state == WEFT__HARD;
+}
+
+const weft__awaited weft__room_kind = {.what = "room in a pool", .held = "taken by", .enders = room_enders};
+const weft__awaited weft__end_kind = {.what = "end of a pool's workers", .held = "with", .enders = end_enders};
+const weft__awaited weft__worker_kind = {.what = "a job for a worker", .idle = is_idle};
+
 void weft__worker_ops(weft__future_ops *ops)
 {
-    *ops = (weft__future_ops){.free = weft__job_free, .help = help, .cancelled = cancelled, .pool = pool_of};
+    *ops = (weft__future_ops){
+        .free = weft__job_free, .help = help, .cancelled = cancelled, .pool = pool_of, .enders = job_enders};
 }
 
 void weft__worker_discard(weft__job *j)
@@ -190,10 +259,11 @@ void weft__worker_run_here(weft_executor *ex, weft__job *j)
 
 bool weft__worker_help_any(weft_executor *ex)
 {
-    weft__item *it = weft__backlog_take(&ex->backlog);
-    if (it != NULL)
-        run_inside(ex, container_of(it, weft__job, item), true);
-    return it != NULL;
+    weft__taken taken;
+    if (!weft__backlog_take(&ex->backlog, &taken))
+        return false;
+    run_inside(ex, container_of(taken.item, weft__job, item), true);
+    return true;
 }
 
 /* ---- a worker's life ---- */
@@ -222,7 +292,7 @@ void weft__worker_lost(void *worker)
         weft__job *j = frame->job;
         outer = frame->outer;
         weft__job_ends(j);
-        count_out(j);
+        count_out(ex, j);
         count_finished(ex, w);
         weft__future_finish(&j->future, NULL, -ECANCELED);
         if (frame->owned)
@@ -253,11 +323,11 @@ void weft__pool_work(weft__worker *w)
 
     bool searching = true, start = false;
     unsigned jobs = 0;
-    weft__item *it;
-    while ((it = weft__backlog_next(&ex->backlog, searching, &start)) != NULL) {
+    weft__taken taken;
+    while (weft__backlog_next(&ex->backlog, searching, &taken, &start)) {
         if (unlikely(start))
             weft__worker_start(ex);
-        searching = run_taken(ex, w, container_of(it, weft__job, item));
+        searching = run_taken(ex, w, &taken);
         if (weft__pool_inherited(ex))
             return;
         if (ex->engine->jobs_before_yield != 0 && ++jobs % ex->engine->jobs_before_yield == 0)
