@@ -1,11 +1,12 @@
 # The lessons of `weft lesson`: each example that cmd/lesson_list.h names becomes a part of the command, by a file that
-# renames its main, and its text goes in beside it. Gives lesson_sources.
+# renames its main, and its text goes in beside it, as does lesson.h, which they share. Gives lesson_sources.
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS cmd/lesson_list.h)
 file(STRINGS cmd/lesson_list.h lesson_lines ENCODING UTF-8 REGEX "^LESSON\\([a-z0-9_]+,")
 set(lesson_folder ${PROJECT_BINARY_DIR}/lessons)
-set(lesson_texts "/* Made from examples/ by cmake/lessons.cmake. */\n.section .rodata\n")
+set(lesson_examples ${PROJECT_SOURCE_DIR}/examples/lesson.h)
+set(lesson_texts "/* Made from examples/ by cmake/lessons.cmake. */\n.section .rodata\n.globl lesson_header_text\n")
+string(APPEND lesson_texts "lesson_header_text:\n.incbin \"${lesson_examples}\"\n.byte 0\n")
 set(lesson_sources ${lesson_folder}/texts.S)
-set(lesson_examples "")
 foreach(line IN LISTS lesson_lines)
     string(REGEX REPLACE "^LESSON\\(([a-z0-9_]+),.*" "\\1" name "${line}")
     set(example ${PROJECT_SOURCE_DIR}/examples/${name}.c)

@@ -89,16 +89,21 @@ static int measure(models_report *r)
     return err;
 }
 
-static int draw(const models_report *r)
+/* Measure, print, and draw into `picture` unless that is NULL. */
+static int report(models_report *r, FILE *picture)
 {
-    FILE *out = fopen(set.svg, "w");
-    if (out == NULL)
-        return cmd_usage(COMMAND, "--svg: '%s' cannot be written: %s", set.svg, strerror(errno));
-    models_print_svg(r, out);
-    if (fclose(out) == 0)
-        return CMD_OK;
-    fprintf(stderr, COMMAND ": '%s' could not be written: %s\n", set.svg, strerror(errno));
-    return CMD_FAILED;
+    int err = measure(r);
+    if (err != CMD_OK)
+        return err;
+    if (set.json)
+        models_print_json(r);
+    else if (set.classic)
+        models_print_classic(r);
+    else
+        models_print_table(r);
+    if (picture != NULL)
+        models_print_svg(r, picture);
+    return CMD_OK;
 }
 
 static int bench_models(void)
@@ -115,17 +120,17 @@ static int bench_models(void)
         .has_locks = set.locks,
     };
     int err = read_gil(&r.settings);
-    if (err == CMD_OK)
-        err = measure(&r);
     if (err != CMD_OK)
         return err;
-    if (set.json)
-        models_print_json(&r);
-    else if (set.classic)
-        models_print_classic(&r);
-    else
-        models_print_table(&r);
-    return set.svg != NULL ? draw(&r) : CMD_OK;
+    FILE *picture = NULL;
+    if (set.svg != NULL && (picture = fopen(set.svg, "w")) == NULL) /* before the measuring, which takes seconds */
+        return cmd_usage(COMMAND, "--svg: '%s' cannot be written: %s", set.svg, strerror(errno));
+    err = report(&r, picture);
+    if (picture != NULL && fclose(picture) != 0 && err == CMD_OK) {
+        fprintf(stderr, COMMAND ": '%s' could not be written: %s\n", set.svg, strerror(errno));
+        err = CMD_FAILED;
+    }
+    return err;
 }
 
 int cmd_bench(int argc, char **argv)

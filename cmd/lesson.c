@@ -17,6 +17,8 @@
 #include "lesson_list.h"
 #undef LESSON
 
+extern const char lesson_header_text[];
+
 typedef struct lesson {
     const char *name, *title, *english, *chapter, *flags, *text;
     int (*main)(int argc, char **argv);
@@ -42,7 +44,8 @@ static int print_help(void)
          "The programs of the tutorials, in C: they print what the tutorials print.\n\n"
          "  list            names and titles, in the order of the tutorials\n"
          "  run NAME        run one\n"
-         "  show NAME       print its source: a whole program, to be compiled with -lweft\n\n"
+         "  show NAME       print its source: a whole program, to be compiled with -lweft;\n"
+         "                  'show lesson.h' prints the header that they share\n\n"
          "Options:\n"
          "  --json          list: as JSON\n"
          "  --fast          run: the same text in the same order, with shorter pauses and loops\n"
@@ -196,6 +199,10 @@ int cmd_lesson(int argc, char **argv)
     }
     if (name == NULL)
         return cmd_usage(COMMAND, "%s which lesson? 'weft lesson list' lists them", verb);
+    if (strcmp(verb, "show") == 0 && strcmp(name, "lesson.h") == 0) {
+        fputs(lesson_header_text, stdout);
+        return CMD_OK;
+    }
     const lesson *l = find(name);
     if (l == NULL)
         return unknown_lesson(name);

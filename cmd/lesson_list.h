@@ -10,6 +10,7 @@ LESSON(alone, "只有一个线程", "one thread alone is always safe", "线程�
 LESSON(addsub, "加减五十万次", "adding and subtracting under a lock", "线程锁", "unsafe")
 LESSON(singleton, "线程安全的单例模式", "one instance, whoever asks first", "线程锁", "unsafe")
 LESSON(rlock, "递归锁", "a lock that its holder may take again", "递归锁", "")
+LESSON(rlock_held, "获取三次, 释放一次", "as many releases as acquires", "递归锁", "")
 LESSON(noodle, "死锁: 面和叉子", "two locks taken crosswise", "死锁", "")
 LESSON(noodle_rlock, "死锁的解决: 同一把递归锁", "both names are one recursive lock", "死锁", "")
 LESSON(fifo, "先进先出队列", "first in, first out", "队列", "")

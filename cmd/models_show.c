@@ -1,6 +1,7 @@
 /* models_show.c - what `weft bench models` measured, as a table, in the form of the tutorials, or as JSON. */
 #include "models.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct set {
@@ -142,11 +143,11 @@ static int panel_height(int sets)
 static void draw_scale(FILE *out, double most, int top, int bottom)
 {
     double step = nice_step(most);
-    for (double at = 0; at <= most * 1.0001; at += step) {
-        int x = LEFT + (int)(at / most * LONGEST);
+    for (int i = 0; i * step <= most * 1.0001; i++) {
+        int x = LEFT + (int)(i * step / most * LONGEST);
         fprintf(out, "<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" stroke=\"#d8dde0\"/>\n", x, top, x, bottom);
         fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"small\" text-anchor=\"middle\">%g s</text>\n", x, bottom + 16,
-                at);
+                i * step);
     }
 }
 
@@ -178,16 +179,6 @@ static void draw_panel(FILE *out, enum models_job job, const set *sets, int n, i
 }
 
 /* Both scales double from mark to mark. */
-static double log_2(double x)
-{
-    double n = 0;
-    for (; x >= 2; x /= 2)
-        n++;
-    for (; x < 1; x *= 2)
-        n--;
-    return n + (x - 1) * (1.3465 - 0.3465 * (x - 1)); /* within a hundredth between 1 and 2 */
-}
-
 static void draw_line(FILE *out, const models_curve *c, const double *values, const char *colour, const char *name,
                       int y)
 {
@@ -195,15 +186,15 @@ static void draw_line(FILE *out, const models_curve *c, const double *values, co
     const int bottom = y + CURVE_HEIGHT - 48;
     fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2.5\" points=\"", colour);
     for (int i = 0; i < CURVE_POINTS; i++)
-        fprintf(out, "%d,%.1f ", LEFT + i * step_x, bottom - log_2(values[i]) * step_y);
+        fprintf(out, "%d,%.1f ", LEFT + i * step_x, bottom - log2(values[i]) * step_y);
     fprintf(out, "\"/>\n");
     for (int i = 0; i < CURVE_POINTS; i++)
         fprintf(out,
                 "<circle cx=\"%d\" cy=\"%.1f\" r=\"3.5\" fill=\"%s\"><title>%u at once: %.1f times</title></circle>\n",
-                LEFT + i * step_x, bottom - log_2(values[i]) * step_y, colour, c->at_once[i], values[i]);
+                LEFT + i * step_x, bottom - log2(values[i]) * step_y, colour, c->at_once[i], values[i]);
     fprintf(out, "<text x=\"%d\" y=\"%.1f\" class=\"small\" fill=\"%s\">%s %.1fx</text>\n",
-            LEFT + (CURVE_POINTS - 1) * step_x + 10, bottom - log_2(values[CURVE_POINTS - 1]) * step_y + 4, colour,
-            name, values[CURVE_POINTS - 1]);
+            LEFT + (CURVE_POINTS - 1) * step_x + 10, bottom - log2(values[CURVE_POINTS - 1]) * step_y + 4, colour, name,
+            values[CURVE_POINTS - 1]);
 }
 
 static void draw_curve(FILE *out, const models_curve *c, int y)

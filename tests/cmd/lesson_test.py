@@ -366,6 +366,8 @@ EXACT = [  # (lesson, flags, lines)
     ("alone", [], ["0"]),  # S000-22
     ("addsub", [], ["0"]),  # S000-23, -24
     ("addsub", ["--unsafe"], ["5000"]),  # X-11
+    ("rlock_held", [], ["还持有 3 次", "其他线程: 拿不到锁", "还持有 2 次", "其他线程: 拿不到锁", "还持有 1 次",
+                        "其他线程: 拿不到锁", "其他线程: 拿到锁了"]),  # S000-28
     ("fifo", [], ["1", "2"]),  # S000-37
     ("empty_queue", [], ["队列为空,继续执行其他代码"]),  # S000-38
     ("full_queue", [], ["队列已满,4 放不进去,丢失了", "1", "2", "3"]),  # S000-39
@@ -395,13 +397,15 @@ def test_command(names):  # X-05
                              (["list", "--jsn"], "--json"), (["run", "fifo", "lifo"], "one argument too many")):
         status, out, err = weft("lesson", *arguments)
         check(status == 2 and out == "" and err.count("\n") == 1 and words in err, f"lesson {arguments}", (status, out, err))
+    status, out, _ = weft("lesson", "show", "lesson.h")
+    check(status == 0 and "lesson_begin(" in out, "show lesson.h", out[:80])
     status, out, _ = weft("lesson", "--help")
     check(status == 0 and "Examples:" in out, "lesson --help", out)
     same("run thread-class", [str(len(weft("lesson", "run", "thread-class")[1].split()))], ["2"])
 
 
 def test_standalone():
-    """An example is a whole program: it builds against the library alone and understands the same flags."""
+    """What show prints is a whole program: it builds against the library alone and understands the same flags."""
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     build = os.environ.get("WEFT_BUILD", os.path.join(here, "build"))
     if not os.path.exists(os.path.join(build, "libweft.so")):
@@ -409,8 +413,11 @@ def test_standalone():
     with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder:
         for name, flags, wanted in EXACT[2:6]:
             program = os.path.join(folder, name)
-            built = subprocess.run(["cc", "-o", program, os.path.join(here, "examples", name + ".c"), "-I", here + "/include",
-                                    "-L", build, "-Wl,-rpath," + os.path.abspath(build), "-lweft"], capture_output=True)
+            for source, file in ((name, name + ".c"), ("lesson.h", "lesson.h")):
+                with open(os.path.join(folder, file), "w", encoding="utf-8") as out:
+                    out.write(weft("lesson", "show", source)[1])
+            built = subprocess.run(["cc", "-o", program, program + ".c", "-I", here + "/include", "-L", build,
+                                    "-Wl,-rpath," + os.path.abspath(build), "-lweft"], capture_output=True)
             check(built.returncode == 0, f"{name} builds alone", built.stderr.decode())
             if built.returncode == 0:
                 out = subprocess.run([program, "--fast", *flags], capture_output=True, timeout=60).stdout.decode()
