@@ -307,11 +307,10 @@ static void after_fork(void)
     rawlock_release(&action_lock);
 }
 
-__attribute__((constructor(101))) static void start(void)
+void weft__deadlock_environment(void)
 {
     static const char *const words[] = {"report", "error", "abort", "off"};
     const char *wanted = getenv("WEFT_DEADLOCK");
-    pthread_atfork(before_fork, after_fork, after_fork);
     if (wanted == NULL || *wanted == 0)
         return;
     for (uint32_t i = 0; i < WEFT__ARRAY_LEN(words); i++)
@@ -320,4 +319,10 @@ __attribute__((constructor(101))) static void start(void)
             return;
         }
     weft__warn("WEFT_DEADLOCK=%s is none of report, error, abort and off; it is ignored", wanted);
+}
+
+__attribute__((constructor(101))) static void start(void)
+{
+    pthread_atfork(before_fork, after_fork, after_fork);
+    weft__deadlock_environment();
 }

@@ -79,5 +79,6 @@ weft__stuck weft__stuck_look(bool *anybody);
 /* deadlock.c: tell of a deadlock, and do what was asked for. */
 void weft__deadlock_report(const weft__found *members, unsigned n, unsigned total, bool ring);
 bool weft__deadlock_on(void);
+void weft__deadlock_environment(void); /* read WEFT_DEADLOCK */
 
 #endif

@@ -221,7 +221,8 @@ static int run(void *arg)
             continue;
         }
         self->object = object_of(word, i);
-        self->result = other_word(word, i, self);
+        int r = other_word(word, i, self);
+        self->result = r < 0 ? r : self->result;
     }
 }
 

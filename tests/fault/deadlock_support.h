@@ -63,7 +63,7 @@ void start_actors(const char *const *actors, enum actors kind);
 /* Wait until all have come to their end. */
 void await_actors(void);
 
-/* What the last wait of an actor returned. */
+/* The last error of an actor, 0 when it had none. */
 int actor_result(unsigned i);
 
 /* The actors hang in one ring, which is reported once, by the names of its members, and says for each edge "0>1" that
