@@ -206,12 +206,11 @@ static inline long elements_for(weft_queue *q, size_t n)
     if (likely(there >= n))
         return (long)n;
     bool paused = fall_behind(half);
-    bool closed = load_seq_cst(&q->closed); /* before the count: see Q2 */
     half->other = load_seq_cst(&q->halves[PUT].count);
     there = (size_t)(half->other - half->count);
     note_gain(half, there, paused);
     if (there == 0)
-        return closed ? -EPIPE : -WEFT_EEMPTY;
+        return q->closed ? -EPIPE : -WEFT_EEMPTY;
     return (long)(n < there ? n : there);
 }
 
