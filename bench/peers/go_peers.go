@@ -80,6 +80,77 @@ func startBatch(n int) {
 	}
 }
 
+// A future is a fresh channel with room for one: set and read by one goroutine.
+func futureSetGet(n int) {
+	for i := 0; i < n; i++ {
+		f := make(chan *int, 1)
+		f <- &n
+		<-f
+	}
+}
+
+type future chan future
+
+// Two goroutines of one thread; each message is a fresh future whose value is the future of the answer.
+func futureRoundtrip(n int) {
+	runtime.GOMAXPROCS(1)
+	first := make(future, 1)
+	answer := func(f future) future {
+		reply := <-f
+		next := make(future, 1)
+		reply <- next
+		return next
+	}
+	go func() {
+		for f := first; ; f = answer(f) {
+		}
+	}()
+	f := make(future, 1)
+	first <- f
+	for i := 1; i < n; i++ {
+		f = answer(f)
+	}
+	<-f
+}
+
+func selectTwo(a, b chan int) bool {
+	select {
+	case <-a:
+		return true
+	case <-b:
+		return false
+	}
+}
+
+// Put into one of two channels, take by select over both.
+func selectReady(n int) {
+	a, b := make(chan int, 1), make(chan int, 1)
+	for i := 0; i < n; i++ {
+		if i&1 != 0 {
+			a <- 1
+		} else {
+			b <- 1
+		}
+		selectTwo(a, b)
+	}
+}
+
+// A round trip between two goroutines of one thread that both wait by select.
+func selectRoundtrip(n int) {
+	runtime.GOMAXPROCS(1)
+	ping, pong, quit := make(chan int, 1), make(chan int, 1), make(chan int, 1)
+	go func() {
+		for selectTwo(ping, quit) {
+			pong <- 1
+		}
+	}()
+	for i := 0; i < n; i++ {
+		ping <- 1
+		selectTwo(pong, quit)
+	}
+	close(quit)
+}
+
 func mutex(n int) {
 	var m sync.Mutex
 	for i := 0; i < n; i++ {
@@ -165,7 +236,9 @@ func main() {
 		die("not a number of operations: %s", os.Args[2])
 	}
 	timed := map[string]func(int){"pingpong": pingpong, "yield": yield, "start_join": startJoin,
-		"start_batch": startBatch, "mutex": mutex, "timers_million": timersMillion}
+		"start_batch": startBatch, "mutex": mutex, "timers_million": timersMillion,
+		"future_set_get": futureSetGet, "future_roundtrip": futureRoundtrip,
+		"select_ready": selectReady, "select_roundtrip": selectRoundtrip}
 	if run, ok := timed[os.Args[1]]; ok {
 		began := time.Now()
 		run(n)

@@ -129,9 +129,13 @@ static bool try_case(selection *s, unsigned i)
     weft_case *c = &s->cases[i];
     switch (c->kind) {
     case WEFT__CASE_GET:
+        if (!weft__queue_ready(c->object, WEFT__QUEUE_GET)) /* saves a lock for nothing */
+            return false;
         c->result = weft__queue_try_get(c->object, c->element);
         return c->result != -WEFT_EEMPTY;
     case WEFT__CASE_PUT:
+        if (!weft__queue_ready(c->object, WEFT__QUEUE_PUT))
+            return false;
         c->result = weft__queue_try_put(c->object, c->element);
         return c->result != -WEFT_EFULL;
     case WEFT__CASE_EVENT:
