@@ -15,6 +15,8 @@ enum {
 
 /* One subcommand a file; argv[0] is its name. */
 int cmd_web(int argc, char **argv);
+int cmd_lesson(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 /* ---- options (options.c) ---- */
 

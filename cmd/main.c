@@ -14,6 +14,8 @@ typedef struct subcommand {
 
 static const subcommand subcommands[] = {
     {"web", cmd_web, "serve a directory over HTTP"},
+    {"lesson", cmd_lesson, "run the programs of the tutorials, and show their source"},
+    {"bench", cmd_bench, "measure threads, processes and coroutines beside each other"},
 };
 
 enum {
@@ -30,7 +32,9 @@ static int print_help(void)
     for (size_t i = 0; i < COUNT; i++)
         printf("  %-10s %s\n", subcommands[i].name, subcommands[i].help);
     puts("\nExample: serve the current directory on http://127.0.0.1:8000/\n\n"
-         "  weft web .");
+         "  weft web .\n\n"
+         "Example: run the lesson on deadlocks\n\n"
+         "  weft lesson run noodle");
     return CMD_OK;
 }
 

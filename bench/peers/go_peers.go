@@ -1,7 +1,7 @@
 // go_peers - the work of the core benchmarks done with Go's goroutines, channels and mutex.
 //
 // usage: go_peers WHAT N     does N operations of WHAT and prints one number: nanoseconds each, or, for "parked" and
-// "parked_machine", bytes of memory each.
+// "parked_machine", bytes of memory each, and for "timer_late" the median in microseconds.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,12 +80,112 @@ func startBatch(n int) {
 	}
 }
 
+// A future is a fresh channel with room for one: set and read by one goroutine.
+func futureSetGet(n int) {
+	for i := 0; i < n; i++ {
+		f := make(chan *int, 1)
+		f <- &n
+		<-f
+	}
+}
+
+type future chan future
+
+// Two goroutines of one thread; each message is a fresh future whose value is the future of the answer.
+func futureRoundtrip(n int) {
+	runtime.GOMAXPROCS(1)
+	first := make(future, 1)
+	answer := func(f future) future {
+		reply := <-f
+		next := make(future, 1)
+		reply <- next
+		return next
+	}
+	go func() {
+		for f := first; ; f = answer(f) {
+		}
+	}()
+	f := make(future, 1)
+	first <- f
+	for i := 1; i < n; i++ {
+		f = answer(f)
+	}
+	<-f
+}
+
+func selectTwo(a, b chan int) bool {
+	select {
+	case <-a:
+		return true
+	case <-b:
+		return false
+	}
+}
+
+// Put into one of two channels, take by select over both.
+func selectReady(n int) {
+	a, b := make(chan int, 1), make(chan int, 1)
+	for i := 0; i < n; i++ {
+		if i&1 != 0 {
+			a <- 1
+		} else {
+			b <- 1
+		}
+		selectTwo(a, b)
+	}
+}
+
+// A round trip between two goroutines of one thread that both wait by select.
+func selectRoundtrip(n int) {
+	runtime.GOMAXPROCS(1)
+	ping, pong, quit := make(chan int, 1), make(chan int, 1), make(chan int, 1)
+	go func() {
+		for selectTwo(ping, quit) {
+			pong <- 1
+		}
+	}()
+	for i := 0; i < n; i++ {
+		ping <- 1
+		selectTwo(pong, quit)
+	}
+	close(quit)
+}
+
 func mutex(n int) {
 	var m sync.Mutex
 	for i := 0; i < n; i++ {
 		m.Lock()
 		m.Unlock() //nolint:staticcheck // the empty section is the point
 	}
+}
+
+// A million timers: set each to somewhere between a second and a thousand, then stop each.
+func timersMillion(n int) {
+	random := uint64(88172645463325252)
+	timers := make([]*time.Timer, n)
+	for i := range timers {
+		random ^= random << 13
+		random ^= random >> 7
+		random ^= random << 17
+		timers[i] = time.AfterFunc(time.Duration(1000+random%999000)*time.Millisecond, func() {})
+	}
+	for _, t := range timers {
+		if !t.Stop() {
+			die("a timer has fired")
+		}
+	}
+}
+
+// How late a timer of a millisecond is: the median of n, in microseconds.
+func timerLate(n int) float64 {
+	late := make([]int64, n)
+	for i := range late {
+		due := time.Now().Add(time.Millisecond)
+		<-time.NewTimer(time.Millisecond).C
+		late[i] = time.Since(due).Nanoseconds()
+	}
+	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
+	return float64(late[n/2]) / 1000
 }
 
 func field(path, name string) int64 {
@@ -135,11 +236,15 @@ func main() {
 		die("not a number of operations: %s", os.Args[2])
 	}
 	timed := map[string]func(int){"pingpong": pingpong, "yield": yield, "start_join": startJoin,
-		"start_batch": startBatch, "mutex": mutex}
+		"start_batch": startBatch, "mutex": mutex, "timers_million": timersMillion,
+		"future_set_get": futureSetGet, "future_roundtrip": futureRoundtrip,
+		"select_ready": selectReady, "select_roundtrip": selectRoundtrip}
 	if run, ok := timed[os.Args[1]]; ok {
 		began := time.Now()
 		run(n)
 		fmt.Printf("%.3f\n", float64(time.Since(began).Nanoseconds())/float64(n))
+	} else if os.Args[1] == "timer_late" {
+		fmt.Printf("%.3f\n", timerLate(n))
 	} else if os.Args[1] == "parked" {
 		fmt.Printf("%.1f\n", parked(n, rss, 1))
 	} else if os.Args[1] == "parked_machine" {

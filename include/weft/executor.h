@@ -51,6 +51,9 @@ typedef struct weft_pool_options {
     void *initializer_arg;
     const char *name;  /* workers are called "<name>-0", "<name>-1" ...; NULL = "pool" */
     size_t stack_size; /* of a worker; 0 = the engine's default */
+    int waiters_help;  /* 1: whoever waits without a deadline for a job that has not begun runs it himself, not only
+                          jobs of the pool: the cheapest for short jobs, which then run in other threads, too. Not with
+                          an initializer */
 } weft_pool_options;
 
 /* Make a pool. Workers start on demand, and idle ones are used first. Returns 0, -EINVAL or -ENOMEM. */

@@ -34,8 +34,8 @@ WEFT_API void weft_future_unref(weft_future *f);       /* one less; the last fre
 /* ---- for who waits ---- */
 
 /* Wait until it is done (finished or cancelled). Returns 0, -ETIMEDOUT or -ECANCELED (the *caller* was cancelled). An
- * outcome that comes together with the deadline wins. A worker of a pool that waits for a job of the same pool which has
- * not begun runs it itself. */
+ * outcome that comes together with the deadline wins. A worker of a pool that waits (not with WEFT_NOW) for a job of the
+ * same pool which has not begun runs it itself, and looks at its deadline again when that has ended. */
 WEFT_API int weft_future_wait(weft_future *f, weft_until until);
 
 /* Wait, then give the outcome: 0 and *result (may be NULL) for success; the job's own negative error; -ECANCELED for a
@@ -57,8 +57,8 @@ WEFT_API const char *weft_future_text(const weft_future *f, char *buf, size_t si
  * is running or finished, which changes nothing. */
 WEFT_API int weft_future_cancel(weft_future *f);
 
-/* The same, and if it is running ask its job to stop, cooperatively: its next wait returns -ECANCELED. Returns as
- * weft_future_cancel. */
+/* The same, and if it is running ask its job to stop, cooperatively: its present wait and those that follow, until it
+ * sets the outcome, return -ECANCELED. Returns as weft_future_cancel. */
 WEFT_API int weft_future_stop(weft_future *f);
 
 /* Call fn(f, arg) once it is done, in the worker that completes it, callbacks in the order they were added; at once, in
@@ -69,13 +69,14 @@ typedef int weft_future_fn(weft_future *f, void *arg);
 WEFT_API int weft_future_add_callback(weft_future *f, weft_future_fn *fn, void *arg);
 WEFT_API void weft_future_on_callback_error(void (*fn)(weft_future *f, int error));
 
-/* ---- for who works ---- */
+/* ---- for who works; a pool's futures are set by their pool: -WEFT_EINVALIDSTATE for everybody else ---- */
 
 /* Begin: 1, it is running now; 0, it was cancelled: do not do the work. -WEFT_EINVALIDSTATE when it was begun before. */
 WEFT_API int weft_future_begin(weft_future *f);
 
-/* Set the outcome: a result, or a negative error. Returns 0, or -WEFT_EINVALIDSTATE when there is one already (the first
- * stays). Wakes all waiters and runs the callbacks. */
+/* Set the outcome: a result, or a negative error (else -EINVAL). Returns 0, or -WEFT_EINVALIDSTATE when there is one
+ * already (the first stays). Wakes all waiters and runs the callbacks. Begin need not have been called. What the result
+ * points to is the caller's affair: the future never frees it. */
 WEFT_API int weft_future_set_result(weft_future *f, void *result);
 WEFT_API int weft_future_set_error(weft_future *f, int error);
 
@@ -88,8 +89,9 @@ enum weft_wait_for {
 };
 
 /* Wait until enough of the n futures are done. Returns how many are done now (all that are, not only the first), and
- * moves them to the front of the array in their order, the others behind in theirs; or -ECANCELED (the caller). A
- * deadline is no error: it returns how many there are by then. Doubles count once each time they stand in the array. */
+ * moves them to the front of the array in their order, the others behind in theirs; -ECANCELED (the caller); or -ENOMEM
+ * (it allocates only to wait for the first of more than 16). A deadline is no error: it returns how many there are by
+ * then. Doubles count once each time they stand in the array. */
 WEFT_API long weft_futures_wait(weft_future **futures, size_t n, enum weft_wait_for what, weft_until until);
 
 /* The futures of a set one after the other, as they are done: first those that are already. */

@@ -1,4 +1,4 @@
-/* weft/group.h - several coroutines that belong together: start them, wait for all, and if one fails, stop the others.
+/* weft/group.h - several coroutines or threads that belong together: start them, wait for all, and if one fails, stop the others.
  *
  *     weft_group g = WEFT_GROUP_INIT;                 // all zero is an empty group
  *     for (int i = 0; i < n && err == 0; i++)
@@ -15,6 +15,8 @@
  *     int was = weft_shield(1);
  *     weft_group_wait(&g, WEFT_FOREVER);
  *     weft_shield(was);
+ *
+ * weft_group_thread in weft/thread.h starts a member that is a thread. Both kinds may be in one group.
  *
  * Call from threads and coroutines, also from members, not from signal handlers; go, cancel and running by any number
  * of callers at once, wait by one at a time. */

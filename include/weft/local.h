@@ -29,7 +29,7 @@ typedef struct weft_local {
         0, 0, destructor                                                                                               \
     }
 
-/* The caller's value, NULL when it has set none. Allocates nothing. */
+/* The caller's value, NULL when it has set none. Allocates nothing (a thread's very first use of weft registers it). */
 WEFT_API void *weft_local_get(weft_local *local);
 
 /* Set the caller's value; what it was before is not destroyed. Returns 0, -ENOMEM, or -EAGAIN when all 4,096 keys are

@@ -26,6 +26,7 @@
 #define WEFT_THREAD_H
 
 #include <weft/base.h>
+#include <weft/group.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -99,6 +100,13 @@ WEFT_API const char *weft_thread_name(const weft_thread *t, char *buf, size_t si
 WEFT_API int weft_thread_set_name(weft_thread *t, const char *name); /* 0, or -WEFT_ENOTSTARTED */
 WEFT_API int weft_thread_daemon(const weft_thread *t);               /* 1 or 0 */
 
+/* ---- groups ---- */
+
+/* As weft_group_go, with a thread: start fn(arg) as a member of the group, which is waited for and cancelled with it;
+ * nobody joins it. One that leaves by pthread_exit counts as failed, with -ECANCELED. `options` may be NULL. Returns 0,
+ * -ECANCELED when the group is stopping, or as weft_thread_start. */
+WEFT_API int weft_group_thread(weft_group *g, weft_thread_fn *fn, void *arg, const weft_thread_options *options);
+
 /* ---- the calling thread ---- */
 
 /* A handle of the calling thread, valid as long as the thread runs. In object style it is the one that was started, as
@@ -140,7 +148,8 @@ typedef void weft_thread_error_fn(const weft_thread_info *info, int error, void 
 
 /* From now on call fn(info, error, arg) in every thread of weft that ends with a negative result, at its end, before
  * joiners wake. NULL: the default, which writes one line to stderr for threads that were detached and is silent for
- * those that can be joined, because the joiner gets the error. */
+ * those that can be joined or are in a group, because the joiner gets the error, and for -ECANCELED, which is how one
+ * ends that was asked to. */
 WEFT_API void weft_thread_on_error(weft_thread_error_fn *fn, void *arg);
 
 #ifdef __cplusplus

@@ -1,39 +1,73 @@
 # bash completion for weft; installed as bash-completion/completions/weft.
 
+_weft_web()
+{
+    case $prev in
+        --poller) words=(auto epoll epoll-et uring poll select) ;;
+        --model) words=(coroutine thread) ;;
+        --bind) words=(127.0.0.1 0.0.0.0 ::1 ::) ;;
+        --mime-types)
+            compopt -o default
+            ;;
+        --log)
+            words=(none -)
+            compopt -o default
+            ;;
+        --port | --index | --threads | --processes | --max-connections | --idle-timeout | \
+            --head-timeout | --write-timeout | --grace | --cache-size | --cache-file-size) ;;
+        *)
+            if [[ $cur != -* ]]; then
+                compopt -o dirnames
+                return
+            fi
+            words=(--bind --port --listing --index --log --model --poller --threads --processes --max-connections
+                --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
+                --no-gzip --well-known --mime-types --help)
+            ;;
+    esac
+}
+
+_weft_lesson()
+{
+    local verb=${COMP_WORDS[2]}
+    if [[ $COMP_CWORD -eq 2 ]]; then
+        words=(list run show --help)
+    elif [[ $verb == list ]]; then
+        words=(--json --help)
+    elif [[ $cur != -* ]]; then
+        mapfile -t words < <(weft lesson list 2>/dev/null | cut -d ' ' -f 1)
+    elif [[ $verb == run ]]; then
+        words=(--fast --unsafe --help)
+    fi
+}
+
+_weft_bench()
+{
+    case $prev in
+        --gil) words=(100 700 5ms) ;;
+        --svg)
+            compopt -o default
+            ;;
+        --tasks | --work) ;;
+        *)
+            words=(models)
+            [[ $cur != -* ]] || words=(--tasks --work --gil --python --one-core --curve --locks --classic --json --svg --help)
+            ;;
+    esac
+}
+
 _weft()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word
     local -a words=()
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 ]]; then
-        words=(web --help --version)
-    elif [[ ${COMP_WORDS[1]} != web ]]; then
-        return
+        words=(web lesson bench --help --version)
     else
-        case $prev in
-            --poller) words=(auto epoll epoll-et uring poll select) ;;
-            --model) words=(coroutine thread) ;;
-            --bind) words=(127.0.0.1 0.0.0.0 ::1 ::) ;;
-            --mime-types)
-                compopt -o default
-                ;;
-            --log)
-                words=(none -)
-                compopt -o default
-                ;;
-            --port | --index | --threads | --processes | --max-connections | --idle-timeout | \
-                --head-timeout | --write-timeout | --grace | --cache-size | --cache-file-size)
-                return
-                ;;
-            *)
-                if [[ $cur != -* ]]; then
-                    compopt -o dirnames
-                    return
-                fi
-                words=(--bind --port --listing --index --log --model --poller --threads --processes --max-connections
-                    --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
-                    --no-gzip --well-known --mime-types --help)
-                ;;
+        case ${COMP_WORDS[1]} in
+            web) _weft_web ;;
+            lesson) _weft_lesson ;;
+            bench) _weft_bench ;;
         esac
     fi
     for word in "${words[@]}"; do

@@ -2,6 +2,8 @@
 
 complete -c weft -f
 complete -c weft -n __fish_use_subcommand -a web -d 'Serve the files of a directory over HTTP/1.1'
+complete -c weft -n __fish_use_subcommand -a lesson -d 'Run the programs of the tutorials'
+complete -c weft -n __fish_use_subcommand -a bench -d 'Measure threads, processes and coroutines'
 complete -c weft -n __fish_use_subcommand -l help -d 'Print the commands and leave'
 complete -c weft -n __fish_use_subcommand -l version -d 'Print the version and leave'
 
@@ -27,3 +29,26 @@ complete -c weft -n $web -l no-gzip -d 'Do not compress'
 complete -c weft -n $web -l well-known -d 'Serve /.well-known/'
 complete -c weft -n $web -l mime-types -r -F -d 'Table of media types'
 complete -c weft -n $web -l help -d 'Print the options and leave'
+
+set -l lesson '__fish_seen_subcommand_from lesson'
+set -l verbs list run show
+complete -c weft -n "$lesson; and not __fish_seen_subcommand_from $verbs" -a "$verbs"
+complete -c weft -n "$lesson; and __fish_seen_subcommand_from run show" -a '(weft lesson list | string split -f 1 " ")'
+complete -c weft -n $lesson -l json -d 'List as JSON'
+complete -c weft -n $lesson -l fast -d 'Shorter pauses and loops'
+complete -c weft -n $lesson -l unsafe -d 'Without the protection that the lesson is about'
+complete -c weft -n $lesson -l help -d 'Print how it is used and leave'
+
+set -l bench '__fish_seen_subcommand_from bench'
+complete -c weft -n $bench -a models -d 'Line, threads, processes, coroutines'
+complete -c weft -n $bench -l tasks -x -d 'Tasks that the work is dealt out to'
+complete -c weft -n $bench -l work -x -d 'Count the primes below so many thousands'
+complete -c weft -n $bench -l gil -x -a '100 700 5ms' -d 'Emulate one global lock'
+complete -c weft -n $bench -l python -d 'The same by python3'
+complete -c weft -n $bench -l one-core -d 'Also on one processor'
+complete -c weft -n $bench -l curve -d 'Also 1, 2, 4 ... 64 threads at once'
+complete -c weft -n $bench -l locks -d 'Also what Lock and RLock cost'
+complete -c weft -n $bench -l classic -d 'Six lines, as the tutorials print'
+complete -c weft -n $bench -l json -d 'Print JSON'
+complete -c weft -n $bench -l svg -r -F -d 'Draw a picture'
+complete -c weft -n $bench -l help -d 'Print the options and leave'

@@ -10,8 +10,9 @@
  * Lock order: blocking_lock is a leaf; nothing is called under it. Pinned by tests/co/blocking_test.c. */
 #include "co/state.h"
 
-#include "park/park.h"
+#include "park/await.h"
 #include "park/rawlock.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,6 +28,7 @@ typedef struct job {
     weft_co_fn *fn;
     void *arg;
     int result;
+    uint32_t by;   /* atomic: id of the helper's waiter, once it has begun */
     uint32_t done; /* atomic; a word to sleep on */
 } job;
 
@@ -40,6 +42,29 @@ static weft__rawlock blocking_lock;
 static job *first, *last; /* the queue */
 static helper *idle;      /* last used first */
 static uint32_t helpers;  /* threads */
+
+/* ---- for reports ---- */
+
+/* The helper that does it ends the wait; before one has taken the job, any of them. */
+static void done_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    uint32_t by;
+    if (weft__sys_peek(&by, &((const job *)object)->by, sizeof by) < 0 || by == 0)
+        return;
+    e->known = true;
+    weft__enders_add(e, by);
+}
+
+static bool helper_idle(const void *object, const weft__waiter *waiter)
+{
+    (void)object;
+    uint32_t state = load_acquire(&waiter->state);
+    return state == WEFT__WAITING || state == WEFT__HARD;
+}
+
+static const weft__awaited done_kind = {.what = "weft_blocking", .held = "done by", .enders = done_enders};
+static const weft__awaited helper_kind = {.what = "work for weft_blocking", .idle = helper_idle};
 
 /* ---- helpers ---- */
 
@@ -80,7 +105,7 @@ static job *next_job(helper *h)
     enter_idle(h);
     rawlock_release(&blocking_lock);
     while (load_acquire(&h->handed) == 0 &&
-           weft__park(&h->handed, 0, until, WEFT__UNCANCELLABLE, "work for weft_blocking") == 0)
+           weft__park_for(&helper_kind, h, NULL, &h->handed, 0, until, WEFT__UNCANCELLABLE) == 0)
         ;
     rawlock_acquire(&blocking_lock);
     if (h->job == NULL)
@@ -94,6 +119,7 @@ static void *helper_main(void *arg)
     helper self = {0};
     job *j = arg;
     do {
+        store_relaxed(&j->by, weft__self()->id);
         j->result = j->fn(j->arg);
         store_seq_cst(&j->done, 1);
         weft__wake(&j->done, 1, 0); /* only the address: the job may be gone */
@@ -150,7 +176,7 @@ int weft_blocking(weft_co_fn *fn, void *arg)
             return -ENOMEM;
     }
     while (load_acquire(&j.done) == 0)
-        weft__park(&j.done, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE, "weft_blocking");
+        weft__park_for(&done_kind, &j, WEFT__CALLER(), &j.done, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE);
     /* NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): who did it has taken it out of the queue */
     return j.result;
 }

@@ -6,7 +6,8 @@ WEFT__UNTRACED_BEGIN
 #include "co/state.h"
 
 #include "base/panic.h"
-#include "park/park.h"
+#include "park/await.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -127,13 +128,24 @@ static void check_handle(const weft_co *co, const char *call)
         weft__panic("%s: this coroutine was joined or detached before", call);
 }
 
+/* Who waits for a coroutine waits for that one. */
+static void join_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    (void)sleeper;
+    const weft_co *co = object; /* type-stable */
+    e->known = true;
+    weft__enders_add(e, load_acquire(&co->waiter.id));
+}
+
+static const weft__awaited join_kind = {.what = "end of a coroutine", .held = "which is", .enders = join_enders};
+
 /* Sleep until co has ended. 0, or -ETIMEDOUT or -ECANCELED and it has not. Pre: life is JOINED. */
-static int wait_for_end(weft_co *co, weft_until until)
+static int wait_for_end(weft_co *co, weft_until until, const void *where)
 {
     int err = 0;
     uint32_t life = WEFT__CO_JOINED;
     while (err == 0 && life == WEFT__CO_JOINED) {
-        err = weft__park(&co->life, WEFT__CO_JOINED, until, 0, "end of a coroutine");
+        err = weft__park_for(&join_kind, co, where, &co->life, WEFT__CO_JOINED, until, 0);
         life = load_acquire(&co->life);
     }
     if (life == WEFT__CO_ENDED || !cas_acq_rel(&co->life, &life, WEFT__CO_RUNNING))
@@ -148,7 +160,7 @@ int weft_co_join(weft_co *co, int *result, weft_until until)
         return -EDEADLK;
     uint32_t life = load_acquire(&co->life);
     if (life == WEFT__CO_RUNNING && cas_acq_rel(&co->life, &life, WEFT__CO_JOINED)) {
-        int err = wait_for_end(co, until);
+        int err = wait_for_end(co, until, WEFT__CALLER());
         if (err < 0)
             return err;
     } else if (life != WEFT__CO_ENDED) {
@@ -190,6 +202,14 @@ const char *weft_co_name(const weft_co *co)
     if (co == NULL)
         return "";
     return co->name[0] != 0 ? co->name : co->default_name;
+}
+
+uint32_t weft__co_that_runs(const weft_co *co, weft_co_fn *fn, const void *arg)
+{
+    weft_co seen;
+    if (weft__sys_peek(&seen, co, sizeof seen) < 0 || seen.fn != fn || seen.arg != arg)
+        return 0;
+    return weft__waiter_by_id(seen.waiter.id) == &co->waiter ? seen.waiter.id : 0;
 }
 
 weft__waiter *weft__co_waiter(weft_co *co)

@@ -17,7 +17,7 @@ WEFT__UNTRACED_BEGIN
 #include "co/run.h"
 
 #include "base/panic.h"
-#include "park/park.h"
+#include "park/watch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -323,7 +323,7 @@ static void co_name(const weft__waiter *w, char *buf, size_t size)
         buf[n] = 0;
 }
 
-const weft__waiter_ops weft__co_ops = {"coroutine", co_block, co_ready, co_name};
+const weft__waiter_ops weft__co_ops = {"coroutine", co_block, co_ready, co_name, false};
 
 /* The thread on its own stack: it may take a free lock, but there is nobody to give way to. */
 static void own_block(weft__waiter *self, int64_t until_ns)
@@ -343,7 +343,7 @@ static void own_name(const weft__waiter *w, char *buf, size_t size)
     snprintf(buf, size, "scheduler-%u", (unsigned)container_of(w, weft__sched, waiter)->index);
 }
 
-const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_name};
+const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_name, true};
 
 void weft__thread_enter_slow(void)
 {
@@ -477,10 +477,26 @@ static bool spin_for_work(weft__sched *s)
     return false;
 }
 
+/* For the watch thread: this scheduler has nothing to do, and nothing will come but from other threads. */
+static bool is_at_rest(const void *object, const weft__waiter *waiter)
+{
+    (void)waiter;
+    const weft__sched *s = object;
+    uint32_t sleeping = load_seq_cst(&s->sleeping);
+    return (sleeping == WEFT__ASLEEP || sleeping == WEFT__ASLEEP_POLL) && load_acquire(&s->at_rest) != 0 &&
+           load_seq_cst(&s->inbox) == NULL && !weft__share_any();
+}
+
+static const weft__awaited rest_kind = {.what = "coroutines", .idle = is_at_rest};
+
 static void sleep_until(weft__sched *s, int64_t until_ns)
 {
+    bool at_rest = until_ns == INT64_MAX && (s->poller == NULL || !load_acquire(&weft__idler_ops)->watches(s->poller));
+    store_relaxed(&s->at_rest, at_rest);
     store_seq_cst(&s->sleeping, s->poller != NULL ? WEFT__ASLEEP_POLL : WEFT__ASLEEP);
     if (load_seq_cst(&s->inbox) == NULL && !weft__share_any()) {
+        if (at_rest)
+            weft__watch_poke();
         if (s->poller != NULL)
             poll_descriptors(s, until_ns);
         else
@@ -508,6 +524,7 @@ void weft__run(weft__sched *s)
 {
     weft__sched_self = s;
     weft__become(&s->waiter);
+    weft__await(&s->waiter, &rest_kind, s, NULL, WEFT_FOREVER);
     context_of_thread(&s->own);
     weft__wheel_init(&s->wheel, weft__sys_now());
     for (;;) {

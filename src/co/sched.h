@@ -43,6 +43,10 @@ int weft__co_start_here(weft_co_fn *fn, void *arg, const weft_co_options *option
 int weft__co_new(weft_co **co, weft_co_fn *fn, void *arg, const weft_co_options *options);
 void weft__co_launch(weft_co *co);
 
+/* The id of the coroutine at `co` if it runs fn(arg), else 0; co may be an address that is no coroutine any more or
+ * never was. For reports. */
+uint32_t weft__co_that_runs(const weft_co *co, weft_co_fn *fn, const void *arg);
+
 /* The waiter of a coroutine. */
 weft__waiter *weft__co_waiter(weft_co *co);
 

@@ -77,7 +77,8 @@ struct weft__sched {
     /* Everybody's, in lines of the cache of their own. */
     _Alignas(WEFT__CACHE_LINE) weft__call *inbox; /* atomic: newest first */
     uint32_t sleeping;                            /* atomic: WEFT__AWAKE ...; a word to sleep on */
-    char pad[WEFT__CACHE_LINE - sizeof(weft__call *) - sizeof(uint32_t)];
+    uint32_t at_rest; /* atomic: the present sleep has no timer and no descriptor to end it */
+    char pad[WEFT__CACHE_LINE - sizeof(weft__call *) - 2 * sizeof(uint32_t)];
     weft__ring ring; /* unstarted coroutines, for the taking */
     char ring_pad[WEFT__CACHE_LINE - sizeof(weft__ring)];
 };

@@ -10,6 +10,7 @@
 #ifndef WEFT_CO_SWITCH_H
 #define WEFT_CO_SWITCH_H
 
+#include "base/leak.h"
 #include "co/untraced.h"
 
 #include <stdbool.h>
@@ -31,7 +32,6 @@ void *weft__switch_prepare(char *low, char *top, void (*entry)(void *), void *ar
 void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);
 void __sanitizer_finish_switch_fiber(void *fake, const void **old_bottom, size_t *old_size);
 void __asan_unpoison_memory_region(const volatile void *p, size_t size);
-void __lsan_register_root_region(const void *p, size_t size);
 #endif
 #if WEFT__TSAN
 void *__tsan_get_current_fiber(void);
@@ -131,15 +131,6 @@ __attribute__((always_inline)) static inline void context_inherit(weft__context 
     __tsan_switch_to_fiber(new->fiber, WEFT_TSAN_SWITCH_FLAG);
     __tsan_destroy_fiber(old->fiber);
 #endif
-}
-
-/* Let LeakSanitizer look for pointers here: our memory is not malloc's. */
-static inline void leak_root(const void *p, size_t size)
-{
-#if WEFT__ASAN
-    __lsan_register_root_region(p, size);
-#endif
-    (void)p, (void)size;
 }
 
 /* The edge from whoever makes `p` ready to p's running; see untraced.h. */

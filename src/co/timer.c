@@ -17,7 +17,8 @@ WEFT__UNTRACED_BEGIN
 #include <string.h>
 
 enum {
-    FIRING = UINT32_MAX /* t->slot while it is on the list of those being fired */
+    FIRING = UINT16_MAX, /* t->slot while it is on the list of those that are due */
+    RUNS = 40            /* of lengths 1, 2, 4, ... in a merge sort: more timers than there is memory for */
 };
 
 void weft__wheel_init(weft__wheel *wheel, int64_t now)
@@ -26,20 +27,22 @@ void weft__wheel_init(weft__wheel *wheel, int64_t now)
     wheel->tick = (uint64_t)now >> WEFT__TICK_LOG2;
 }
 
-static void link_timer(weft__timer **list, weft__timer *t)
+/* At the end of a list, which is empty when *first is NULL. */
+static void append(weft__timer **first, weft__timer ***end, weft__timer *t)
 {
-    t->next = *list;
-    if (t->next != NULL)
-        t->next->link = &t->next;
-    t->link = list;
-    *list = t;
+    t->link = *first == NULL ? first : *end;
+    t->next = NULL;
+    *t->link = t;
+    *end = &t->next;
 }
 
-static void unlink_timer(weft__timer *t)
+static void unlink_timer(weft__timer ***end, weft__timer *t)
 {
     *t->link = t->next;
     if (t->next != NULL)
         t->next->link = t->link;
+    else
+        *end = t->link;
     t->link = NULL;
 }
 
@@ -59,8 +62,8 @@ static void insert(weft__wheel *wheel, weft__timer *t)
     } else if (t->at < slot->earliest) {
         slot->earliest = t->at;
     }
-    link_timer(&slot->first, t);
-    t->slot = level << WEFT__WHEEL_BITS | s;
+    append(&slot->first, &slot->end, t);
+    t->slot = (uint16_t)(level << WEFT__WHEEL_BITS | s);
 }
 
 void weft__wheel_set(weft__wheel *wheel, weft__timer *t, int64_t at)
@@ -75,65 +78,99 @@ void weft__wheel_cancel(weft__wheel *wheel, weft__timer *t)
 {
     if (t->link == NULL)
         return;
-    unlink_timer(t);
     wheel->set--;
-    if (t->slot == FIRING)
+    if (t->slot == FIRING) {
+        unlink_timer(&wheel->due_end, t);
         return;
+    }
     unsigned level = t->slot >> WEFT__WHEEL_BITS, s = t->slot & (WEFT__WHEEL_SLOTS - 1);
-    if (wheel->slots[level][s].first == NULL)
+    weft__wheel_slot *slot = &wheel->slots[level][s];
+    unlink_timer(&slot->end, t);
+    if (slot->first == NULL)
         wheel->used[level] &= ~(UINT64_C(1) << s);
 }
 
-/* Take a slot's whole list; *list is its head. */
-static void take_slot(weft__wheel *wheel, unsigned level, unsigned s, weft__timer **list)
+/* Take a slot's whole list. */
+static weft__timer *take_slot(weft__wheel *wheel, unsigned level, unsigned s)
 {
-    weft__wheel_slot *slot = &wheel->slots[level][s];
-    *list = slot->first;
-    if (*list != NULL)
-        (*list)->link = list;
-    slot->first = NULL;
+    weft__timer *list = wheel->slots[level][s].first;
+    wheel->slots[level][s].first = NULL;
     wheel->used[level] &= ~(UINT64_C(1) << s);
-}
-
-/* Move the timers of one slot of level 0 that are due to the end of a list, and put the rest back. Returns its new end.
- */
-static weft__timer **collect(weft__wheel *wheel, unsigned s, int64_t now, weft__timer **end)
-{
-    weft__timer *list;
-    take_slot(wheel, 0, s, &list);
-    while (list != NULL) {
-        weft__timer *t = list;
-        unlink_timer(t);
-        if (t->at > now) {
-            insert(wheel, t);
-            continue;
-        }
-        link_timer(end, t);
-        t->slot = FIRING;
-        end = &t->next;
-    }
-    return end;
+    return list;
 }
 
 /* Move the timers of a slot above level 0, whose time has come, to where they belong now. */
 static void move_down(weft__wheel *wheel, unsigned level, unsigned s)
 {
-    weft__timer *list;
-    take_slot(wheel, level, s, &list);
-    while (list != NULL) {
-        weft__timer *t = list;
-        unlink_timer(t);
+    weft__timer *t = take_slot(wheel, level, s), *next;
+    for (; t != NULL; t = next) {
+        next = t->next;
         insert(wheel, t);
     }
 }
 
-unsigned weft__wheel_fire(weft__wheel *wheel, int64_t now)
+/* Merge two lists that are sorted; of equals those of a come first. By `next` alone. */
+static weft__timer *merge(weft__timer *a, weft__timer *b)
 {
-    uint64_t last = (uint64_t)now >> WEFT__TICK_LOG2;
+    weft__timer *first, **end = &first;
+    while (a != NULL && b != NULL) {
+        weft__timer **from = b->at < a->at ? &b : &a;
+        *end = *from;
+        end = &(*from)->next;
+        *from = *end;
+    }
+    *end = a != NULL ? a : b;
+    return first;
+}
+
+static weft__timer *sort(weft__timer *list)
+{
+    weft__timer *runs[RUNS] = {NULL}, *next; /* the i-th has 2^i timers or none; the higher, the older */
+    for (; list != NULL; list = next) {
+        next = list->next;
+        list->next = NULL;
+        unsigned i = 0;
+        for (; runs[i] != NULL; i++) {
+            list = merge(runs[i], list);
+            runs[i] = NULL;
+        }
+        runs[i] = list;
+    }
+    for (unsigned i = 0; i < RUNS; i++)
+        list = merge(runs[i], list);
+    return list;
+}
+
+/* Move the timers of one slot of level 0 that are due to the end of those that are, in order, and put the rest back. */
+static void collect_slot(weft__wheel *wheel, unsigned s, int64_t now)
+{
+    weft__timer *due = NULL, **end = &due, *t = take_slot(wheel, 0, s), *next;
+    int64_t latest = INT64_MIN;
+    bool sorted = true;
+    for (; t != NULL; t = next) {
+        next = t->next;
+        if (t->at > now) {
+            insert(wheel, t);
+            continue;
+        }
+        sorted = sorted && t->at >= latest;
+        latest = t->at;
+        *end = t;
+        end = &t->next;
+    }
+    *end = NULL;
+    for (t = sorted ? due : sort(due); t != NULL; t = next) {
+        next = t->next;
+        append(&wheel->due, &wheel->due_end, t);
+        t->slot = FIRING;
+    }
+}
+
+void weft__wheel_collect(weft__wheel *wheel, int64_t now)
+{
+    uint64_t last = now <= 0 ? 0 : (uint64_t)now >> WEFT__TICK_LOG2;
     if (last < wheel->tick)
-        last = wheel->tick; /* a test moved the clock back: the present slot then holds all that is set, sorted by
-                               nothing */
-    weft__timer *due = NULL, **end = &due;
+        last = wheel->tick; /* a test moved the clock back: the present slot then holds all that is set, in no order */
     for (unsigned level = 0; level < WEFT__WHEEL_LEVELS;) {
         if (wheel->used[level] == 0) {
             level++;
@@ -149,21 +186,31 @@ unsigned weft__wheel_fire(weft__wheel *wheel, int64_t now)
         if (level > 0)
             move_down(wheel, level, s);
         else
-            end = collect(wheel, s, now, end);
+            collect_slot(wheel, s, now);
         if (level == 0 && start == last)
             break; /* what is left in this tick is not due yet */
         level = 0;
     }
     wheel->tick = last; /* I3: the next used slot starts later, on every level */
-    unsigned fired = 0;
-    while (due !=
-           NULL) { /* fire may set and cancel any timer, also of those that are due; what it sets is for next time */
-        weft__timer *t = due;
-        unlink_timer(t);
+}
+
+weft__timer *weft__wheel_take(weft__wheel *wheel)
+{
+    weft__timer *t = wheel->due;
+    if (t != NULL) {
+        unlink_timer(&wheel->due_end, t);
         wheel->set--;
-        fired++;
-        t->fire(t);
     }
+    return t;
+}
+
+unsigned weft__wheel_fire(weft__wheel *wheel, int64_t now)
+{
+    unsigned fired = 0;
+    weft__timer *t;
+    weft__wheel_collect(wheel, now);
+    for (; (t = weft__wheel_take(wheel)) != NULL; fired++)
+        t->fire(t);
     return fired;
 }
 
@@ -171,6 +218,8 @@ int64_t weft__wheel_next(const weft__wheel *wheel)
 {
     if (wheel->set == 0)
         return INT64_MAX;
+    if (wheel->due != NULL)
+        return wheel->due->at;
     for (unsigned level = 0; level < WEFT__WHEEL_LEVELS; level++)
         if (wheel->used[level] != 0)
             return wheel->slots[level][__builtin_ctzll(wheel->used[level])].earliest;

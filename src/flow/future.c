@@ -218,6 +218,13 @@ int weft__future_finish(weft_future *f, void *result, int error)
     return 0;
 }
 
+void weft__future_finished(weft_future *f, uint32_t before)
+{
+    if (before & WEFT__FUTURE_STOPPED)
+        shed_stop(f);
+    completed(f, before);
+}
+
 /* End the present wait of the runner, and its next ones. Pre: locked, STOPPED. */
 static void stop_runner(weft_future *f)
 {
@@ -339,30 +346,46 @@ bool weft__future_expect(weft_future *f, uint32_t *expected)
     return true;
 }
 
-WEFT__COLD static int wait_slow(weft_future *f, weft_until until)
+/* A pool's futures are ended by its workers; one that somebody plays the worker for, by anybody. */
+static void future_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    weft_future f;
+    if (weft__peek_awaited(&f, object, sizeof f, sleeper) == 0 && !(f.word & WEFT__FUTURE_DONE) && f.ops != NULL &&
+        f.ops->enders != NULL)
+        f.ops->enders(object, sleeper, e);
+}
+
+const weft__awaited weft__future_kind = {.what = weft__future_what, .held = "run by", .enders = future_enders};
+
+WEFT__COLD static int wait_slow(weft_future *f, weft_until until, const void *where)
 {
     uint32_t expected;
     int err = 0;
     if (!weft__wait_cancelled(weft__self()))
-        weft__future_help(f);
+        weft__future_help(f, until);
     while (weft__future_expect(f, &expected)) {
         if (err < 0)
             return err;
-        err = weft__park(&f->word, expected, until, 0, weft__future_what);
+        err = weft__park_for(&weft__future_kind, f, where, &f->word, expected, until, 0);
     }
     return 0;
 }
 
-int weft_future_wait(weft_future *f, weft_until until)
+static inline int wait_for(weft_future *f, weft_until until, const void *where)
 {
     if (likely(weft__future_is_done(f)))
         return 0;
-    return until.at <= 0 ? -ETIMEDOUT : wait_slow(f, until);
+    return until.at <= 0 ? -ETIMEDOUT : wait_slow(f, until, where);
+}
+
+int weft_future_wait(weft_future *f, weft_until until)
+{
+    return wait_for(f, until, WEFT__CALLER());
 }
 
 int weft_future_result(weft_future *f, void **result, weft_until until)
 {
-    int err = weft_future_wait(f, until);
+    int err = wait_for(f, until, WEFT__CALLER());
     if (err < 0)
         return err;
     err = weft_future_error(f);

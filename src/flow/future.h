@@ -18,7 +18,7 @@
 #include <weft/future.h>
 
 #include "base/list.h"
-#include "park/park.h"
+#include "park/await.h"
 #include "park/rawlock.h"
 
 /* weft_future.word: the state in the two lowest bits (done: the second one), and marks. */
@@ -39,9 +39,9 @@ typedef struct weft__future_ops {
     /* The last reference has gone: reuse or free the record. NULL: weft__free. */
     void (*free)(weft_future *f);
 
-    /* The caller is about to wait for f, which is pending. If it is a worker of this future's pool, and can take the
-     * job out of the queue, run it here. Returns whether it did. */
-    bool (*help)(weft_future *f);
+    /* The caller is about to wait for f, which is pending, until `until`. If it is a worker of this future's pool, or
+     * the pool lets others do so, and it can have the job, run it here. Returns whether it did. */
+    bool (*help)(weft_future *f, weft_until until);
 
     /* It was cancelled before it began: it need not stay in the queue. Called once, by the canceller, who holds a
      * reference; begin will say no in any case. */
@@ -52,6 +52,9 @@ typedef struct weft__future_ops {
 
     /* The pool that has it. For reports. */
     struct weft_executor *(*pool)(const weft_future *f);
+
+    /* For reports, on the watch thread: who can end the wait `sleeper` for f. The table is never freed. */
+    void (*enders)(const weft_future *f, const weft__waiter *sleeper, struct weft__enders *e);
 } weft__future_ops;
 
 struct weft_future {
@@ -66,6 +69,7 @@ struct weft_future {
     const weft__future_ops *ops;
 };
 
+extern const struct weft__awaited weft__future_kind;
 extern const char weft__future_what[]; /* "future": weft__waiter.what of who sleeps on a future's word, by address */
 
 /* The memory becomes a pending future with `refs` references. */
@@ -92,6 +96,18 @@ static inline bool weft__future_begin(weft_future *f)
  * somebody else set one. Call from: thread, coroutine, a scheduler's own stack (if the callbacks may be). */
 int weft__future_finish(weft_future *f, void *result, int error);
 
+/* As finish, for a runner that alone can give f an outcome: nobody calls give_up. */
+void weft__future_finished(weft_future *f, uint32_t before);
+
+static inline void weft__future_settle(weft_future *f, void *result, int error)
+{
+    f->result = error < 0 ? NULL : result;
+    f->error = error < 0 ? error : 0;
+    uint32_t before = swap_seq_cst(&f->word, WEFT_FINISHED);
+    if (unlikely(before != WEFT_RUNNING))
+        weft__future_finished(f, before);
+}
+
 /* The outcome is `error` although the job is still running, and the job is asked to stop. (A time limit.) As finish. */
 int weft__future_give_up(weft_future *f, int error);
 
@@ -100,10 +116,10 @@ void weft__future_pause(weft_future *f);
 void weft__future_resume(weft_future *f);
 
 /* Let a worker that is about to wait run f itself. Returns whether something was done: look again. */
-static inline bool weft__future_help(weft_future *f)
+static inline bool weft__future_help(weft_future *f, weft_until until)
 {
     return f->ops != NULL && f->ops->help != NULL && (load_relaxed(&f->word) & WEFT__FUTURE_STATE) == WEFT_PENDING &&
-           f->ops->help(f);
+           f->ops->help(f, until);
 }
 
 static inline bool weft__future_is_done(const weft_future *f)

@@ -46,12 +46,15 @@ static void member_done(weft__watcher *w, weft_future *f)
 }
 
 /* Let a worker run those of its own pool that have not begun, until there is enough. */
-static void help_crowd(weft_future **futures, size_t n, const crowd *c)
+static void help_crowd(weft_future **futures, size_t n, const crowd *c, weft_until until)
 {
     for (size_t i = 0; i < n && load_acquire(&c->enough) == 0; i++)
         if (!weft__wait_cancelled(weft__self()))
-            weft__future_help(futures[i]);
+            weft__future_help(futures[i], until);
 }
+
+static const weft__awaited several_kind = {.what = "futures"};
+static const weft__awaited completion_kind = {.what = "completion of futures"};
 
 static int wait_in_crowd(weft_future **futures, size_t n, enum weft_wait_for what, weft_until until, member *members)
 {
@@ -66,9 +69,9 @@ static int wait_in_crowd(weft_future **futures, size_t n, enum weft_wait_for wha
     enough = enough || sub_seq_cst(&c.pending, 1) == 1;
     int err = 0;
     if (!enough && until.at > 0)
-        help_crowd(futures, n, &c);
+        help_crowd(futures, n, &c, until);
     while (!enough && err == 0 && load_acquire(&c.enough) == 0)
-        err = weft__park(&c.enough, 0, until, 0, weft__future_what);
+        err = weft__park_for(&several_kind, futures, WEFT__CALLER(), &c.enough, 0, until, 0);
     if (load_acquire(&c.enough) != 0)
         err = 0;
     while (entered-- > 0)
@@ -240,7 +243,7 @@ int weft_completions_new(weft_completions **out, weft_future *const *futures, si
 }
 
 /* Let a worker run one of the set that has not begun. Returns whether it did. */
-static bool help_one(weft_completions *c)
+static bool help_one(weft_completions *c, weft_until until)
 {
     while (!weft__wait_cancelled(weft__self())) {
         rawlock_acquire(&c->lock);
@@ -252,7 +255,7 @@ static bool help_one(weft_completions *c)
         rawlock_release(&c->lock);
         if (f == NULL)
             return false;
-        bool helped = weft__future_help(f);
+        bool helped = weft__future_help(f, until);
         weft_future_unref(f);
         if (helped)
             return true;
@@ -285,8 +288,8 @@ int weft_completions_next(weft_completions *c, weft_future **f, weft_until until
             return err;
         if (until.at <= 0)
             return -ETIMEDOUT;
-        if (!help_one(c))
-            err = weft__park(&c->changes, seen, until, 0, weft__future_what);
+        if (!help_one(c, until))
+            err = weft__park_for(&completion_kind, c, WEFT__CALLER(), &c->changes, seen, until, 0);
     }
 }
 

@@ -18,6 +18,7 @@
 #include "flow/queue.h"
 
 #include "base/panic.h"
+#include "park/await.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -27,7 +28,11 @@
 enum {
     ELEMENT_MAX = 65536,
     ALIGNMENT = _Alignof(weft_queue),
-    LOOKS = 40 /* of a thread, before it sleeps */
+    PAUSES = 64,      /* between two looks at the other side, at most: about a microsecond */
+    FEW = 64,         /* elements: less is not worth the cache lines that a look moves */
+    LOOK_MIN = 500,   /* ns */
+    LOOK_MAX = 30000, /* about what it takes to be woken by another processor */
+    RETRY = 16        /* waits of a side between two that look for LOOK_MAX */
 };
 
 #define PUT WEFT__QUEUE_PUT
@@ -88,6 +93,69 @@ void weft__queue_pass_on(weft_queue *q, enum weft__queue_side side)
         wake_one(q, side);
 }
 
+/* ---- pace ----
+ * Two threads that work on one queue on two processors are quick while each works in its own cache, and ten times
+ * slower when they run neck and neck, so that every element moves the counts' lines, or when they sleep in turns,
+ * because a wake takes longer than the queue's capacity lasts. Hence two rules for threads; coroutines have other work
+ * for their processor, and may be the other side themselves. */
+
+static bool is_thread(void)
+{
+    return weft__self()->ops == &weft__thread_ops && weft__may_spin();
+}
+
+static void pause_for(unsigned pauses)
+{
+    while (pauses-- > 0)
+        cpu_relax();
+}
+
+/* First: who found little at its last look gives the other side a moment before it looks again. If that brings nothing
+ * either, they are not neck and neck but waiting for each other, and for a while there is no such pause. Returns
+ * whether there was one. Pre: the side's lock is held. */
+static bool fall_behind(weft__queue_half *half)
+{
+    if (half->gain == 0 || half->gain >= FEW || !is_thread())
+        return false;
+    if (half->skip > 0) {
+        half->skip--;
+        return false;
+    }
+    pause_for(PAUSES);
+    return true;
+}
+
+static void note_gain(weft__queue_half *half, size_t gain, bool paused)
+{
+    half->gain = gain < FEW ? (uint32_t)gain : (uint32_t)FEW;
+    if (paused && gain < 4)
+        half->skip = 8;
+}
+
+/* Second: before it sleeps, a thread looks for as long as that paid lately, and now and then for as long as being woken
+ * takes, or two that sleep in turns would never find out that they need not. */
+static bool look(weft_queue *q, enum weft__queue_side side, weft_until until)
+{
+    if (!is_thread())
+        return false;
+    weft__queue_half *half = &q->halves[side];
+    uint32_t waits = load_relaxed(&half->waits) + 1, lately = load_relaxed(&half->looks);
+    store_relaxed(&half->waits, waits);
+    int64_t limit = waits % RETRY == 0 ? LOOK_MAX : lately > LOOK_MIN ? (int64_t)lately : LOOK_MIN;
+    int64_t start = weft_now(), spent = 0;
+    for (unsigned pauses = 4; spent < limit && start + spent < until.at; pauses += pauses < PAUSES ? pauses : 0) {
+        pause_for(pauses);
+        spent = weft_now() - start;
+        if (weft__queue_ready(q, side)) {
+            if (2 * spent > lately)
+                store_relaxed(&half->looks, (uint32_t)(2 * spent < LOOK_MAX ? 2 * spent : LOOK_MAX));
+            return true;
+        }
+    }
+    store_relaxed(&half->looks, lately / 2);
+    return false;
+}
+
 /* ---- once, without waiting ---- */
 
 /* The store is full, but the limit is not reached. Pre: the put lock is held. */
@@ -115,15 +183,16 @@ static inline long room_for(weft_queue *q, size_t n)
         size_t used = (size_t)(half->count - half->other);
         if (likely(used < edge && edge - used >= n))
             return (long)n;
+        bool paused = fall_behind(half);
         half->other = load_seq_cst(&q->halves[GET].count);
         used = (size_t)(half->count - half->other);
-        if (used < edge)
-            return (long)(n < edge - used ? n : edge - used);
-        if (edge == q->limit)
-            return -WEFT_EFULL;
-        int err = grow(q);
+        size_t room = used < edge ? edge - used : 0;
+        note_gain(half, room, paused);
+        if (room >= n)
+            return (long)n;
+        int err = edge < q->limit ? grow(q) : -WEFT_EFULL;
         if (err < 0)
-            return err;
+            return room > 0 ? (long)room : err;
     }
 }
 
@@ -136,11 +205,12 @@ static inline long elements_for(weft_queue *q, size_t n)
     size_t there = (size_t)(half->other - half->count);
     if (likely(there >= n))
         return (long)n;
-    bool closed = load_seq_cst(&q->closed); /* before the count: see Q2 */
+    bool paused = fall_behind(half);
     half->other = load_seq_cst(&q->halves[PUT].count);
     there = (size_t)(half->other - half->count);
+    note_gain(half, there, paused);
     if (there == 0)
-        return closed ? -EPIPE : -WEFT_EEMPTY;
+        return q->closed ? -EPIPE : -WEFT_EEMPTY;
     return (long)(n < there ? n : there);
 }
 
@@ -198,61 +268,51 @@ int weft__queue_try_get(weft_queue *q, void *element)
 
 /* ---- waiting ---- */
 
-/* Look whether a change comes at once: only threads do, on several processors. */
-static bool look(const weft_queue *q, enum weft__queue_side side)
-{
-    if (!weft__may_spin() || weft__self()->ops != &weft__thread_ops)
-        return false;
-    for (unsigned i = 0; i < LOOKS; i++) {
-        cpu_relax();
-        if (weft__queue_ready(q, side))
-            return true;
-    }
-    return false;
-}
+static const weft__awaited element_kind = {.what = "element of queue"}, room_kind = {.what = "room in queue"},
+                           work_kind = {.what = "work of queue"};
 
 /* Sleep until there may be something to do for this side. Returns as weft__park. */
-static int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until)
+static int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until, const void *where)
 {
-    if (look(q, side))
+    if (look(q, side, until))
         return 0;
     uint32_t armed = weft__queue_arm(q, side);
     if (weft__queue_ready(q, side))
         return 0;
-    return weft__park(&q->words[side], armed, until, 0, side == GET ? "element of a queue" : "room in a queue");
+    return weft__park_for(side == GET ? &element_kind : &room_kind, q, where, &q->words[side], armed, until, 0);
 }
 
-WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, weft_until until)
+WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, weft_until until, const void *where)
 {
     long r;
     int err;
     do {
-        err = sleep_for(q, PUT, until);
+        err = sleep_for(q, PUT, until, where);
         r = put_some(q, elements, n);
     } while (r == -WEFT_EFULL && err == 0);
     if (err == 0)
         weft__queue_pass_on(q, PUT);
-    return r == -WEFT_EFULL && err == -ECANCELED ? err : r;
+    return r == -WEFT_EFULL && (err == -ECANCELED || err == -EDEADLK) ? err : r;
 }
 
-WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_until until)
+WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_until until, const void *where)
 {
     long r;
     int err;
     do {
-        err = sleep_for(q, GET, until);
+        err = sleep_for(q, GET, until, where);
         r = get_some(q, elements, n);
     } while (r == -WEFT_EEMPTY && err == 0);
     if (err == 0)
         weft__queue_pass_on(q, GET);
-    return r == -WEFT_EEMPTY && err == -ECANCELED ? err : r;
+    return r == -WEFT_EEMPTY && (err == -ECANCELED || err == -EDEADLK) ? err : r;
 }
 
 int weft_queue_put(weft_queue *q, const void *element, weft_until until)
 {
     long r = put_some(q, element, 1);
     if (unlikely(r == -WEFT_EFULL) && until.at > 0)
-        r = put_slow(q, element, 1, until);
+        r = put_slow(q, element, 1, until, WEFT__CALLER());
     return likely(r > 0) ? 0 : (int)r;
 }
 
@@ -260,7 +320,7 @@ int weft_queue_get(weft_queue *q, void *element, weft_until until)
 {
     long r = get_some(q, element, 1);
     if (unlikely(r == -WEFT_EEMPTY) && until.at > 0)
-        r = get_slow(q, element, 1, until);
+        r = get_slow(q, element, 1, until, WEFT__CALLER());
     return likely(r > 0) ? 0 : (int)r;
 }
 
@@ -269,7 +329,7 @@ long weft_queue_put_many(weft_queue *q, const void *elements, size_t n, weft_unt
     if (n == 0)
         return 0;
     long r = put_some(q, elements, n);
-    return r == -WEFT_EFULL && until.at > 0 ? put_slow(q, elements, n, until) : r;
+    return r == -WEFT_EFULL && until.at > 0 ? put_slow(q, elements, n, until, WEFT__CALLER()) : r;
 }
 
 long weft_queue_get_many(weft_queue *q, void *elements, size_t n, weft_until until)
@@ -277,7 +337,7 @@ long weft_queue_get_many(weft_queue *q, void *elements, size_t n, weft_until unt
     if (n == 0)
         return 0;
     long r = get_some(q, elements, n);
-    return r == -WEFT_EEMPTY && until.at > 0 ? get_slow(q, elements, n, until) : r;
+    return r == -WEFT_EEMPTY && until.at > 0 ? get_slow(q, elements, n, until, WEFT__CALLER()) : r;
 }
 
 /* ---- work that is counted ---- */
@@ -309,7 +369,7 @@ int weft_queue_join(weft_queue *q, weft_until until)
         uint32_t armed = or_seq_cst(&q->finished, 1) | 1;
         if (is_finished(q))
             return 0;
-        err = weft__park(&q->finished, armed, until, 0, "work of a queue");
+        err = weft__park_for(&work_kind, q, WEFT__CALLER(), &q->finished, armed, until, 0);
         if (err == 0) /* the word changes only when all is done: it was, whatever has been put since */
             return 0;
     }
@@ -340,6 +400,7 @@ void weft_queue_close(weft_queue *q, int how)
     if (how == WEFT_CLOSE_DROP) {
         head = q->halves[GET].count;
         store_seq_cst(&q->halves[GET].count, tail);
+        q->halves[GET].other = tail; /* never behind the own count */
     }
     leave_both(q);
     wake_all(&q->words[PUT]);

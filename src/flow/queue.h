@@ -29,10 +29,13 @@ enum weft__queue_side {
 /* What one side owns: each on cache lines of its own, for putters and getters do not write each other's. */
 typedef struct weft__queue_half {
     weft_lock lock;
-    uint32_t looks; /* atomic: how long the next of this side looks before it sleeps */
     uint64_t count; /* atomic: elements put, or taken, so far; changes under the side's lock */
     uint64_t other; /* own: the other side's count as last read */
-    char pad[2 * WEFT__CACHE_LINE - 32];
+    uint32_t gain;  /* own: what that look brought */
+    uint32_t skip;  /* own: looks to make without a pause before them */
+    uint32_t waits; /* atomic: how often somebody of this side had to wait */
+    uint32_t looks; /* atomic: for how many ns the next one looks before it sleeps */
+    char pad[2 * WEFT__CACHE_LINE - 40];
 } weft__queue_half;
 
 /* WEFT_PRIORITY: where in the store an element lies. The entries from `size` on name the free places. */

@@ -13,6 +13,7 @@
  * It holds no lock. Pinned by tests/model/select_model.c and tests/flow/select_test.c. */
 #include <weft/select.h>
 
+#include "flow/chance.h"
 #include "flow/future.h"
 #include "flow/queue.h"
 #include "io/watch.h"
@@ -99,21 +100,10 @@ static int begin(selection *s)
 
 /* ---- looking ---- */
 
-static uint32_t by_chance(uint32_t below)
-{
-    static WEFT__TLS uint64_t state;
-    while (state == 0)
-        weft__sys_random(&state, sizeof state);
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)((state >> 32) * below >> 32);
-}
-
 static void shuffle(selection *s)
 {
     for (unsigned i = s->n; i > 1; i--) {
-        unsigned j = by_chance(i);
+        unsigned j = weft__by_chance(i);
         uint16_t swapped = s->order[i - 1];
         s->order[i - 1] = s->order[j];
         s->order[j] = swapped;
@@ -139,9 +129,13 @@ static bool try_case(selection *s, unsigned i)
     weft_case *c = &s->cases[i];
     switch (c->kind) {
     case WEFT__CASE_GET:
+        if (!weft__queue_ready(c->object, WEFT__QUEUE_GET)) /* saves a lock for nothing */
+            return false;
         c->result = weft__queue_try_get(c->object, c->element);
         return c->result != -WEFT_EEMPTY;
     case WEFT__CASE_PUT:
+        if (!weft__queue_ready(c->object, WEFT__QUEUE_PUT))
+            return false;
         c->result = weft__queue_try_put(c->object, c->element);
         return c->result != -WEFT_EFULL;
     case WEFT__CASE_EVENT:
@@ -261,7 +255,7 @@ static bool help(const selection *s)
 {
     for (unsigned i = 0; i < s->n; i++)
         if (s->cases[i].kind == WEFT__CASE_FUTURE && !weft__wait_cancelled(weft__self()) &&
-            weft__future_help(s->cases[i].object))
+            weft__future_help(s->cases[i].object, s->until))
             return true;
     return false;
 }

@@ -35,6 +35,11 @@ struct weft__awaited {
     bool (*idle)(const void *object, const weft__waiter *helper);
 };
 
+/* Copy the object that the sleeper sleeps in, or its beginning. 0, or -EFAULT or -EAGAIN: it sleeps in it no more. What
+ * was copied is what the object was while it was alive; so pointers in it to memory that is never returned may be
+ * followed. */
+int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper);
+
 static inline void weft__enders_add(weft__enders *e, uint32_t id)
 {
     if (id != 0 && e->n < e->max)

@@ -42,8 +42,7 @@ static void (*destructors[KEYS_MAX])(void *value);
 void *weft_local_get(weft_local *local)
 {
     uint32_t index = load_acquire(&local->key) - 1; /* without a key: beyond every block */
-    const weft__waiter *self = weft__self_waiter;
-    const locals *own = self != NULL ? self->locals : NULL;
+    const locals *own = weft__self()->locals;
     return own != NULL && index < own->size ? own->values[index].value : NULL;
 }
 

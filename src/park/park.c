@@ -20,6 +20,7 @@
 
 #include "base/panic.h"
 #include "park/shared.h"
+#include "park/watch.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -317,7 +318,14 @@ int weft__park_prepare(weft__parking *p, const uint32_t *word, uint32_t expected
         return 1;
     }
     store_relaxed(&self->word, word);
+    weft__watch_sleeper(self);
     return 0;
+}
+
+/* Why nobody woke the sleeper, as a result. */
+static int refusal(uint32_t why)
+{
+    return why == WEFT__CANCELLED ? -ECANCELED : why == WEFT__DEADLOCKED ? -EDEADLK : -ETIMEDOUT;
 }
 
 int weft__park_commit(weft__parking *p, weft_until until)
@@ -331,7 +339,7 @@ int weft__park_commit(weft__parking *p, weft_until until)
         return 0;
     if (unregister_node(&p->node))
         return 0;
-    return why == WEFT__CANCELLED ? -ECANCELED : -ETIMEDOUT;
+    return refusal(why);
 }
 
 int weft__park_unprepare(weft__parking *p)
@@ -392,6 +400,7 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
     } else {
         store_relaxed(&self->what, n == 1 ? cases[0].what : "several");
         store_relaxed(&self->word, n > 0 ? cases[0].word : NULL);
+        weft__watch_sleeper(self);
         why = sleep(self, cases, n, until.at, arg);
         store_relaxed(&self->word, NULL);
     }
@@ -402,7 +411,7 @@ int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigne
         return (int)winner;
     if (why == WEFT__IDLE)
         return (int)entered; /* its word differed */
-    return why == WEFT__CANCELLED ? -ECANCELED : -ETIMEDOUT;
+    return refusal(why);
 }
 
 static uint32_t sleep_private(weft__waiter *self, const weft__case *cases, unsigned n, int64_t until_ns, void *arg)

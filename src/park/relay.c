@@ -151,6 +151,21 @@ int weft__relay_add(weft__relayed *it)
     return 0;
 }
 
+bool weft__relays_idle(unsigned *threads)
+{
+    bool all_idle = true;
+    *threads = 0;
+    rawlock_acquire(&relays_lock);
+    for (relay *r = relays; r != NULL; r = r->next) {
+        rawlock_acquire(&r->lock);
+        all_idle = all_idle && r->used == 0;
+        rawlock_release(&r->lock);
+        ++*threads;
+    }
+    rawlock_release(&relays_lock);
+    return all_idle;
+}
+
 void weft__relay_remove(weft__relayed *it)
 {
     relay *r = it->relay;

@@ -31,6 +31,9 @@ typedef struct weft__relayed {
 /* Have the word watched. Returns 0, or -ENOMEM or -EAGAIN when no thread can be had: then nobody watches it. */
 int weft__relay_add(weft__relayed *r);
 
+/* How many relays there are, and whether all are without anything to watch. */
+bool weft__relays_idle(unsigned *threads);
+
 /* No longer. Must be called after a successful add; r is free afterwards. */
 void weft__relay_remove(weft__relayed *r);
 

@@ -7,8 +7,10 @@
  * Lock order: registry_lock is a leaf. It is held across fork, so that the child finds the registry whole. */
 #include "park/waiter.h"
 
+#include "base/leak.h"
 #include "base/panic.h"
 #include "park/rawlock.h"
+#include "park/watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -44,6 +46,7 @@ typedef struct thread_slot {
 static weft__rawlock registry_lock;
 static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the lock */
 static uint32_t registered;           /* atomic */
+static weft__waiter *threads;         /* atomic: all waiters of threads, in use or not, by next_of_thread */
 static weft__waiter *idle_threads;    /* free list of thread waiters, by next_ready */
 static uint32_t many_cpus;            /* atomic: 0 unknown, 1 one processor, 2 several */
 
@@ -68,6 +71,10 @@ int weft__waiter_register(weft__waiter *w, const weft__waiter_ops *ops)
         store_release(&chunks[slot / CHUNK], (weft__waiter **)p);
     }
     w->slot = slot;
+    if (ops->of_thread) {
+        w->next_of_thread = threads;
+        store_release(&threads, w);
+    }
     store_release(&chunks[slot / CHUNK][slot % CHUNK], w);
     store_release(&registered, slot + 1);
 unlock:
@@ -104,8 +111,22 @@ weft__waiter *weft__waiter_by_id(uint32_t id)
 
 void weft__waiters_each(void (*fn)(weft__waiter *w, void *arg), void *arg)
 {
-    uint32_t n = load_acquire(&registered);
-    for (uint32_t i = 0; i < n; i++) {
+    weft__waiters_in(0, UINT32_MAX, fn, arg);
+}
+
+bool weft__thread_waiters_each(bool (*fn)(weft__waiter *w, void *arg), void *arg)
+{
+    for (weft__waiter *w = load_acquire(&threads); w != NULL; w = w->next_of_thread)
+        if (load_acquire(&w->id) != 0 && !fn(w, arg))
+            return false;
+    return true;
+}
+
+void weft__waiters_in(uint32_t first, uint32_t n, void (*fn)(weft__waiter *w, void *arg), void *arg)
+{
+    uint32_t end = load_acquire(&registered);
+    end = end - first > n && first < end ? first + n : end;
+    for (uint32_t i = first; i < end; i++) {
         weft__waiter *w = load_acquire(&chunks[i / CHUNK][i % CHUNK]);
         if (w != NULL && load_acquire(&w->id) != 0)
             fn(w, arg);
@@ -190,7 +211,7 @@ static void thread_name(const weft__waiter *w, char *buf, size_t size)
         snprintf(buf, size, "thread-%d", (int)w->tid);
 }
 
-const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name};
+const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name, true};
 
 /* In a child of fork, the values of the coroutine that forked: its thread's, once it has a waiter. */
 static WEFT__TLS struct weft__locals *inherited;
@@ -214,6 +235,7 @@ static void give_back(void *arg)
     w->next_ready = idle_threads;
     idle_threads = w;
     rawlock_release(&registry_lock);
+    weft__watch_poke();
 }
 
 static void make_key(void)
@@ -246,6 +268,7 @@ static weft__waiter *make_threads(void)
     if (n == 0)
         weft__panic("no waiter for thread %d: %s", (int)weft__sys_tid(),
                     err == -EAGAIN ? "4 million are registered" : "out of memory");
+    leak_root(p, SLAB * sizeof(thread_slot)); /* a thread's own values may hang on its waiter alone */
     weft__waiter_renew(&slab[0].waiter);
     rawlock_acquire(&registry_lock);
     for (unsigned i = 1; i < n; i++) {

@@ -46,6 +46,8 @@ typedef struct weft__waiter_ops {
 
     /* Write the sleeper's name into buf. Racy by nature; must only read type-stable memory. */
     void (*name)(const weft__waiter *w, char *buf, size_t size);
+
+    bool of_thread; /* one of these is a thread of the system */
 } weft__waiter_ops;
 
 extern const weft__waiter_ops weft__thread_ops; /* park's own, for plain threads */
@@ -56,6 +58,7 @@ enum {
     WEFT__HARD = 2,    /* the same, but not by a canceller */
     WEFT__TIMEDOUT = 3,
     WEFT__CANCELLED = 4,
+    WEFT__DEADLOCKED = 5, /* the watch thread ended it: it waited in a ring */
     WEFT__WOKEN0 = 8 /* WEFT__WOKEN(i): woken for case i */
 };
 /* A thread's token: ready makes the system call only for a sleeper that has gone to the kernel. */
@@ -80,9 +83,9 @@ struct weft__waiter {
     uint32_t spin;   /* threads: how long the next wait looks before it sleeps; adapts */
     uint32_t slot;   /* index in the registry */
     const weft__waiter_ops *ops;
-    weft__waiter *next_ready; /* the claimer's chain (I2); free list while unused */
-    const uint32_t *word;     /* atomic for readers: what it sleeps on, NULL when running */
-    const char *what;         /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
+    weft__waiter *next_ready;    /* the claimer's chain (I2); free list while unused */
+    const uint32_t *word;        /* atomic for readers: what it sleeps on, NULL when running */
+    const char *what;            /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
     struct weft__locals *locals; /* own: the values of weft/local.h; NULL: none */
 
     /* What it tells about its wait (await.h); atomic for readers. */
@@ -90,6 +93,8 @@ struct weft__waiter {
     const void *object;
     const void *where; /* an address in the function that called weft */
     int64_t until;
+
+    weft__waiter *next_of_thread; /* constant: the list of those that are threads */
 
     /* The watch thread's. */
     int64_t seen_asleep; /* when it first saw the sleep that `watched` numbers */
@@ -160,6 +165,12 @@ void weft__locals_drop(weft__waiter *w);
 /* The waiter that has this id now, NULL when none has (it ended). */
 weft__waiter *weft__waiter_by_id(uint32_t id);
 
+/* The same for `n` slots of the registry from `first` on. */
+void weft__waiters_in(uint32_t first, uint32_t n, void (*fn)(weft__waiter *w, void *arg), void *arg);
+
+/* The same for the waiters of threads, also of those that run coroutines. Until fn returns false; whether none did. */
+bool weft__thread_waiters_each(bool (*fn)(weft__waiter *w, void *arg), void *arg);
+
 /* Call fn for every waiter in use. It may read any field and call ops->name; the picture is racy by nature. */
 void weft__waiters_each(void (*fn)(weft__waiter *w, void *arg), void *arg);
 
@@ -227,6 +238,7 @@ typedef struct weft__idler {
                                                     not sleep) or until interrupted; how many were readied, or -errno */
     void (*interrupt)(void *poller);             /* from any thread: the present or the next poll returns at once */
     void (*after_fork)(void *poller);            /* in a child: let go of what the parent still uses */
+    bool (*watches)(void *poller); /* by the same thread: whether there is a descriptor that could bring something */
 } weft__idler;
 
 extern const weft__idler *weft__idler_ops; /* atomic: NULL until io is first used */

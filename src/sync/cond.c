@@ -18,7 +18,7 @@
 #include "sync/cond.h"
 
 #include "base/panic.h"
-#include "sys/sys.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 

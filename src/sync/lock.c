@@ -17,7 +17,7 @@
 #include "sync/lock.h"
 
 #include "base/panic.h"
-#include "sys/sys.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 

@@ -6,7 +6,7 @@
 #include <weft/once.h>
 
 #include "park/await.h"
-#include "sys/sys.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 

@@ -54,6 +54,7 @@ enum weft__sys_call {
     WEFT__SYS_PIPE,
     WEFT__SYS_FORK,
     WEFT__SYS_PEEK,
+    WEFT__SYS_WATCH, /* the thread of aside.h */
     WEFT__SYS_CALLS /* how many there are */
 };
 
@@ -103,10 +104,6 @@ int weft__sys_map(void **out, size_t size);
 int weft__sys_unmap(void *p, size_t size);
 int weft__sys_protect_none(void *p, size_t size);
 int weft__sys_madvise(void *p, size_t size, int advice);
-
-/* Copy `size` bytes of this process's memory, which may not be there: 0, or -EFAULT instead of a crash. Another thread
- * may be writing there. Needs a free descriptor or two where the kernel's way is forbidden: else -EFAULT, too. */
-int weft__sys_peek(void *to, const void *from, size_t size);
 
 /* ---- futex ---- */
 

@@ -3,7 +3,7 @@
 
 Links and files of the site and of the documents lead somewhere, and the site asks nothing of another host. Every program
 that is printed, in a page or in a document, compiles; those that end by themselves are run and succeed, and the server
-among them is spoken to. The flags in the manual page, the guide and the completions are those of `weft web --help`.
+among them is spoken to. The flags in the manual pages, the guides and the completions are those of each command's --help.
 
     WEFT=build/weft WEFT_BUILD=build tests/browser/docs_test.py      exit 0: all true, 1: something is not"""
 
@@ -149,20 +149,29 @@ def flags_of(text):
     return set(re.findall(r"--[a-z][a-z-]*[a-z]", text)) - {"--version"}
 
 
+def part_of(text, start, end):
+    """What lies between the two marks; all that is left when the second is not there."""
+    return text[text.index(start):].split(end)[0]
+
+
 def check_flags():
-    told = subprocess.run([WEFT, "web", "--help"], capture_output=True, text=True, timeout=20)
-    check(told.returncode == 0, "weft web --help exits 0", told.returncode)
-    flags = flags_of(told.stdout) | {"--help"}
-    manual = (ROOT / "docs/man/weft-web.1").read_text().replace("Fl -", "--")
     completions = ROOT / "share/completions"
-    fish = (completions / "weft.fish").read_text()
-    for name, found in (("the manual page", flags_of(manual)),
-                        ("the guide", flags_of((ROOT / "docs/guide/web.md").read_text()) | {"--help"}),
-                        ("the completion for bash", flags_of((completions / "weft.bash").read_text())),
-                        ("the completion for zsh", flags_of((completions / "_weft").read_text())),
-                        ("the completion for fish", {"--" + flag for flag in re.findall(r"\$web .*?-l (\S+)", fish)})):
-        check(found == flags, name + " has the flags of --help", "missing %s, unknown %s" %
-              (sorted(flags - found), sorted(found - flags)))
+    bash, zsh, fish = ((completions / name).read_text() for name in ("weft.bash", "_weft", "weft.fish"))
+    for command, guide in (("web", "web"), ("lesson", "lessons"), ("bench", "models")):
+        told = subprocess.run([WEFT, command, "--help"], capture_output=True, text=True, timeout=20)
+        check(told.returncode == 0, "weft %s --help exits 0" % command, told.returncode)
+        flags = flags_of(told.stdout) | {"--help"}
+        manual = (ROOT / ("docs/man/weft-%s.1" % command)).read_text().replace("Fl -", "--")
+        fish_flags = {"--" + flag for flag in re.findall(r"\$%s .*?-l (\S+)" % command, fish)}
+        described = flags_of((ROOT / ("docs/guide/%s.md" % guide)).read_text()) | {"--help"}
+        if command == "lesson":  # the guide also tells what flags single lessons have
+            described &= flags
+        for name, found in (("manual page", flags_of(manual)), ("guide", described),
+                            ("completion for bash", flags_of(part_of(bash, "_weft_%s()" % command, "\n}\n"))),
+                            ("completion for zsh", flags_of(part_of(zsh, "    %s)\n" % command, ";;\n"))),
+                            ("completion for fish", fish_flags)):
+            check(found == flags, "%s: the %s has the flags of --help" % (command, name), "missing %s, unknown %s" %
+                  (sorted(flags - found), sorted(found - flags)))
 
 
 def main():

@@ -387,7 +387,13 @@ static void poller_interrupt(void *p)
     weft__sys_futex_wake(&poller.word, 1, false);
 }
 
-static const weft__idler idler = {poller_open, poller_close, poller_poll, poller_interrupt, NULL};
+static bool poller_watches(void *p)
+{
+    (void)p;
+    return true;
+}
+
+static const weft__idler idler = {poller_open, poller_close, poller_poll, poller_interrupt, NULL, poller_watches};
 
 static int open_poller(void *arg)
 {

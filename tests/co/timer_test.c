@@ -167,26 +167,50 @@ TEST(timer_set_when_the_clock_was_ahead_fires_by_the_clock_moved_back)
 
 static weft__timer many[100000];
 static int64_t last_at;
+static const weft__timer *last_fired;
 
 static void fire_in_order(weft__timer *t)
 {
-    CHECK(t->at >> WEFT__TICK_LOG2 >= last_at >> WEFT__TICK_LOG2);
+    CHECK(t->at > last_at || (t->at == last_at && t > last_fired));
+    last_fired = t;
     last_at = t->at;
     count++;
 }
 
-TEST(timers_fire_in_the_order_of_their_ticks)
+static void fire_many(unsigned n, uint64_t range)
 {
     weft__wheel_init(&wheel, 0);
-    int n = WEFT__ARRAY_LEN(many);
-    for (int i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n; i++) {
         many[i].fire = fire_in_order;
-        weft__wheel_set(&wheel, &many[i], (int64_t)(next_random() % 60000000000u));
+        weft__wheel_set(&wheel, &many[i], (int64_t)(next_random() % range + 1));
     }
     count = 0;
     last_at = 0;
-    weft__wheel_fire(&wheel, 30000000000);
+    weft__wheel_fire(&wheel, (int64_t)range / 2);
     CHECK_BETWEEN(n / 3, n * 2 / 3, count);
-    weft__wheel_fire(&wheel, 60000000000);
+    weft__wheel_fire(&wheel, (int64_t)range);
     CHECK_INT(n, count);
+}
+
+/* From a range of a minute down to one within a tick, where many are equal. */
+TEST(timers_fire_in_the_order_of_their_deadlines_and_equal_ones_in_that_of_their_setting)
+{
+    for (uint64_t range = 60000000000u; range > 100; range /= 11)
+        fire_many(WEFT__ARRAY_LEN(many), range);
+}
+
+TEST(timer_cancelled_among_those_that_are_due_is_not_taken)
+{
+    weft__wheel_init(&wheel, 0);
+    for (int i = 0; i < 5; i++)
+        weft__wheel_set(&wheel, &many[i], 10 - i);
+    weft__wheel_collect(&wheel, 10);
+    weft__wheel_cancel(&wheel, &many[4]); /* the first, the last and one between */
+    weft__wheel_cancel(&wheel, &many[0]);
+    weft__wheel_cancel(&wheel, &many[2]);
+    CHECK(weft__wheel_next(&wheel) == 7);
+    CHECK_PTR(&many[3], weft__wheel_take(&wheel));
+    CHECK_PTR(&many[1], weft__wheel_take(&wheel));
+    CHECK_PTR(NULL, weft__wheel_take(&wheel));
+    CHECK(weft__wheel_next(&wheel) == INT64_MAX);
 }

@@ -6,10 +6,13 @@
 #include <weft/cond.h>
 #include <weft/event.h>
 #include <weft/group.h>
+#include <weft/local.h>
 #include <weft/lock.h>
 #include <weft/once.h>
 #include <weft/rwlock.h>
 #include <weft/sem.h>
+#include <weft/thread.h>
+#include <weft/timer.h>
 
 static weft_lock lock = WEFT_LOCK_INIT;
 static weft_rlock rlock = WEFT_RLOCK_INIT;
@@ -19,6 +22,9 @@ static weft_sem sem = WEFT_SEM_INIT(3);
 static weft_event event = WEFT_EVENT_INIT;
 static weft_once once = WEFT_ONCE_INIT;
 static weft_group group = WEFT_GROUP_INIT;
+static weft_local local = WEFT_LOCAL_INIT(NULL);
+static weft_thread thread = WEFT_THREAD_INIT;
+static weft_timer timer = WEFT_TIMER_INIT;
 
 int main(void)
 {
@@ -27,7 +33,8 @@ int main(void)
     const char *version = WEFT_VERSION;
     int numbers[] = {WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH};
     (void)untils, (void)durations, (void)version, (void)numbers;
-    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group;
+    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group, (void)local, (void)timer;
+    (void)WEFT_CONTAINER(&thread.result, weft_thread, result);
     WEFT_WITH_LOCK (&lock)
         numbers[0]++;
     WEFT_WITH_RLOCK (&rlock) {

@@ -39,7 +39,7 @@ typedef struct model_case {
 
 /* The cases of one file, ended by a NULL name. */
 extern const model_case park_cases[], lock_cases[], cond_cases[], sem_cases[], event_cases[], once_cases[],
-    barrier_cases[], rwlock_cases[], waiter_cases[];
+    barrier_cases[], rwlock_cases[], waiter_cases[], future_cases[], queue_cases[], select_cases[];
 
 void model_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define MODEL_CHECK(x) ((x) ? (void)0 : model_fail("%s:%d: %s", __FILE__, __LINE__, #x))
@@ -59,6 +59,10 @@ void model_free(void *object, size_t size);
 /* Words 0 to 7 lie in one bucket, which is not that of NULL, 8 to 15 in the other: what is done with the wrong bucket
  * must not be hidden by the right one's lock. */
 uint32_t *model_word(unsigned i);
+
+/* What the library allocates lies in one heap, from the same addresses on in every run: a case that makes something
+ * empties it first. Nothing is used again after free. */
+void model_heap_empty(void);
 
 /* The region that a lock protects: enter fails when another is inside. */
 void model_enter(void *region);

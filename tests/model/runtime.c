@@ -1,8 +1,13 @@
 /* runtime.c - what the real sources call below park, in the explorer's world: its kernel, its clock, its panics. */
 #include "base/panic.h"
 #include "explorer.h"
+#include "flow/chance.h"
+#include "io/watch.h"
+#include "park/await.h"
 #include "park/shared.h"
-#include "sys/sys.h"
+#include "pool/backlog.h"
+#include "sys/aside.h"
+#include "sys/multiplex.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -64,15 +69,77 @@ int weft__sys_map(void **out, size_t size)
     return *out != NULL ? 0 : -ENOMEM;
 }
 
+/* Reports are not explored. */
+int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper)
+{
+    (void)to, (void)object, (void)size, (void)sleeper;
+    return -EFAULT;
+}
+
+const weft__awaited weft__room_kind = {.what = "room in a pool"}, weft__worker_kind = {.what = "a job for a worker"};
+
 int weft__sys_peek(void *to, const void *from, size_t size)
 {
     memcpy(to, from, size);
     return 0;
 }
 
+static _Alignas(64) char heap[64 * 1024];
+static size_t heap_used;
+
+void model_heap_empty(void)
+{
+    memset(heap, 0, heap_used);
+    heap_used = 0;
+}
+
+void *weft__malloc(size_t size)
+{
+    void *p = heap + heap_used;
+    heap_used += (size + 63) & ~(size_t)63;
+    if (heap_used > sizeof heap)
+        model_fail("the model's heap of %zu bytes is full", sizeof heap);
+    return p;
+}
+
+void *weft__calloc(size_t n, size_t size)
+{
+    return weft__malloc(n * size); /* zero since it was emptied */
+}
+
+void weft__free(void *p)
+{
+    (void)p;
+}
+
+uint32_t weft__by_chance(uint32_t below)
+{
+    (void)below;
+    return 0; /* the same in every run */
+}
+
+int weft__fd_park_any(weft__case *words, unsigned nwords, const weft__fd_case *cases, unsigned n, weft_until until)
+{
+    (void)words, (void)nwords, (void)cases, (void)n, (void)until;
+    model_fail("waits for descriptors are not explored");
+    return -EINVAL;
+}
+
+int weft__sys_poll(struct pollfd *fds, unsigned n, int64_t until_ns)
+{
+    (void)fds, (void)n, (void)until_ns;
+    model_fail("descriptors are not explored");
+    return -EINVAL;
+}
+
 void weft__sys_eventfd_set(int fd)
 {
     (void)fd;
+}
+
+void weft__warn(const char *fmt, ...)
+{
+    model_fail("warning: %s", fmt);
 }
 
 void weft__panic(const char *fmt, ...)

@@ -1,0 +1,21 @@
+# The lessons of `weft lesson`: each example that cmd/lesson_list.h names becomes a part of the command, by a file that
+# renames its main, and its text goes in beside it, as does lesson.h, which they share. Gives lesson_sources.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS cmd/lesson_list.h)
+file(STRINGS cmd/lesson_list.h lesson_lines ENCODING UTF-8 REGEX "^LESSON\\([a-z0-9_]+,")
+set(lesson_folder ${PROJECT_BINARY_DIR}/lessons)
+set(lesson_examples ${PROJECT_SOURCE_DIR}/examples/lesson.h)
+set(lesson_texts "/* Made from examples/ by cmake/lessons.cmake. */\n.section .rodata\n.globl lesson_header_text\n")
+string(APPEND lesson_texts "lesson_header_text:\n.incbin \"${lesson_examples}\"\n.byte 0\n")
+set(lesson_sources ${lesson_folder}/texts.S)
+foreach(line IN LISTS lesson_lines)
+    string(REGEX REPLACE "^LESSON\\(([a-z0-9_]+),.*" "\\1" name "${line}")
+    set(example ${PROJECT_SOURCE_DIR}/examples/${name}.c)
+    file(CONFIGURE OUTPUT ${lesson_folder}/${name}.c CONTENT
+        "int lesson_${name}_main(int argc, char **argv);\n#define main lesson_${name}_main\n#include \"${example}\"\n")
+    string(APPEND lesson_texts ".globl lesson_${name}_text\nlesson_${name}_text:\n.incbin \"${example}\"\n.byte 0\n")
+    list(APPEND lesson_sources ${lesson_folder}/${name}.c)
+    list(APPEND lesson_examples ${example})
+endforeach()
+string(APPEND lesson_texts ".section .note.GNU-stack,\"\",%progbits\n")
+file(CONFIGURE OUTPUT ${lesson_folder}/texts.S CONTENT "${lesson_texts}")
+set_source_files_properties(${lesson_folder}/texts.S PROPERTIES OBJECT_DEPENDS "${lesson_examples}")

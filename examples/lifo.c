@@ -1,0 +1,19 @@
+/* lifo.c - a stack: last in, first out. */
+#include "lesson.h"
+
+#include <weft/queue.h>
+
+int main(int argc, char **argv)
+{
+    lesson_begin(argc, argv);
+    weft_queue *q;
+    must(weft_queue_new(&q, sizeof(int), &(weft_queue_options){.kind = WEFT_LIFO}));
+    must(weft_queue_put(q, &(int){1}, WEFT_FOREVER));
+    must(weft_queue_put(q, &(int){2}, WEFT_FOREVER));
+    for (int i = 0, n; i < 2; i++) {
+        must(weft_queue_get(q, &n, WEFT_FOREVER));
+        printf("%d\n", n);
+    }
+    weft_queue_free(q);
+    return 0;
+}

@@ -1,0 +1,198 @@
+/* ring.c - who waits for whom: from one sleeper on, along those who must end its wait, and back to it.
+ *
+ * A sleeper is *lost* if its wait can be ended by known waiters only, and of these enough are lost themselves: all of
+ * them, or, where it needs every one (a group waits for all its members), a single one. The walk collects everybody
+ * whom the first sleeper depends on, takes all who sleep in such waits for lost, and takes back whoever still can go
+ * on until nothing changes (the greatest fixed point). Those left that the first one reaches and that reach it are the
+ * ring. A sleeper that only waits behind a ring is not on it, and its own walk reports nothing.
+ *
+ * R1  a member's wait and who ends it are read while `waits` stands still (await.h A2), once in the walk and once more
+ *     after it. So all members slept, each for the next, at the moment between the two.
+ * R2  a ring is reported by its member that fell asleep last, or, when several are looked at in one round, by the
+ *     first of them; the others are marked as reported in this sleep.
+ * The watch thread's alone; its tables are static and grow. Pinned by tests/fault/deadlock_*_test.c. */
+#include "park/watch.h"
+
+#include "sys/sys.h"
+
+#include <string.h>
+
+enum {
+    NODES_MAX = 4096, /* a walk that meets more gives up */
+    EDGES_MAX = 1 << 16,
+    SLOTS = 2 * NODES_MAX
+};
+
+typedef struct node {
+    weft__found found;
+    uint32_t first, n; /* its edges: who can end its wait */
+    bool all;          /* it needs every one of them */
+    bool lost;
+    bool reached, reaches; /* by the first node; the first node */
+} node;
+
+static node nodes[NODES_MAX];
+static uint32_t ids[EDGES_MAX];   /* whom an edge leads to */
+static uint16_t heads[EDGES_MAX]; /* which node that is */
+static uint16_t places[SLOTS];    /* id -> node + 1, open addressing */
+static unsigned n_nodes, n_edges;
+
+/* ---- the walk ---- */
+
+/* The node of this id, made when new. NODES_MAX: no room. */
+static unsigned node_of(uint32_t id)
+{
+    unsigned at = id * UINT32_C(0x9e3779b1) >> 19;
+    while (places[at % SLOTS] != 0) {
+        unsigned i = places[at % SLOTS] - 1u;
+        if (nodes[i].found.id == id)
+            return i;
+        at++;
+    }
+    if (n_nodes == NODES_MAX)
+        return NODES_MAX;
+    nodes[n_nodes] = (node){.found.id = id};
+    places[at % SLOTS] = (uint16_t)(n_nodes + 1);
+    return n_nodes++;
+}
+
+static bool ask(const weft__found *f, weft__enders *e)
+{
+    e->n = 0;
+    e->known = e->all = false;
+    e->where = 0;
+    if (f->kind == NULL || f->kind->enders == NULL)
+        return false;
+    f->kind->enders(f->object, f->waiter, e);
+    return e->known && e->n > 0;
+}
+
+/* Fill in a node: does it sleep, and who can end that? False: there is no room for its edges. */
+static bool expand(node *nd)
+{
+    weft__waiter *w = weft__waiter_by_id(nd->found.id);
+    uint32_t id = nd->found.id;
+    nd->first = n_edges;
+    if (w == NULL || !weft__find(w, &nd->found) || nd->found.id != id) {
+        nd->found.id = id;
+        return true;
+    }
+    weft__enders e = {.ids = &ids[n_edges], .max = EDGES_MAX - n_edges};
+    if (!ask(&nd->found, &e) || !weft__found_still(&nd->found))
+        return e.max != 0;
+    nd->n = e.n;
+    nd->all = e.all;
+    nd->lost = true;
+    nd->found.holder = e.n == 1 ? e.ids[0] : 0;
+    nd->found.taken = e.where;
+    n_edges += e.n;
+    for (unsigned i = 0; i < e.n; i++) {
+        unsigned k = node_of(e.ids[i]);
+        if (k == NODES_MAX)
+            return false;
+        heads[nd->first + i] = (uint16_t)k;
+    }
+    return true;
+}
+
+static bool walk_from(uint32_t id)
+{
+    memset(places, 0, sizeof places);
+    n_nodes = n_edges = 0;
+    node_of(id);
+    for (unsigned i = 0; i < n_nodes; i++) {
+        if (!expand(&nodes[i]))
+            return false;
+        if (i == 0 && !nodes[0].lost)
+            return false;
+    }
+    return true;
+}
+
+/* ---- who is lost ---- */
+
+static bool still_lost(const node *nd)
+{
+    unsigned lost = 0;
+    for (unsigned i = 0; i < nd->n; i++)
+        lost += nodes[heads[nd->first + i]].lost;
+    return nd->all ? lost > 0 : lost == nd->n;
+}
+
+static void take_back(void)
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (unsigned i = n_nodes; i-- > 0;)
+            if (nodes[i].lost && !still_lost(&nodes[i])) {
+                nodes[i].lost = false;
+                changed = true;
+            }
+    }
+}
+
+/* Mark those that the first one reaches, and those that reach it, through the lost. Whether it reaches itself. */
+static bool mark_ring(void)
+{
+    bool back = false;
+    nodes[0].reached = nodes[0].reaches = true;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (unsigned i = 0; i < n_nodes; i++) {
+            node *nd = &nodes[i];
+            for (unsigned k = 0; nd->lost && k < nd->n; k++) {
+                node *to = &nodes[heads[nd->first + k]];
+                back = back || (to == &nodes[0] && nd->reached);
+                if (to->lost && nd->reached && !to->reached)
+                    to->reached = changed = true;
+                if (to->lost && to->reaches && !nd->reaches)
+                    nd->reaches = changed = true;
+            }
+        }
+    }
+    return back;
+}
+
+/* ---- telling ---- */
+
+static bool member(const node *nd)
+{
+    return nd->lost && nd->reached && nd->reaches;
+}
+
+/* R1: the second look. */
+static bool confirm(const node *nd)
+{
+    uint32_t again[64];
+    weft__enders e = {.ids = again, .max = WEFT__ARRAY_LEN(again)};
+    if (!weft__found_still(&nd->found))
+        return false;
+    if (nd->n > e.max)
+        return true; /* many ways on; all were lost a moment ago, and each of them is looked at */
+    return ask(&nd->found, &e) && weft__found_still(&nd->found) && e.n == nd->n &&
+           memcmp(again, &ids[nd->first], e.n * sizeof *again) == 0;
+}
+
+static void tell(void)
+{
+    static weft__found members[NODES_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < n_nodes; i++) {
+        if (!member(&nodes[i]))
+            continue;
+        if (!confirm(&nodes[i]))
+            return;
+        members[n++] = nodes[i].found;
+    }
+    weft__deadlock_report(members, n, n, true);
+}
+
+void weft__ring_look(weft__waiter *w)
+{
+    uint32_t id = load_acquire(&w->id);
+    if (id == 0 || w->reported == w->walked || !walk_from(id))
+        return;
+    take_back();
+    if (nodes[0].lost && mark_ring())
+        tell();
+}

@@ -1,0 +1,84 @@
+/* watch.h - the watch thread: who has slept for a while in a wait that other waiters must end is looked at, once.
+ *
+ * It starts with the first such sleep, looks every 20 ms as long as there are new ones, is asleep otherwise, and ends
+ * when it has been idle for long or is the last one left. */
+#ifndef WEFT_PARK_WATCH_H
+#define WEFT_PARK_WATCH_H
+
+#include "park/await.h"
+
+enum {
+    WEFT__WATCH_CHUNK_LOG2 = 10, /* waiters that share one mark */
+    WEFT__WATCH_CHUNKS = 1 << (22 - WEFT__WATCH_CHUNK_LOG2)
+};
+
+extern uint32_t weft__watch_marks[WEFT__WATCH_CHUNKS]; /* atomic: chunks in which somebody may have fallen asleep */
+extern uint32_t weft__watch_wanted;                    /* atomic: a thread that ends or comes to rest should say so */
+
+void weft__watch_mark(const weft__waiter *self);
+void weft__watch_poke_slow(void);
+
+/* The caller is in the queue that it will sleep in: it can be found from now on. Post of its entry, a seq_cst
+ * operation: either the watch thread, which clears the mark before it looks, sees the sleeper, or this sees the
+ * cleared mark. */
+static inline void weft__watch_sleeper(const weft__waiter *self)
+{
+#ifndef WEFT_MODEL
+    if (self->awaits != NULL && (self->until == INT64_MAX || self->awaits->idle != NULL) &&
+        unlikely(load_seq_cst(&weft__watch_marks[self->slot >> WEFT__WATCH_CHUNK_LOG2]) == 0))
+        weft__watch_mark(self);
+#else
+    (void)self;
+#endif
+}
+
+/* The caller ends, or a scheduler comes to rest: perhaps nobody is left to wake the others. */
+static inline void weft__watch_poke(void)
+{
+#ifndef WEFT_MODEL
+    if (unlikely(load_relaxed(&weft__watch_wanted) != 0))
+        weft__watch_poke_slow();
+#endif
+}
+
+/* ---- for the files of the watch thread only ---- */
+
+static inline bool weft__waiter_asleep(const weft__waiter *w)
+{
+    uint32_t state = load_acquire(&w->state);
+    return state == WEFT__WAITING || state == WEFT__HARD;
+}
+
+/* One waiter as it was found asleep. */
+typedef struct weft__found {
+    weft__waiter *waiter;
+    const weft__awaited *kind; /* NULL: it did not tell */
+    const void *object, *where;
+    uint32_t id, waits;
+    uint32_t holder; /* id of who must end its wait; 0 when that is not one */
+    uint32_t taken;  /* low half of the address at which the holder took the object; 0: not known */
+} weft__found;
+
+/* True: it sleeps, in the wait that *f describes. */
+bool weft__find(weft__waiter *w, weft__found *f);
+
+/* Whether it still is the same sleep. */
+bool weft__found_still(const weft__found *f);
+
+/* ring.c: look for a ring through this sleeper, and report it. */
+void weft__ring_look(weft__waiter *w);
+
+/* stuck.c: is anybody left to wake those who sleep? */
+typedef enum weft__stuck {
+    WEFT__STUCK_NO,
+    WEFT__STUCK_UNKNOWN, /* all whom weft knows are asleep; of other threads it knows nothing */
+    WEFT__STUCK_PERHAPS  /* nobody: look once more in a moment */
+} weft__stuck;
+weft__stuck weft__stuck_look(bool *anybody);
+
+/* deadlock.c: tell of a deadlock, and do what was asked for. */
+void weft__deadlock_report(const weft__found *members, unsigned n, unsigned total, bool ring);
+bool weft__deadlock_on(void);
+void weft__deadlock_environment(void); /* read WEFT_DEADLOCK */
+
+#endif

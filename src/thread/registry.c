@@ -1,0 +1,389 @@
+/* registry.c - the list of all threads: who is on it from when to when, the calling thread's own record, the end of the
+ * process, fork. See thread.h for the invariants.
+ *
+ * A thread that weft started is listed from its start on; others, and main, from their first waiter on (park tells us),
+ * main at the latest when the library is loaded. At its end a thread calls thread_ends from park's destructor of
+ * thread-specific data, which also sees those that leave by pthread_exit.
+ *
+ * End of the process: a function given to atexit at the first start waits until weft__threads_awaited is 0 (1 when a
+ * thread that counts in it called exit) and gives back the pthreads that nobody has joined, for the sanitizers' sake.
+ *
+ * Fork: in the child the caller is the main thread and alone on the list; the records of the others are marked as ended,
+ * so their joins return. Pinned by tests/thread/registry_test.c and tests/thread/exit_test.c. */
+#include "thread/thread.h"
+
+#include "base/panic.h"
+#include "park/await.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAIN_NAME "MainThread"
+
+weft__rawlock weft__threads_lock;
+uint32_t weft__threads_awaited;
+WEFT__TLS weft__thread *weft__thread_me;
+
+static weft__thread first_main = {.own = {.record = &first_main, .state = WEFT__HANDLE_STARTED}, .name = MAIN_NAME};
+static weft__thread *main_record = &first_main;
+static weft__list records = {&records, &records}; /* all there are, by `all` */
+static weft__list listed = {&listed, &listed}, spare = {&spare, &spare};
+static unsigned listed_count;
+static uint64_t last_ident;
+static bool exiting;
+
+/* ---- names ---- */
+
+void weft__thread_copy_name(char *to, size_t size, const char *from)
+{
+    size_t n = strnlen(from, size);
+    if (n == size)
+        n--;
+    while (n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80) /* in the middle of a character */
+        n--;
+    memcpy(to, from, n);
+    to[n] = 0;
+}
+
+void weft__thread_read_name(const weft__thread *r, char *buf, size_t size)
+{
+    rawlock_acquire(&weft__threads_lock);
+    weft__thread_copy_name(buf, size, r->name);
+    int32_t tid = load_relaxed(&r->tid);
+    bool unnamed = r->name[0] == 0;
+    rawlock_release(&weft__threads_lock);
+    if (unnamed)
+        weft__sys_thread_name(tid, buf, size);
+}
+
+/* ---- records ---- */
+
+weft__thread *weft__thread_record(void)
+{
+    rawlock_acquire(&weft__threads_lock);
+    weft__list *link = list_pop_front(&spare);
+    rawlock_release(&weft__threads_lock);
+    weft__thread *r = link != NULL ? container_of(link, weft__thread, link) : weft__malloc(sizeof *r);
+    if (r == NULL)
+        return NULL;
+    weft__list all = r->all;
+    memset(r, 0, sizeof *r);
+    r->own = (weft_thread){.record = r, .state = WEFT__HANDLE_STARTED};
+    r->state = WEFT__THREAD_LIVES;
+    r->refs = 1;
+    list_init(&r->link);
+    r->all = all;
+    if (link == NULL) {
+        rawlock_acquire(&weft__threads_lock);
+        list_push_back(&records, &r->all);
+        rawlock_release(&weft__threads_lock);
+    }
+    return r;
+}
+
+void weft__thread_drop(weft__thread *r)
+{
+    if (--r->refs == 0)
+        list_push_front(&spare, &r->link);
+}
+
+void weft__thread_enlist(weft__thread *r)
+{
+    r->ident = ++last_ident;
+    r->listed = true;
+    r->awaited = r->ours && !r->daemon;
+    if (r->awaited)
+        add_seq_cst(&weft__threads_awaited, 1);
+    list_push_back(&listed, &r->link);
+    listed_count++;
+}
+
+void weft__thread_unlist(weft__thread *r)
+{
+    if (!r->listed)
+        return;
+    list_remove(&r->link);
+    listed_count--;
+    r->listed = false;
+    if (r->awaited)
+        sub_seq_cst(&weft__threads_awaited, 1);
+    r->awaited = false;
+}
+
+/* ---- a thread learns who it is ---- */
+
+static void set_self(weft__thread *r)
+{
+    weft__thread_me = r;
+    r->native = pthread_self();
+    store_relaxed(&r->tid, weft__sys_tid());
+}
+
+/* A record for a thread that weft did not start. NULL: no memory. */
+static weft__thread *adopt(bool visible)
+{
+    bool is_main = weft__sys_tid() == getpid();
+    weft__thread *r = is_main ? main_record : weft__thread_record();
+    if (r == NULL)
+        return NULL;
+    rawlock_acquire(&weft__threads_lock);
+    set_self(r);
+    if (is_main &&
+        load_relaxed(&r->state) == WEFT__THREAD_ENDED) { /* main used pthread_exit and goes on in a destructor */
+        r->refs++;
+        store_relaxed(&r->state, WEFT__THREAD_LIVES);
+    }
+    if (visible && !r->listed)
+        weft__thread_enlist(r);
+    else if (r->ident == 0)
+        r->ident = ++last_ident;
+    rawlock_release(&weft__threads_lock);
+    return r;
+}
+
+weft__thread *weft__thread_current(void)
+{
+    if (weft__thread_me == NULL)
+        weft__self();
+    if (weft__thread_me == NULL && adopt(false) == NULL) /* a helper of ours that runs the program's code */
+        weft__panic("no memory for the record of thread %d", (int)weft__sys_tid());
+    return weft__thread_me;
+}
+
+static void thread_begins(weft__waiter *w)
+{
+    if (weft__thread_me == NULL && (weft__sys_helper || adopt(true) == NULL))
+        return;
+    weft__thread *r = weft__thread_me;
+    rawlock_acquire(&weft__threads_lock);
+    r->waiter = w;
+    weft__waiter_set_name(w, r->name);
+    if (r->cancel)
+        weft__waiter_cancel(w);
+    rawlock_release(&weft__threads_lock);
+}
+
+static void thread_ends(weft__waiter *w)
+{
+    (void)w;
+    weft__thread *r = weft__thread_me;
+    if (r == NULL)
+        return;
+    if (r->ours && r->result < 0)
+        weft__thread_tell_error(r);
+    if (r->ended != NULL)
+        r->ended(r->arg, r->result);
+
+    rawlock_acquire(&weft__threads_lock);
+    bool awaited = r->awaited;
+    weft__thread_unlist(r);
+    r->waiter = NULL;
+    weft__thread_me = NULL;
+    if (r->ours && !r->joined && exiting) {
+        r->joined = true;
+        pthread_detach(pthread_self());
+    }
+    store_seq_cst(&r->state, WEFT__THREAD_ENDED);
+    weft__thread_drop(r);
+    rawlock_release(&weft__threads_lock);
+    weft__wake(&r->state, UINT_MAX, 0); /* only the address: the record may be another's */
+    if (awaited)
+        weft__wake(&weft__threads_awaited, UINT_MAX, 0);
+}
+
+/* ---- who is there ---- */
+
+static weft_thread *handle_of(weft__thread *r)
+{
+    if (r->run == NULL)
+        return &r->own;
+    rawlock_acquire(&weft__threads_lock);
+    weft_thread *t = r->given != NULL ? r->given : &r->own;
+    rawlock_release(&weft__threads_lock);
+    return t;
+}
+
+weft_thread *weft_thread_self(void)
+{
+    return handle_of(weft__thread_current());
+}
+
+weft_thread *weft_thread_main(void)
+{
+    return handle_of(main_record);
+}
+
+int weft_threads_count(void)
+{
+    rawlock_acquire(&weft__threads_lock);
+    unsigned n = listed_count;
+    rawlock_release(&weft__threads_lock);
+    return (int)n;
+}
+
+typedef struct entry {
+    weft_thread_info info;
+    char name[WEFT__THREAD_NAME];
+} entry;
+
+/* Pre: locked, and there is room for all. */
+static void fill(entry *e)
+{
+    list_each (link, &listed) {
+        const weft__thread *r = container_of(link, weft__thread, link);
+        e->info = (weft_thread_info){.ident = r->ident,
+                                     .native_id = load_relaxed(&r->tid),
+                                     .daemon = r->daemon,
+                                     .main = r == main_record,
+                                     .handle = exiting ? NULL : r->given};
+        memcpy(e->name, r->name, sizeof e->name);
+        e++;
+    }
+}
+
+int weft_threads_each(void (*fn)(const weft_thread_info *info, void *arg), void *arg)
+{
+    entry *list = NULL;
+    unsigned n, room = 0;
+    rawlock_acquire(&weft__threads_lock);
+    while ((n = listed_count) > room) {
+        rawlock_release(&weft__threads_lock);
+        weft__free(list);
+        room = n + 8;
+        list = weft__malloc(room * sizeof *list);
+        if (list == NULL)
+            return -ENOMEM;
+        rawlock_acquire(&weft__threads_lock);
+    }
+    fill(list);
+    rawlock_release(&weft__threads_lock);
+
+    for (unsigned i = 0; i < n; i++) {
+        entry *e = &list[i];
+        if (e->name[0] == 0)
+            weft__sys_thread_name(e->info.native_id, e->name, sizeof e->name);
+        e->info.name = e->name;
+        fn(&e->info, arg);
+    }
+    weft__free(list);
+    return (int)n;
+}
+
+/* ---- the end of the process ---- */
+
+/* Give back the pthreads of threads that have ended and were never joined. */
+static void reap(void)
+{
+    rawlock_acquire(&weft__threads_lock);
+    list_each (it, &records) { /* records are only ever added, at the end */
+        weft__thread *r = container_of(it, weft__thread, all);
+        if (!r->ours || r->joined || load_relaxed(&r->state) != WEFT__THREAD_ENDED)
+            continue;
+        r->joined = true;
+        pthread_t native = r->native;
+        rawlock_release(&weft__threads_lock);
+        pthread_join(native, NULL);
+        rawlock_acquire(&weft__threads_lock);
+    }
+    rawlock_release(&weft__threads_lock);
+}
+
+static const weft__awaited exit_kind = {.what = "end of threads that are no daemons"};
+
+static void wait_for_threads(void)
+{
+    rawlock_acquire(&weft__threads_lock);
+    exiting = true;
+    uint32_t mine = weft__thread_me != NULL && weft__thread_me->awaited ? 1 : 0, n;
+    rawlock_release(&weft__threads_lock);
+    while ((n = load_seq_cst(&weft__threads_awaited)) > mine)
+        weft__park_for(&exit_kind, NULL, NULL, &weft__threads_awaited, n, WEFT_FOREVER, WEFT__UNCANCELLABLE);
+    reap();
+}
+
+static void watch_exit(void)
+{
+    atexit(wait_for_threads); /* cannot fail: C promises 32 places, and glibc has no limit but memory */
+}
+
+void weft__thread_watch_exit(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_exit);
+}
+
+/* ---- fork ---- */
+
+static void before_fork(void)
+{
+    rawlock_acquire(&weft__threads_lock);
+}
+
+static void after_fork_parent(void)
+{
+    rawlock_release(&weft__threads_lock);
+}
+
+/* A thread that exists in the parent only. */
+static void forget(weft__thread *r)
+{
+    r->joined = true;
+    if (r->refs == 0 || load_relaxed(&r->state) != WEFT__THREAD_LIVES)
+        return;
+    r->waiter = NULL;
+    r->listed = r->awaited = false;
+    r->result = -ECANCELED;
+    store_relaxed(&r->state, WEFT__THREAD_ENDED);
+    list_init(&r->link);
+    weft__thread_drop(r);
+}
+
+static void after_fork_child(void)
+{
+    weft__threads_lock.word = 0;
+    weft__thread *me = weft__thread_me != NULL ? weft__thread_me : &first_main;
+    list_init(&listed);
+    listed_count = 0;
+    weft__threads_awaited = 0;
+    list_each (it, &records)
+        if (it != &me->all)
+            forget(container_of(it, weft__thread, all));
+    if (me != main_record)
+        me->refs++; /* what weft_thread_main has told of stays one */
+    main_record = me;
+    me->ended = NULL;
+    me->joined = true;
+    me->daemon = false;
+    store_relaxed(&me->state, WEFT__THREAD_LIVES);
+    set_self(me);
+    strcpy(me->name, MAIN_NAME);
+    uint64_t ident = me->ident;
+    weft__thread_enlist(me);
+    if (ident != 0)
+        me->ident = ident;
+    if (me->awaited)
+        weft__threads_awaited = 0;
+    me->awaited = false;
+    if (me->waiter != NULL)
+        weft__waiter_set_name(me->waiter, me->name);
+}
+
+static const weft__thread_watch watch = {thread_begins, thread_ends};
+
+/* After park's own handlers, before anybody can have started a thread. */
+__attribute__((constructor(102))) static void begin(void)
+{
+    first_main.refs = 2;
+    first_main.state = WEFT__THREAD_LIVES;
+    first_main.joined = true;
+    first_main.tid = getpid();
+    list_push_back(&records, &first_main.all);
+    if (weft__sys_tid() == getpid())
+        set_self(&first_main);
+    weft__thread_enlist(&first_main);
+    weft__thread_watcher = &watch;
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}

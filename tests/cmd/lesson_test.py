@@ -1,0 +1,444 @@
+#!/usr/bin/env python3
+"""Every lesson of `weft lesson` prints the text of its tutorial, in its order and not faster than its pauses.
+
+The lessons run with --fast: pauses are a twentieth. Only what is certain is compared: where threads may overtake each
+other, the lines are counted or sorted. What is racy by --unsafe is wrong every time. Environment: WEFT, the command.
+"""
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+WEFT = os.path.abspath(os.environ.get("WEFT", "build/weft"))
+PAUSE = 1 / 20
+failures, checked, tested = [], 0, set()
+
+
+def check(condition, text, detail=""):
+    global checked
+    checked += 1
+    if not condition:
+        failures.append(text)
+        print("FAIL %s %s" % (text, str(detail)[:600]))
+
+
+def weft(*arguments, folder=None):
+    """(exit status, standard output, standard error)."""
+    done = subprocess.run([WEFT, *arguments], capture_output=True, timeout=120, cwd=folder, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def run(name, *flags, least=0.0, folder=None):
+    """The lines of a lesson; `least` is how long its pauses are together."""
+    tested.add(name)
+    start = time.monotonic()
+    status, out, err = weft("lesson", "run", name, "--fast", *flags, folder=folder)
+    seconds = time.monotonic() - start
+    check(status == 0 and err == "", f"{name} {flags} succeeds", (status, err, out))
+    check(seconds >= least * PAUSE, f"{name} takes its {least} s", seconds / PAUSE)
+    check(out.endswith("\n"), f"{name} ends its last line")
+    return out.rstrip("\n").split("\n")
+
+
+def same(name, lines, wanted):
+    check(lines == wanted, f"{name}: the text", "%s instead of %s" % (lines, wanted))
+
+
+# ---- threads and daemons: S000-05 to S000-19 ----
+
+def test_threads():  # S000-11: idents inside and outside, list of four, wall time one second
+    lines = run("threads", least=1)
+    starts = dict(m.groups() for m in (re.fullmatch(r"start(\d) (\d+)", line) for line in lines) if m)
+    check(sorted(starts) == ["0", "1", "2"], "threads: three starts", lines)
+    outside = [line for line in lines if re.fullmatch(r"\d+", line)]
+    check(outside == [starts[i] for i in "012"], "threads: the same idents inside and outside", lines)
+    listed = [line for line in lines if line.startswith("[")]
+    wanted = "[<_MainThread(MainThread, started N)>, " + \
+        ", ".join("<Thread(Thread-%d, started %s)>" % (i + 1, starts[str(i)]) for i in range(3)) + "] 4"
+    check(len(listed) == 1 and re.sub(r"(MainThread, started )\d+", r"\1N", listed[0]) == wanted, "threads: the list", listed)
+    check(sorted(line for line in lines if line.startswith("end")) == ["end0", "end1", "end2"], "threads: three ends", lines)
+    check(lines[-1] == "所有线程执行完毕" and len(lines) == 11, "threads: the last line", lines)
+
+
+def test_thread_class():  # S000-13
+    lines = run("thread_class")
+    check(len(lines) == 2 and lines[0] == lines[1] and lines[0].isdigit(), "thread_class: one ident, seen twice", lines)
+
+
+def test_daemon():  # S000-15, -16, -18: three times son2, three or four times son, three seconds
+    lines = run("daemon", least=3)
+    check(lines.count("in son2...") == 3 and lines.count("in son") in (3, 4), "daemon: how often", lines)
+    check(len(lines) in (6, 7) and set(lines[:2]) == {"in son", "in son2..."}, "daemon: both at once", lines)
+
+
+# ---- locks: S000-20 to S000-31 ----
+
+def test_steps():  # S000-20
+    lines = run("steps")
+    same("steps", [line.split()[1] for line in lines[:6]],
+         ["LOAD_GLOBAL", "LOAD_CONST", "INPLACE_ADD", "STORE_GLOBAL", "LOAD_CONST", "RETURN_VALUE"])
+    same("steps", [re.search(r"a = (\d)", line)[1] for line in lines[6:]], list("21112"))
+
+
+def test_singleton():  # S000-25, X-11
+    form = r"<__main__\.A object at 0x[0-9a-f]+>"
+    safe, unsafe = run("singleton"), run("singleton", "--unsafe")
+    check(len(safe) == 10 and len(set(safe)) == 1 and re.fullmatch(form, safe[0]), "singleton: one instance", safe)
+    check(len(unsafe) == 10 and len(set(unsafe)) == 10, "singleton --unsafe: one for each", unsafe)
+
+
+def test_rlock():  # S000-28, -29
+    lines = run("rlock")
+    for i in range(5):
+        check(f"{i} :start" in lines and lines.index(f"{i} :start") < lines.index(f"{i} :end"), f"rlock: thread {i}", lines)
+    check(len(lines) == 10, "rlock: ten lines", lines)
+
+
+def test_noodle():  # S000-33, -35: exactly two lines, then the ring
+    lines = run("noodle")
+    check({lines[0].split()[1], lines[1].split()[1]} == {"抢到面了", "抢到叉子了"}, "noodle: each has one", lines)
+    text = "\n".join(lines[2:])
+    check("deadlock" in text and "吃面" not in text, "noodle: the report", lines)
+    for line in lines[:2]:
+        check(text.count('"%s"' % line.split()[0]) >= 1, "noodle: the report names " + line, text)
+    for part in ("noodle_lock", "fork_lock", "noodle.c:"):
+        check(part in text, "noodle: the report has " + part, text)
+
+
+def test_noodle_rlock():  # S000-34: all eat, one after the other
+    lines, people = run("noodle_rlock"), {}
+    for line in lines:
+        who, what = line.split(" ")
+        people.setdefault(who, []).append(what)
+    for who, kind in (("lucy", 1), ("jack", 2), ("rose", 1), ("disen", 2)):
+        got = ["抢到面了", "抢到叉子了"] if kind == 1 else ["抢到叉子了", "抢到面了"]
+        left = ["放下叉子了", "放下面了"] if kind == 1 else ["放下面了", "放下叉子了"]
+        check(people.get(who) == got + ["吃面"] + left, f"noodle_rlock: {who} eats", lines)
+    eaters = [line.split()[0] for line in lines if line.endswith("吃面")]
+    holders = [line.split()[0] for line in lines if "抢到" in line]
+    check(holders == [who for who in eaters for _ in range(2)], "noodle_rlock: nobody has just one", lines)
+
+
+# ---- queues and questions: S000-36 to S000-54 ----
+
+def test_crawl_music():  # S000-44
+    lines = run("crawl_music", least=0.6)
+    songs = [int(m[1]) for m in (re.search(r"链接 song(\d+)\.mp3$", line) for line in lines) if m]
+    check(sorted(songs) == list(range(1, 19)), "crawl_music: each song once", lines)
+    for page in range(1, 10):
+        check(f"生产者: 第{page}页已下载" in lines, f"crawl_music: page {page}", lines)
+    check(lines[-1] == "共收集到 18 首歌曲的链接" and len(lines) == 28, "crawl_music: the sum", lines)
+
+
+def test_mail_alarm():  # S000-45: the monitor does not wait for the mail
+    lines = run("mail_alarm", least=1.5)
+    same("mail_alarm", [line for line in lines if line.startswith("监控")],
+         ["监控: cpu %d%%" % n for n in (35, 92, 41, 97, 99, 20)])
+    same("mail_alarm", [line for line in lines if line.startswith("发送")],
+         ["发送邮件给 admin@example.com: 报警: cpu %d%%" % n for n in (92, 97, 99)])
+    check(lines[-1].endswith("99%"), "mail_alarm: what is left in the queue is sent", lines)
+
+
+def test_sms():  # S000-46, S003-10
+    lines = run("sms", least=3)
+    same("sms", lines[:3], ["任务已提交", "已取消一个任务", "发送短信: 验证码 1024"])
+    same("sms", lines[3:], ["发送短信: 天气预报"] * 3)
+
+
+def test_questions():  # S000-49 to S000-53, X-11
+    same("question1", run("question1"), ["1"])
+    same("question1 --two", run("question1", "--two"), ["1"])
+    same("question1 --two --unsafe", run("question1", "--two", "--unsafe"), ["IndexError: pop from empty list", "0"])
+    same("question2", run("question2"), ["1"])
+    same("question3", run("question3"), ["0"])
+    same("question4", run("question4"), ["0"])
+    check(run("question4", "--unsafe") != ["0"], "question4 --unsafe: not 0")
+
+
+def test_judge():  # S000-54
+    same("judge", [line.split(" => ")[1][:2] for line in run("judge")], ["安全", "不安", "安全", "安全", "不安"])
+
+
+# ---- pools: S000-55 to S000-69 ----
+
+def test_thread_pool():  # S000-60: four idents, five rounds of a second
+    lines = [line.split() for line in run("thread_pool", least=5)]
+    same("thread_pool", sorted((int(a), int(b)) for _, a, b in lines), [(i, i + 1) for i in range(20)])
+    check(len({ident for ident, _, _ in lines}) == 4, "thread_pool: four idents", lines)
+
+
+def test_futures():  # S000-62
+    lines = run("futures", least=2)
+    for i in range(4):
+        before, after, result = lines[3 * i:3 * i + 3]
+        check(re.fullmatch(r"<Future at 0x[0-9a-f]+ state=(running|pending)>", before), "futures: at work", before)
+        check(re.fullmatch(r"<Future at 0x[0-9a-f]+ state=finished>", after), "futures: finished", after)
+        check(result == str(i * i), "futures: the result", result)
+
+
+def test_futures_dict():  # S000-63
+    same("futures_dict", run("futures_dict", least=5), ["%d %d" % (i, i * (i + 1)) for i in range(20)])
+
+
+def test_map():  # S000-64, -65
+    lines = run("map", least=5)
+    same("map", [line for line in lines if line.isdigit()], [str(i * (i + 1)) for i in range(20)])
+    for i in range(20):
+        started = [line for line in lines if line.endswith(f" start {i} {i + 1}")]
+        ended = [line for line in lines if line.endswith(f" end {i} {i + 1}")]
+        check(len(started) == len(ended) == 1 and started[0].split()[0] == ended[0].split()[0], f"map: input {i}", lines)
+        check(lines.index(ended[0]) < lines.index(str(i * (i + 1))) or i == 0, f"map: result {i} comes after its end", lines)
+    check(len({line.split()[0] for line in lines if " start " in line}) == 4, "map: four workers", lines)
+
+
+def test_callback():  # S000-66, -67
+    lines = run("callback", least=1)
+    same("callback", sorted(lines), sorted("(%d, %d)" % (i, i * (i + 1)) for i in range(20)))
+
+
+def test_crawler():  # S000-68, -69, with pages made up
+    sizes = {"https://www.baidu.com": 2443, "https://www.python.org": 48843, "https://www.openstack.org": 64125,
+             "https://www.tencent.com/zh-cn": 16012, "http://www.sina.com.cn/": 572319}
+    form = ["url:<%s> size:[%d]" % pair for pair in sizes.items()]
+    for flags in ((), ("--ordered",), ("--missing",)):
+        with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder:
+            lines = [line for line in run("crawler", *flags, folder=folder) if not line.startswith("开始下载")]
+            with open(os.path.join(folder, "db.txt"), encoding="utf-8") as file:
+                db = file.read().splitlines()
+        failed = [line for line in lines if "404" in line]
+        check(sorted(db) == sorted(line for line in lines if "404" not in line), f"crawler {flags}: db.txt", (db, lines))
+        if flags == ("--missing",):
+            check(len(db) == 4 and len(failed) == 1 and "tencent" in failed[0], "crawler: a missing page is said", lines)
+        else:
+            check(sorted(db) == sorted(form) and (db == form or not flags), f"crawler {flags}: what is written", db)
+
+
+# ---- S001 ----
+
+def test_tickets():  # S001-47, X-11: each once, ascending
+    for flags, form in (((), "w%d 窗口卖出：T%d"), (("--exercise",), "w%d ---- T%d")):
+        pattern = form.replace("%d", r"(\d+)")
+        sales = [re.fullmatch(pattern, line) for line in run("tickets", *flags, least=5)]
+        check(all(sales), f"tickets {flags}: the form", sales)
+        same("tickets", [int(m[2]) for m in sales if m], list(range(1, 501)))
+        check({int(m[1]) for m in sales if m} == set(range(1, 11)), f"tickets {flags}: ten windows")
+    lines = run("tickets", "--unsafe")
+    check(len(lines) == 501 and lines[-1] == "w10 窗口: IndexError: pop from empty list", "tickets --unsafe", lines[-3:])
+
+
+def test_five_threads():  # S001-90
+    lines = run("five_threads", least=2)
+    same("five_threads", lines[:5], ["含有参数的线程"] * 5)
+    same("five_threads", sorted(lines[5:]), ["T%d线程执行完毕" % i for i in range(5)])
+
+
+def test_music():  # S001-93
+    lines = run("music", least=6)
+    check(len(lines) == 3 and all(re.fullmatch(r"playing 凉凉:\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}", line)
+                                  for line in lines), "music", lines)
+
+
+def test_password():  # S001-95
+    lines = run("password")
+    same("password", sorted(lines[:2]), sorted(["杨子荣前来拜山头", "数对口令就是自己人"]))
+    same("password", lines[2:], ["宝塔镇河妖", "确认过眼神，你是对的人"])
+
+
+def test_interleave():  # S001-97
+    wanted = []
+    for i in range(26):
+        wanted += [str(2 * i + 1), str(2 * i + 2), chr(ord("A") + i)]
+    same("interleave", run("interleave"), wanted)
+
+
+# ---- S002, S003 ----
+
+def test_efficiency():  # S002-05: six lines; waiting goes on at the same time in threads and in processes
+    for flags in ((), ("--gil",)):
+        lines = run("efficiency", *flags, least=6)
+        names = ["Line CPU ", "Thread CPU: ", "Process CPU: ", "Line IO ", "Thread io: ", "Process io: "]
+        values = [float(line[len(name):]) for line, name in zip(lines, names) if line.startswith(name)]
+        check(len(lines) == len(values) == 6, "efficiency: the lines", lines)
+        check(values[3] >= 4 * PAUSE and values[4] >= PAUSE and values[4] < values[3], "efficiency: waiting", lines)
+
+
+def test_sync():  # S003-01, S003-29
+    lines = run("sync", least=1.5)
+    same("sync", lines[:5], ["同步: A 先写, B 后读", "A 开始写", "A 写完了", "B 读到: A 的数据", "互斥: A 和 C 不能同时写"])
+    check(lines[5:] in (["A 开始写", "A 写完了", "C 开始写", "C 写完了"], ["C 开始写", "C 写完了", "A 开始写", "A 写完了"]),
+          "sync: one after the other", lines)
+
+
+def test_racy_counter():  # S003-02, -03, X-11
+    same("racy_counter", run("racy_counter"), ["share_data result: 2000"])
+    for flags, wanted in ((("--trace",), 2000), (("--unsafe", "--trace"), 1800)):
+        lines = run("racy_counter", *flags)
+        trace = ast.literal_eval(lines[0])
+        same("racy_counter", lines[1:], ["2000", "share_data result: %d" % wanted])
+        check(len(trace) == 2000 and len({value for _, value in trace}) == wanted, "racy_counter: values read", lines[0][:80])
+        both = {value for who, value in trace if who == "1"} & {value for who, value in trace if who == "2"}
+        check(len(both) == 2000 - wanted, "racy_counter: values that both read", len(both))
+
+
+def test_join_third():  # S003-12, S003-27
+    lines = run("join_third")
+    check(re.fullmatch(r"This is main function at:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[0]), "join_third: time", lines)
+    found = re.fullmatch(r"share_data result: (\d+)", lines[1])
+    check(found and 1 <= int(found[1]) <= 10 and len(lines) == 2, "join_third: the third has ended", lines)
+
+
+def test_check_data():  # S003-13
+    lines = run("check_data")
+    check(lines[0].startswith("This is main function at:") and lines[1:] == ["share_data result: 1"], "check_data", lines)
+    lines = run("check_data", "--unsafe")
+    check("check_data.c:" in "\n".join(lines) and "lock" in "\n".join(lines), "check_data --unsafe: the report", lines)
+    check(not any("result" in line for line in lines), "check_data --unsafe: it never gets there", lines)
+
+
+def test_semaphore():  # S003-14, -15
+    for _ in range(5):
+        lines = run("semaphore")
+        same("semaphore", sorted(lines), sorted(["producer:%d" % i for i in range(5)] + ["consumer:%d" % i for i in range(5, 10)]))
+        for i, line in enumerate(lines):
+            before = lines[:i + 1]
+            ahead = sum(b.startswith("consumer") for b in before) - sum(b.startswith("producer") for b in before)
+            check(ahead <= 0, "semaphore: no consumer before its producer", lines)
+
+
+def test_alternate():  # S003-16, -18, -19
+    lines = run("alternate", least=8)
+    starts = [line for line in lines if "start at" in line]
+    rest = [line for line in lines if "start at" not in line]
+    check(sorted(line.split(" start")[0] for line in starts) == ["Thread 1", "Thread 2"] and
+          all(re.fullmatch(r"Thread \d start at: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line) for line in starts), "alternate: starts", starts)
+    same("alternate", [re.sub(r" at: \d+\.\d\d$", "", line) for line in rest],
+         ["Thread 1 acquire", "Thread 1 add: #A", "Thread 2 acquire", "Thread 2 add: #AB", "Thread 1 add: #ABA",
+          "Thread 2 add: #ABAB", "Thread 1 add: #ABABA", "Thread 2 add: #ABABAB", "End Thread 2 with: #ABABAB",
+          "End Thread 1 with: #ABABAB", "share_data: #ABABAB"])
+
+
+def test_trap():  # S003-17
+    lines = run("trap")
+    same("trap", sorted(lines[:4]), ["Thread 1 notify", "Thread 1 wait", "Thread 2 notify", "Thread 2 wait"])
+    text = "\n".join(lines[4:])
+    check("cond" in text and "trap.c:" in text, "trap: the report", text)
+
+
+def test_dice():  # S003-20, -21: fifteen lines, six seconds
+    lines = run("dice", least=6)
+    check(len(lines) == 15, "dice: fifteen lines", lines)
+    for i in range(0, 12, 4):
+        points = dict(re.fullmatch(r"player([12]) get ([1-6])", line).groups() for line in lines[i + 1:i + 3])
+        winner = "both" if points["1"] == points["2"] else "player1" if points["1"] > points["2"] else "player2"
+        check(lines[i] == "start game!" and lines[i + 3] == f"Stop! judging... {winner} win!", "dice: a round", lines)
+    same("dice", [lines[12]] + sorted(lines[13:]), ["game over by judge!", "player1 quit!", "player2 quit!"])
+
+
+# ---- S004 ----
+
+def test_loop():  # S004-30, -31
+    same("loop", run("loop", least=5),
+         ["thread MainThread is running...", "thread LoopThread is running..."] +
+         ["thread LoopThread >>> %d" % n for n in range(1, 6)] + ["thread LoopThread ended.", "thread MainThread ended."])
+
+
+def test_replay():  # S004-34
+    lines = run("replay")
+    check(lines[0] == "初始值 balance = 0" and lines[-1] == "结果 balance = -8" and len(lines) == 8, "replay", lines)
+    same("replay", [line[:2] for line in lines[1:-1]], ["t1", "t2", "t2", "t1", "t1", "t2"])
+
+
+def test_local():  # S004-38, -39
+    same("local", sorted(run("local")), ["Hello,Jack (in Thread-1)", "Hello,john (in Thread=2)"])
+
+
+def test_f1():  # S004-R3
+    lines = run("f1", least=1)
+    same("f1", [lines[0]] + sorted(lines[1:]), ["start"] + list("01234"))
+
+
+EXACT = [  # (lesson, flags, lines)
+    ("countdown", [], ["0"]),  # S000-14
+    ("alone", [], ["0"]),  # S000-22
+    ("addsub", [], ["0"]),  # S000-23, -24
+    ("addsub", ["--unsafe"], ["5000"]),  # X-11
+    ("rlock_held", [], ["还持有 3 次", "其他线程: 拿不到锁", "还持有 2 次", "其他线程: 拿不到锁", "还持有 1 次",
+                        "其他线程: 拿不到锁", "其他线程: 拿到锁了"]),  # S000-28
+    ("fifo", [], ["1", "2"]),  # S000-37
+    ("empty_queue", [], ["队列为空,继续执行其他代码"]),  # S000-38
+    ("full_queue", [], ["队列已满,4 放不进去,丢失了", "1", "2", "3"]),  # S000-39
+    ("lifo", [], ["2", "1"]),  # S000-40
+    ("priority", [], ["(0, 'rose')", "(1, 'jack')", "(2, 'lucy')"]),  # S000-41
+    ("bank", [], ["0"]),  # S004-35
+    ("bank", ["--unsafe"], ["-8"]),  # S004-33, X-11
+]
+
+
+def test_exact():
+    for name, flags, wanted in EXACT:
+        same(name, run(name, *flags), wanted)
+
+
+def test_command(names):  # X-05
+    status, out, _ = weft("lesson", "list", "--json")
+    listed = json.loads(out)
+    check(status == 0 and [lesson["name"] for lesson in listed] == names, "list --json has what list has", names)
+    check(all(set(lesson) == {"name", "title", "english", "chapter", "flags"} for lesson in listed), "list --json: members")
+    for name in names:
+        status, out, _ = weft("lesson", "show", name)
+        check(status == 0 and out.startswith(f"/* {name}.c - ") and "int main(" in out, f"show {name}", out[:80])
+    for arguments, words in ((["run", "noodel"], "did you mean 'noodle"), (["run", "xyzzy"], "there is no lesson 'xyzzy'"),
+                             (["run"], "which lesson"), ([], "list, run or show"), (["walk", "fifo"], "not list, run or show"),
+                             (["run", "fifo", "--unsafe"], "has no flag --unsafe"), (["show", "fifo", "--fast"], "no flag"),
+                             (["list", "--jsn"], "--json"), (["run", "fifo", "lifo"], "one argument too many")):
+        status, out, err = weft("lesson", *arguments)
+        check(status == 2 and out == "" and err.count("\n") == 1 and words in err, f"lesson {arguments}", (status, out, err))
+    status, out, _ = weft("lesson", "show", "lesson.h")
+    check(status == 0 and "lesson_begin(" in out, "show lesson.h", out[:80])
+    status, out, _ = weft("lesson", "--help")
+    check(status == 0 and "Examples:" in out, "lesson --help", out)
+    same("run thread-class", [str(len(weft("lesson", "run", "thread-class")[1].split()))], ["2"])
+
+
+def test_standalone():
+    """What show prints is a whole program: it builds against the library alone and understands the same flags."""
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    build = os.environ.get("WEFT_BUILD", os.path.join(here, "build"))
+    if not os.path.exists(os.path.join(build, "libweft.so")):
+        return
+    with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder:
+        for name, flags, wanted in EXACT[2:6]:
+            program = os.path.join(folder, name)
+            for source, file in ((name, name + ".c"), ("lesson.h", "lesson.h")):
+                with open(os.path.join(folder, file), "w", encoding="utf-8") as out:
+                    out.write(weft("lesson", "show", source)[1])
+            built = subprocess.run(["cc", "-o", program, program + ".c", "-I", here + "/include", "-L", build,
+                                    "-Wl,-rpath," + os.path.abspath(build), "-lweft"], capture_output=True)
+            check(built.returncode == 0, f"{name} builds alone", built.stderr.decode())
+            if built.returncode == 0:
+                out = subprocess.run([program, "--fast", *flags], capture_output=True, timeout=60).stdout.decode()
+                same(name, out.split("\n")[:-1], wanted)
+
+
+def main():
+    status, out, _ = weft("lesson", "list")
+    names = [line.split()[0] for line in out.splitlines()]
+    check(status == 0 and len(names) >= 39, "list", out)
+    test_command(names)
+    for key, test in sorted(globals().items()):
+        name = key.removeprefix("test_")
+        if key.startswith("test_") and name in names:
+            test()
+    test_questions()
+    test_exact()
+    test_standalone()
+    check(not set(names) - tested, "every lesson is tested", set(names) - tested)
+    print("lesson_test: %d checks, %d failed" % (checked, len(failures)))
+    return 1 if failures else 0
+
+
+sys.exit(main())

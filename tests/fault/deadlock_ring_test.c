@@ -1,0 +1,61 @@
+/* deadlock_ring_test.c - rings of waiters: each program hangs, and the one report names its ring. Each is run by
+ * threads, by coroutines and by both in turns. S000-35, S001-140, X-10. */
+#include "fault/deadlock_support.h"
+
+#include <string.h>
+
+#define RING(name, edges, ...)                                                                                         \
+    static const char *const name##_actors[] = {__VA_ARGS__, NULL};                                                    \
+    TEST(ring_##name##_threads)                                                                                        \
+    {                                                                                                                  \
+        check_ring(name##_actors, edges, THREADS);                                                                     \
+    }                                                                                                                  \
+    TEST(ring_##name##_coroutines)                                                                                     \
+    {                                                                                                                  \
+        check_ring(name##_actors, edges, COROUTINES);                                                                  \
+    }                                                                                                                  \
+    TEST(ring_##name##_mixed)                                                                                          \
+    {                                                                                                                  \
+        check_ring(name##_actors, edges, MIXED);                                                                       \
+    }
+
+/* S000-33: noodle and fork, taken crosswise. */
+RING(noodle_and_fork, "0>1 1>0", "lock0 | lock1", "lock1 | lock0")
+/* S000-33: all four eaters; the other two wait behind the ring. */
+RING(four_eaters, "0>1 1>0", "lock0 | lock1 |", "lock1 | lock0 |", "| lock0", "| lock1")
+RING(with_acquire_until, "0>1 1>0", "lock0 | until1", "lock1 | until0")
+RING(three_locks, "0>1 1>2 2>0", "lock0 | lock1", "lock1 | lock2", "lock2 | lock0")
+RING(five_philosophers, "0>1 1>2 2>3 3>4 4>0", "lock0 | lock1", "lock1 | lock2", "lock2 | lock3", "lock3 | lock4",
+     "lock4 | lock0")
+RING(rlocks, "0>1 1>0", "rlock0 rlock0 | rlock1", "rlock1 | rlock0")
+RING(rlock_and_lock, "0>1 1>0", "rlock0 | lock1", "lock1 | rlock0")
+RING(writers, "0>1 1>0", "write0 | write1", "write1 | write0")
+RING(reader_behind_writer, "0>1 1>0", "write0 | read1", "write1 | read0")
+RING(lock_and_writer, "0>1 1>0", "lock0 | write0", "write0 | lock0")
+RING(lock_rlock_and_writer, "0>1 1>2 2>0", "lock0 | rlock0", "rlock0 | write0", "write0 | lock0")
+RING(crossed_joins, "0>1 1>0", "| join1", "| join0")
+RING(three_joins, "0>1 1>2 2>0", "| join1", "| join2", "| join0")
+RING(join_with_the_lock_held, "0>1 1>0", "lock0 | join1", "| lock0")
+RING(join_behind_an_rlock, "0>1 1>0", "rlock0 | join1", "| rlock0")
+RING(onces, "0>1 1>0", "once0 | once1", "once1 | once0")
+RING(once_and_lock, "0>1 1>0", "once0 | lock0", "lock0 | once0")
+RING(once_and_join, "0>1 1>0", "once0 | join1", "| once0")
+RING(handed_over_lock_between, "0>1 1>0", "hand0 lock0 | lock1", "lock1 | lock0")
+/* Who waits in a condition whose lock somebody holds for ever can neither be notified nor come back. */
+RING(condition_whose_lock_is_held, "0>1 1>0", "lock1 lock0 | cond0", "| lock0 lock1")
+
+TEST(ring_names_places_and_variables)
+{
+    static const char *const two[] = {"lock0 | lock1", "lock1 | lock0", NULL};
+    check_ring(two, "0>1 1>0", THREADS);
+    const report *r = report_at(0);
+    for (unsigned i = 0; i < r->n; i++) {
+        CHECK_STR("lock", r->members[i].what);
+        CHECK_STR("thread", r->members[i].kind);
+#if WEFT_HAVE_LIBDW
+        CHECK(strstr(r->members[i].awaited_at, "lock_word (deadlock_support.c:") != NULL);
+        CHECK(strstr(r->members[i].taken_at, "lock_word (deadlock_support.c:") != NULL);
+        CHECK(strncmp(r->members[i].object_name, "locks", 5) == 0);
+#endif
+    }
+}
