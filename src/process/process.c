@@ -18,6 +18,7 @@
 #include "sys/net.h"
 #include "sys/spawn.h"
 #include "sys/sys.h"
+#include "thread/thread.h"
 
 #include <weft/co.h>
 #include <weft/lock.h>
@@ -273,6 +274,7 @@ static void close_stdin(void)
 static void end(int code)
 {
     await_children();
+    weft__threads_wait();
     fflush(NULL);
     _exit(code);
 }
@@ -300,6 +302,10 @@ typedef struct start {
 static void run_child(start *s)
 {
     char go;
+    sigset_t none;
+    sigemptyset(&none);
+    if (weft__sys_helper) /* a scheduler thread blocks all signals: others take them. Here are no others */
+        pthread_sigmask(SIG_SETMASK, &none, NULL);
     parent = s->r->parent;
     memcpy(self_name, s->r->name, NAME_SIZE);
     if (s->gate[0] >= 0) {

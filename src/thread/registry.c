@@ -293,7 +293,7 @@ static void reap(void)
 
 static const weft__awaited exit_kind = {.what = "end of threads that are no daemons"};
 
-static void wait_for_threads(void)
+void weft__threads_wait(void)
 {
     rawlock_acquire(&weft__threads_lock);
     exiting = true;
@@ -306,7 +306,7 @@ static void wait_for_threads(void)
 
 static void watch_exit(void)
 {
-    atexit(wait_for_threads); /* cannot fail: C promises 32 places, and glibc has no limit but memory */
+    atexit(weft__threads_wait); /* cannot fail: C promises 32 places, and glibc has no limit but memory */
 }
 
 void weft__thread_watch_exit(void)

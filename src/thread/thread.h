@@ -91,6 +91,9 @@ int weft__thread_spawn(weft__thread **r, weft_thread_fn *fn, void *arg, void (*e
 /* As weft_thread_cancel. Pre: a reference of the caller's. */
 void weft__thread_cancel(weft__thread *r);
 
+/* Wait for the threads that the end of the process waits for. By who ends it, once. */
+void weft__threads_wait(void);
+
 /* Have the end of the process wait for threads. At least once a process. */
 void weft__thread_watch_exit(void);
 

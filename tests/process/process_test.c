@@ -44,6 +44,7 @@ static int wait_for_signal(void *arg)
     (void)arg;
     for (;;)
         pause();
+    return 0;
 }
 
 static void start(weft_process *p, weft_process_fn *fn, void *arg)
