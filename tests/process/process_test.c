@@ -271,7 +271,9 @@ TEST(process_is_joined_by_many)
 /* M156, S001-65: no zombie is left, and nobody else's child is taken */
 TEST(processes_by_the_hundred_leave_no_zombie_and_take_no_stranger)
 {
-    enum { N = 100 };
+    enum {
+        N = 100
+    };
     static weft_process p[N];
     pid_t stranger = fork();
     if (stranger == 0)

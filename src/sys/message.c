@@ -1,0 +1,138 @@
+/* message.c - see message.h. */
+#include "sys/message.h"
+
+#include "sys/file.h"
+#include "sys/net.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    FDS_MAX = 253 /* the kernel's SCM_MAX_FD */
+};
+
+typedef union control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+} control;
+
+int weft__sys_message_pair(int fds[2])
+{
+    int err = weft__sys_fault(WEFT__SYS_SOCKET);
+    if (err < 0)
+        return err;
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0;
+}
+
+bool weft__sys_is_message_socket(int fd)
+{
+    int type = 0, domain = 0;
+    socklen_t size = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
+           getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+int weft__sys_message_send(int fd, const weft__message *m)
+{
+    int err = weft__sys_fault(WEFT__SYS_SEND);
+    if (err < 0)
+        return err;
+    control c = {0};
+    struct iovec pieces[2] = {{m->head, m->head_size}, {m->data, m->size}};
+    struct msghdr h = {.msg_iov = pieces, .msg_iovlen = m->size > 0 ? 2 : 1};
+    if (m->fd_count > FDS_MAX)
+        return -EINVAL;
+    if (m->fd_count > 0) {
+        size_t bytes = m->fd_count * sizeof(int);
+        h.msg_control = c.bytes;
+        h.msg_controllen = CMSG_SPACE(bytes);
+        c.align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(bytes)};
+        memcpy(CMSG_DATA(&c.align), m->fds, bytes);
+    }
+    while (sendmsg(fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        if (errno != EINTR)
+            return errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
+    return 0;
+}
+
+/* Move the descriptors that came into m->fds; those that do not fit are closed. */
+static void take_fds(struct msghdr *h, weft__message *m)
+{
+    unsigned room = m->fd_count;
+    m->fd_count = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        unsigned n = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        for (unsigned i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (m->fd_count < room)
+                m->fds[m->fd_count++] = fd;
+            else
+                weft__sys_close(fd);
+        }
+    }
+}
+
+long weft__sys_message_receive(int fd, weft__message *m)
+{
+    int err = weft__sys_fault(WEFT__SYS_RECV);
+    if (err < 0)
+        return err;
+    control c;
+    struct iovec pieces[3] = {{m->head, m->head_size}, {m->data, m->size}, {m->spill, m->spill_size}};
+    struct msghdr h = {.msg_iov = pieces, .msg_iovlen = 3, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes};
+    ssize_t n;
+    while ((n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0)
+        if (errno != EINTR)
+            return -errno;
+    take_fds(&h, m);
+    if (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        for (unsigned i = 0; i < m->fd_count; i++)
+            weft__sys_close(m->fds[i]);
+        m->fd_count = 0;
+        return -EMSGSIZE;
+    }
+    return n;
+}
+
+long weft__sys_message_peek(int fd, void *head, size_t size)
+{
+    ssize_t n = weft__sys_fault(WEFT__SYS_RECV);
+    if (n < 0)
+        return n;
+    while ((n = recv(fd, head, size, MSG_DONTWAIT | MSG_PEEK)) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return n;
+}
+
+int weft__sys_memory_file(const void *data, size_t size)
+{
+    int fd = memfd_create("weft-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    int err = weft__sys_write_all(fd, data, size);
+    if (err == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        err = -errno;
+    if (err == 0)
+        return fd;
+    weft__sys_close(fd);
+    return err;
+}
+
+int weft__sys_memory_file_read(int fd, void *data, size_t size)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
+        return -EPROTO;
+    ssize_t n = weft__sys_pread(fd, data, size, 0, false);
+    return n < 0 ? (int)n : (size_t)n == size ? 0 : -EPROTO;
+}
