@@ -50,22 +50,34 @@ typedef struct child {
     pid_t parent;
 } child;
 
-UNTRACED static int failed(child *c, enum weft__spawn_stage stage)
+/* The child makes each system call by its number: libc's functions may be a sanitizer's, which keeps books of the parent's
+ * descriptors and handlers in the memory that the two share. */
+UNTRACED static int failed(const child *c, enum weft__spawn_stage stage)
 {
     c->outcome->err = -errno;
     c->outcome->stage = stage;
-    _exit(127);
+    syscall(SYS_exit_group, 127);
+    __builtin_unreachable();
 }
+
+/* As the kernel has it. */
+typedef struct kernel_sigaction {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+} kernel_sigaction;
 
 UNTRACED static void default_signals(void)
 {
     for (int i = 1; i < SIGNALS; i++) {
-        struct sigaction now;
-        if (sigaction(i, NULL, &now) != 0 || now.sa_handler == SIG_DFL)
+        kernel_sigaction now;
+        if (syscall(SYS_rt_sigaction, i, NULL, &now, sizeof now.mask) != 0 || now.handler == SIG_DFL)
             continue;
-        memset(&now, 0, sizeof now);
-        now.sa_handler = SIG_DFL;
-        sigaction(i, &now, NULL); /* fails for KILL, STOP and libc's own, which are what they should be */
+        now.handler = SIG_DFL;
+        now.flags = 0;
+        now.mask = 0;
+        syscall(SYS_rt_sigaction, i, &now, NULL, sizeof now.mask);
     }
 }
 
@@ -75,29 +87,30 @@ UNTRACED static int place_streams(const weft__spawn *s)
     int from[3];
     for (int i = 0; i < 3; i++) {
         from[i] = s->streams[i];
-        if (from[i] >= 0 && from[i] <= 2 && from[i] != i && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3)) < 0)
+        if (from[i] >= 0 && from[i] <= 2 && from[i] != i &&
+            (from[i] = (int)syscall(SYS_fcntl, from[i], F_DUPFD_CLOEXEC, 3)) < 0)
             return -1;
     }
     for (int i = 0; i < 3; i++) {
-        if (from[i] == i && fcntl(i, F_SETFD, 0) < 0)
+        if (from[i] == i && syscall(SYS_fcntl, i, F_SETFD, 0) < 0)
             return -1;
-        if (from[i] >= 0 && from[i] != i && dup2(from[i], i) < 0)
+        if (from[i] >= 0 && from[i] != i && syscall(SYS_dup3, from[i], i, 0) < 0)
             return -1;
     }
     return 0;
 }
 
-UNTRACED static int close_range_of(unsigned first, unsigned last)
+UNTRACED static int close_from(unsigned first, unsigned last)
 {
     if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
         return 0;
     if (errno != ENOSYS)
         return -1;
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && last >= limit.rlim_cur)
+    if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) == 0 && last >= limit.rlim_cur)
         last = (unsigned)limit.rlim_cur;
     for (unsigned fd = first; fd <= last; fd++)
-        close((int)fd);
+        syscall(SYS_close, fd);
     return 0;
 }
 
@@ -106,33 +119,32 @@ UNTRACED static int keep_passed(const weft__spawn *s)
     unsigned first = 3;
     for (unsigned i = 0; i < s->passed_count; i++) {
         unsigned fd = (unsigned)s->passed[i];
-        if (fcntl((int)fd, F_SETFD, 0) < 0)
+        if (syscall(SYS_fcntl, fd, F_SETFD, 0) < 0)
             return -1;
-        if (fd > first && close_range_of(first, fd - 1) < 0)
+        if (fd > first && close_from(first, fd - 1) < 0)
             return -1;
         first = fd + 1;
     }
-    return close_range_of(first, ~0u);
+    return close_from(first, ~0u);
 }
 
 UNTRACED static int take_ids(const weft__spawn *s)
 {
-    /* The system calls themselves: libc's functions would tell the parent's other threads to do the same. */
     return syscall(SYS_setgroups, 0, NULL) == 0 && syscall(SYS_setresgid, s->gid, s->gid, s->gid) == 0 &&
                    syscall(SYS_setresuid, s->uid, s->uid, s->uid) == 0
                ? 0
                : -1;
 }
 
-UNTRACED static int set_up(child *c)
+UNTRACED static int set_up(const child *c)
 {
     const weft__spawn *s = c->s;
-    if (s->new_session && setsid() < 0)
+    if (s->new_session && syscall(SYS_setsid) < 0)
         return -1;
-    if (s->new_group && !s->new_session && setpgid(0, 0) < 0)
+    if (s->new_group && !s->new_session && syscall(SYS_setpgid, 0, 0) < 0)
         return -1;
     if (s->set_umask)
-        umask(s->umask);
+        syscall(SYS_umask, s->umask);
     if (place_streams(s) < 0)
         return -1;
     for (unsigned i = 0; i < s->limit_count; i++)
@@ -141,7 +153,8 @@ UNTRACED static int set_up(child *c)
     if (s->set_ids && take_ids(s) < 0)
         return -1;
     /* After the ids, whose change takes the wish back. The parent may have ended before it was made. */
-    if (s->death_signal != 0 && (prctl(PR_SET_PDEATHSIG, s->death_signal) < 0 || getppid() != c->parent)) {
+    if (s->death_signal != 0 &&
+        (syscall(SYS_prctl, PR_SET_PDEATHSIG, s->death_signal, 0, 0, 0) < 0 || syscall(SYS_getppid) != c->parent)) {
         errno = ESRCH;
         return -1;
     }
@@ -153,7 +166,7 @@ UNTRACED static void execute(const weft__spawn *s)
 {
     int err = ENOENT;
     for (const char *const *path = s->paths; *path != NULL; path++) {
-        execve(*path, s->argv, s->env);
+        syscall(SYS_execve, *path, s->argv, s->env);
         if (errno != ENOENT && errno != ENOTDIR && err == ENOENT)
             err = errno;
         if (errno == ENOEXEC || errno == E2BIG || errno == ENOMEM)
@@ -164,12 +177,12 @@ UNTRACED static void execute(const weft__spawn *s)
 
 UNTRACED static int child_main(void *arg)
 {
-    child *c = arg;
+    const child *c = arg;
     const weft__spawn *s = c->s;
     default_signals();
     if (set_up(c) < 0)
         return failed(c, WEFT__SPAWN_SETUP);
-    if (s->cwd != NULL && chdir(s->cwd) < 0)
+    if (s->cwd != NULL && syscall(SYS_chdir, s->cwd) < 0)
         return failed(c, WEFT__SPAWN_CWD);
     if (s->before != NULL) {
         int err = s->before(s->before_arg);
@@ -179,12 +192,14 @@ UNTRACED static int child_main(void *arg)
     }
     if (keep_passed(s) < 0)
         return failed(c, WEFT__SPAWN_SETUP);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    uint64_t none = 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
     execute(s);
     return failed(c, WEFT__SPAWN_EXEC);
 }
+
+/* libc's own clone: ThreadSanitizer's takes every clone for a fork. */
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 
 int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spawn_stage *stage)
 {
@@ -204,7 +219,7 @@ int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spa
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int flags = CLONE_VFORK | CLONE_PIDFD | SIGCHLD | (s->before == NULL ? CLONE_VM : 0);
     int fd = -1;
-    pid_t p = clone(child_main, stack + stack_size, flags, &c, &fd);
+    pid_t p = __clone(child_main, stack + stack_size, flags, &c, &fd);
     err = p < 0 ? -errno : 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 
