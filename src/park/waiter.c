@@ -41,6 +41,7 @@ const weft__thread_watch *weft__thread_watcher;
 typedef struct thread_slot {
     weft__waiter waiter;
     char name[WEFT__THREAD_NAME]; /* atomic bytes: reports read it at any time; empty: the kernel's */
+    bool leaving;                 /* own: see give_back */
 } thread_slot;
 
 static weft__rawlock registry_lock;
@@ -223,8 +224,14 @@ static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
 static void give_back(void *arg)
 {
     weft__waiter *w = arg;
+    thread_slot *slot = container_of(w, thread_slot, waiter);
     if (w->locals != NULL)
         weft__locals_end(w);
+    slot->leaving = !slot->leaving;
+    if (slot->leaving) { /* once more, when the destructors of others have had their turn: they may still use weft */
+        pthread_setspecific(thread_end, w);
+        return;
+    }
     if (weft__thread_watcher != NULL)
         weft__thread_watcher->ends(w);
     weft__waiter_set_name(w, "");
