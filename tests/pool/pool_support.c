@@ -2,6 +2,7 @@
 #include "pool_support.h"
 
 #include "base/atomic.h"
+#include "pool/pool.h"
 
 #include <weft/co.h>
 
@@ -92,4 +93,19 @@ void pool_until(const uint32_t *word, uint32_t n)
         weft_yield();
         sched_yield();
     }
+}
+
+const uint32_t *pool_room(weft_executor *ex)
+{
+    return &ex->backlog.room;
+}
+
+void pool_until_no_workers(weft_executor *ex)
+{
+    weft_executor_info info;
+    do {
+        weft_yield();
+        sched_yield();
+        weft_executor_look(ex, &info);
+    } while (info.workers != 0);
 }
