@@ -151,6 +151,55 @@ func selectRoundtrip(n int) {
 	close(quit)
 }
 
+// n elements from `pairs` goroutines to as many others over one buffered channel.
+func queue(n, pairs, capacity int) {
+	c := make(chan uint64, capacity)
+	var wg sync.WaitGroup
+	each := n/pairs + 1
+	for i := 0; i < pairs; i++ {
+		wg.Add(2)
+		go func() {
+			for k := 0; k < each; k++ {
+				<-c
+			}
+			wg.Done()
+		}()
+		go func() {
+			for k := 0; k < each; k++ {
+				c <- uint64(k)
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+}
+
+// One goroutine that sends to itself.
+func queueAlone(n int) {
+	c := make(chan uint64, 1024)
+	for i := 0; i < n; i++ {
+		c <- uint64(i)
+		<-c
+	}
+}
+
+// A round trip between two goroutines, each on a thread of its own.
+func pingpongThreads(n int) {
+	ping, pong := make(chan uint64, 1), make(chan uint64, 1)
+	go func() {
+		runtime.LockOSThread()
+		for i := range ping {
+			pong <- i
+		}
+	}()
+	runtime.LockOSThread()
+	for i := 0; i < n; i++ {
+		ping <- uint64(i)
+		<-pong
+	}
+	close(ping)
+}
+
 func mutex(n int) {
 	var m sync.Mutex
 	for i := 0; i < n; i++ {
@@ -238,6 +287,9 @@ func main() {
 	timed := map[string]func(int){"pingpong": pingpong, "yield": yield, "start_join": startJoin,
 		"start_batch": startBatch, "mutex": mutex, "timers_million": timersMillion,
 		"future_set_get": futureSetGet, "future_roundtrip": futureRoundtrip,
+		"queue_1": func(n int) { queue(n, 1, 1024) }, "queue_2": func(n int) { queue(n, 2, 1024) },
+		"queue_4": func(n int) { queue(n, 4, 1024) }, "queue_16": func(n int) { queue(n, 1, 16) },
+		"queue_alone": queueAlone, "pingpong_threads": pingpongThreads,
 		"select_ready": selectReady, "select_roundtrip": selectRoundtrip}
 	if run, ok := timed[os.Args[1]]; ok {
 		began := time.Now()
