@@ -8,8 +8,8 @@
  * End of the process: a function given to atexit at the first start waits until weft__threads_awaited is 0 (1 when a
  * thread that counts in it called exit) and gives back the pthreads that nobody has joined, for the sanitizers' sake.
  *
- * Fork: in the child the caller is the main thread and alone on the list; the records of the others are marked as ended,
- * so their joins return. Pinned by tests/thread/registry_test.c and tests/thread/exit_test.c. */
+ * Fork: in the child the caller is the main thread and alone on the list; the records of the others are marked as
+ * ended, so their joins return. Pinned by tests/thread/registry_test.c and tests/thread/exit_test.c. */
 #include "thread/thread.h"
 
 #include "base/panic.h"
