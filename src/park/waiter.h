@@ -59,7 +59,7 @@ enum {
     WEFT__TIMEDOUT = 3,
     WEFT__CANCELLED = 4,
     WEFT__DEADLOCKED = 5, /* the watch thread ended it: it waited in a ring */
-    WEFT__WOKEN0 = 8 /* WEFT__WOKEN(i): woken for case i */
+    WEFT__WOKEN0 = 8      /* WEFT__WOKEN(i): woken for case i */
 };
 /* A thread's token: ready makes the system call only for a sleeper that has gone to the kernel. */
 enum {
@@ -86,6 +86,7 @@ struct weft__waiter {
     weft__waiter *next_ready;    /* the claimer's chain (I2); free list while unused */
     const uint32_t *word;        /* atomic for readers: what it sleeps on, NULL when running */
     const char *what;            /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
+    struct weft__worker *worker; /* own: which worker of a pool it is; NULL: none */
     struct weft__locals *locals; /* own: the values of weft/local.h; NULL: none */
 
     /* What it tells about its wait (await.h); atomic for readers. */
