@@ -40,15 +40,21 @@ typedef struct weft_deadlock_member {
     const char *what;        /* what it waits for: "lock", "rlock", "join", "future", "queue" ... */
     const char *object_name; /* "fork_lock": a variable's name or what weft_name_object said; "" when not known */
     const void *object;
-    int64_t since;          /* when it fell asleep, on weft_now's clock */
+    int64_t since;          /* when it was first seen asleep, on weft_now's clock: at most a moment after it was */
     const char *awaited_at; /* "eat1 (noodle.c:21)" */
     const char *taken_at;   /* where its holder took it; "" when there is none or it is not known */
     uint32_t holder;        /* id of the member that holds it or must end it; 0 when it is not one */
 } weft_deadlock_member;
 
+enum {
+    WEFT_DEADLOCK_STUCK = 0, /* nobody is left to wake them */
+    WEFT_DEADLOCK_RING = 1,  /* each waits for the next */
+    WEFT_DEADLOCK_ORDER = 2  /* weft_lock_order_check: a ring can come to be, nothing hangs yet; n is 0 */
+};
+
 typedef struct weft_deadlock {
     const char *text; /* the whole report */
-    int ring;         /* 1: each waits for the next; 0: nobody is left to wake them */
+    int ring;         /* WEFT_DEADLOCK_RING ... */
     unsigned n;
     const weft_deadlock_member *members;
 } weft_deadlock;
@@ -61,8 +67,9 @@ WEFT_API void weft_deadlock_set(enum weft_deadlock_action action, void (*fn)(con
 
 /* Opt in to lock-order checking (also: the environment variable WEFT_LOCK_ORDER=1), before locks are used: every acquire
  * is recorded, and the first time that two locks are taken in both orders, or any larger ring becomes possible, it is
- * reported with the places of both, although nothing hangs yet. Costs a microsecond or so an acquire. Locks whose memory
- * is reused must have been destroyed (weft_lock_destroy ...). Returns 0 or -ENOMEM. */
+ * reported with the places of both, although nothing hangs yet. Costs a microsecond or so an acquire. Taking with
+ * WEFT_NOW counts for what is taken later only. Locks whose memory is reused must have been destroyed
+ * (weft_lock_destroy ...) or are initialised anew. 0 forgets all. Returns 0. */
 WEFT_API int weft_lock_order_check(int on);
 
 /* Give an object (lock, event, queue ...) a name for reports; copied, first 31 bytes; NULL takes it back. Static

@@ -210,7 +210,7 @@ int weft__future_finish(weft_future *f, void *result, int error)
 {
     uint32_t seen;
     bool mine = claim(f, &seen, 0);
-    if (unlikely(seen & WEFT__FUTURE_STOPPED) && load_relaxed(&f->runner) == weft__self_id)
+    if (unlikely(seen & WEFT__FUTURE_STOPPED) && load_relaxed(&f->runner) == weft__self()->id)
         shed_stop(f);
     if (!mine)
         return -WEFT_EINVALIDSTATE;

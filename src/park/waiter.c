@@ -49,6 +49,7 @@ static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the
 static uint32_t registered;           /* atomic */
 static weft__waiter *threads;         /* atomic: all waiters of threads, in use or not, by next_of_thread */
 static weft__waiter *idle_threads;    /* free list of thread waiters, by next_ready */
+static uint32_t ids_hidden;           /* atomic */
 static uint32_t many_cpus;            /* atomic: 0 unknown, 1 one processor, 2 several */
 
 /* ---- registry ---- */
@@ -93,7 +94,23 @@ void weft__waiter_renew(weft__waiter *w)
         weft__locals_drop(w);
     store_relaxed(&w->word, NULL);
     w->generation = (w->generation + 1) % GENERATIONS;
-    store_release(&w->id, w->generation << INDEX_BITS | (w->slot + 1));
+    uint32_t id = w->generation << INDEX_BITS | (w->slot + 1);
+    store_relaxed(&w->shown_id, load_relaxed(&ids_hidden) ? 0 : id);
+    store_release(&w->id, id);
+}
+
+static void show_id(weft__waiter *w, void *arg)
+{
+    (void)arg;
+    store_relaxed(&w->shown_id, load_relaxed(&ids_hidden) ? 0 : load_relaxed(&w->id));
+}
+
+void weft__waiters_hide_ids(bool hide)
+{
+    store_relaxed(&ids_hidden, hide);
+    weft__waiters_each(show_id, NULL);
+    if (weft__self_waiter != NULL)
+        weft__become(weft__self_waiter);
 }
 
 void weft__waiter_retire(weft__waiter *w)
@@ -207,9 +224,9 @@ static void thread_name(const weft__waiter *w, char *buf, size_t size)
         n++;
     buf[n] = 0;
     if (n == 0)
-        weft__sys_thread_name(w->tid, buf, size);
+        weft__sys_thread_name(load_relaxed(&w->tid), buf, size);
     if (buf[0] == 0)
-        snprintf(buf, size, "thread-%d", (int)w->tid);
+        snprintf(buf, size, "thread-%d", (int)load_relaxed(&w->tid));
 }
 
 const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name, true};
@@ -294,7 +311,7 @@ weft__waiter *weft__self_slow(void)
         w = take_idle_thread();
         if (w == NULL)
             w = make_threads();
-        w->tid = weft__sys_tid();
+        store_relaxed(&w->tid, weft__sys_tid());
         w->locals = inherited;
         inherited = NULL;
         pthread_setspecific(thread_end, w);
@@ -378,7 +395,7 @@ static void after_fork_child(void)
         idle_threads = w;
     }
     if (self != NULL)
-        self->tid = weft__sys_tid();
+        store_relaxed(&self->tid, weft__sys_tid());
     weft__waiter *present = weft__self_waiter;
     if (present != NULL && present != self) { /* a coroutine: it goes on as a plain thread */
         inherited = present->locals;

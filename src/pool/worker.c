@@ -10,6 +10,7 @@
 #include "pool/worker.h"
 
 #include "base/panic.h"
+#include "sync/lock.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -372,7 +373,7 @@ uncount:
 
 void weft__worker_reap(weft_executor *ex)
 {
-    weft_lock_acquire(&ex->reaping);
+    weft__lock_own(&ex->reaping);
     for (;;) {
         rawlock_acquire(&ex->lock);
         weft__list *link = list_pop_front(&ex->ended);
