@@ -50,9 +50,11 @@ struct weft_queue {
     weft__queue_entry *heap; /* WEFT_PRIORITY: `slots` entries */
     size_t slots;            /* a power of two */
     size_t limit;            /* atomic for readers: the capacity, SIZE_MAX for none */
+    size_t edge;             /* of the two the less, 0 once closed: with fewer elements a put goes straight in */
     uint32_t closed;         /* atomic for readers */
     uint32_t element_size;
     uint32_t kind;
+    uint32_t simple;     /* WEFT_FIFO of 8-byte elements */
     weft_lock *locks[2]; /* of the sides; WEFT_LIFO and WEFT_PRIORITY have one for both */
     int (*compare)(const void *a, const void *b);
     void (*destroy)(void *element);
