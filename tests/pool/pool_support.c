@@ -78,15 +78,6 @@ void gate_open(struct gate *g)
     weft_event_set(&g->open);
 }
 
-int pool_open_later(void *gate, void **result)
-{
-    (void)result;
-    for (int i = 0; i < 100; i++)
-        weft_yield();
-    gate_open(gate);
-    return 0;
-}
-
 void pool_until(const uint32_t *word, uint32_t n)
 {
     while (load_seq_cst(word) < n) {
