@@ -22,8 +22,9 @@
 #include "sync/lock.h"
 #include "sys/sys.h"
 
+#include <weft/deadlock.h>
+
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -540,16 +541,22 @@ int weft_queue_new(weft_queue **out, size_t element_size, const weft_queue_optio
     q->destroy = o->destroy;
     q->locks[PUT] = &q->halves[PUT].lock;
     q->locks[GET] = &q->halves[o->kind == WEFT_FIFO ? GET : PUT].lock;
-    if (o->name != NULL)
-        strncpy(q->name, o->name, sizeof q->name - 1);
     int err = weft__queue_resize(q, 0, 0, weft__queue_slots_for(o->capacity));
-    if (err < 0) {
-        weft__free(memory);
-        return err;
-    }
+    if (err < 0)
+        goto free_memory;
+    if (o->name != NULL && (err = weft_name_object(q, o->name)) < 0)
+        goto free_store;
+    q->named = o->name != NULL;
     set_edge(q);
     *out = q;
     return 0;
+
+free_store:
+    weft__free(q->store);
+    weft__free(q->heap);
+free_memory:
+    weft__free(memory);
+    return err;
 }
 
 void weft_queue_free(weft_queue *q)
@@ -560,6 +567,8 @@ void weft_queue_free(weft_queue *q)
         if (weft__sleepers(&q->words[side]) != 0)
             weft__panic("weft_queue_free: the queue at %p is waited for", (void *)q);
     weft__queue_destroy_all(q, q->halves[GET].count, q->halves[PUT].count);
+    if (q->named)
+        weft_name_object(q, NULL);
     weft__free(q->store);
     weft__free(q->heap);
     weft__free(q->memory);

@@ -62,7 +62,7 @@ struct weft_queue {
      * and wakes one. */
     uint32_t words[2];
     uint32_t finished; /* atomic: the same for weft_queue_join: odd while somebody may sleep */
-    char name[32];
+    bool named;
     void *memory; /* what was allocated */
     _Alignas(2 * WEFT__CACHE_LINE) weft__queue_half halves[2];
     uint64_t done; /* atomic: elements dealt with; never more than were put */
