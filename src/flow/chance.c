@@ -1,5 +1,5 @@
-/* chance.c - a generator of the calling thread's own (xorshift, 64 bits), begun at random. Apart from select.c so that the
- * explorer can stand in for it. */
+/* chance.c - a generator of the calling thread's own (xorshift, 64 bits), begun at random. Apart from select.c so that
+ * the explorer can stand in for it. */
 #include "flow/chance.h"
 
 #include "co/sched.h"
