@@ -237,6 +237,25 @@ func timerLate(n int) float64 {
 	return float64(late[n/2]) / 1000
 }
 
+// Two goroutines share out n turns of a mutex that both want all the time.
+func mutex2(n int) {
+	var m sync.Mutex
+	var wg sync.WaitGroup
+	shared := 0
+	for k := 0; k < 2; k++ {
+		wg.Add(1)
+		go func() {
+			for i := 0; i < n/2; i++ {
+				m.Lock()
+				shared++
+				m.Unlock()
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+}
+
 func field(path, name string) int64 {
 	file, err := os.Open(path)
 	if err != nil {
@@ -285,7 +304,7 @@ func main() {
 		die("not a number of operations: %s", os.Args[2])
 	}
 	timed := map[string]func(int){"pingpong": pingpong, "yield": yield, "start_join": startJoin,
-		"start_batch": startBatch, "mutex": mutex, "timers_million": timersMillion,
+		"start_batch": startBatch, "mutex": mutex, "mutex_2": mutex2, "timers_million": timersMillion,
 		"future_set_get": futureSetGet, "future_roundtrip": futureRoundtrip,
 		"queue_1": func(n int) { queue(n, 1, 1024) }, "queue_2": func(n int) { queue(n, 2, 1024) },
 		"queue_4": func(n int) { queue(n, 4, 1024) }, "queue_16": func(n int) { queue(n, 1, 16) },

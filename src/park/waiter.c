@@ -24,10 +24,12 @@ enum {
     INDEX_BITS = 22,
     CHUNKS = 1 << (INDEX_BITS - CHUNK_LOG2),
     GENERATIONS = 1 << 8,
-    SLAB = 64, /* thread waiters made at a time */
-    SPIN_MIN = 8,
+    SLAB = 64,     /* thread waiters made at a time */
+    SPIN_MIN = 40, /* pauses: about what the other side takes to answer when it is awake */
     SPIN_MAX = 400,
-    RETRY = 32 /* waits between two full budgets */
+    PROBE = 2000, /* longer than it takes to be woken by another processor */
+    PROBE_NS = 200000,
+    RETRY = 32 /* waits between two probes */
 };
 
 WEFT__TLS weft__waiter *weft__self_waiter;
@@ -163,15 +165,24 @@ bool weft__may_spin(void)
     return v == 2;
 }
 
+/* How long to look this time. Two threads that answer each other, each asleep when the other's answer comes, would never
+ * find out how quick they are: so now and then one waits long enough for a woken one to answer. Its own next answer then
+ * comes within the other's least budget, and from there on both stay awake. */
+static uint32_t spin_budget(const weft__waiter *self, int64_t until_ns)
+{
+    if (self->waits % RETRY != 0 || (until_ns != INT64_MAX && until_ns - weft__sys_now() < PROBE_NS))
+        return self->spin;
+    return PROBE;
+}
+
 /* Look for the token a little before sleeping: a wake from another processor costs tens of microseconds when the kernel
  * must deliver it and a tenth of one when it is seen in passing. The budget doubles when looking paid and halves when
- * it did not, so that threads that compete for processors soon stop it; now and then it is tried in full again, or it
- * would never find out that the other side has become quick. Never with one processor. */
-static bool spin_for_token(weft__waiter *self)
+ * it did not, so that threads that compete for processors soon stop it. Never with one processor. */
+static bool spin_for_token(weft__waiter *self, int64_t until_ns)
 {
     if (self->spin == 0 || !weft__may_spin())
         return false;
-    uint32_t budget = self->waits % RETRY == 0 ? (uint32_t)SPIN_MAX : self->spin;
+    uint32_t budget = spin_budget(self, until_ns);
     for (uint32_t i = 0; i < budget; i++) {
         if (load_acquire(&self->token) == WEFT__TOKEN_READY) {
             uint32_t more = i * 2 + SPIN_MIN;
@@ -186,7 +197,7 @@ static bool spin_for_token(weft__waiter *self)
 
 static void thread_block(weft__waiter *self, int64_t until_ns)
 {
-    if (spin_for_token(self))
+    if (spin_for_token(self, until_ns))
         return;
     while (weft__token_sleep(self)) {
         if (weft__sys_futex_wait(&self->token, WEFT__TOKEN_ASLEEP, until_ns, false) != -ETIMEDOUT)
