@@ -1,6 +1,6 @@
 /* flow_future.c - futures and select beside Go's channels: a fresh channel of one element is Go's future. An outcome
- * that is set and read by one thread, a chain of futures between two coroutines and between two threads, select with a ready
- * case, and select in a round trip. */
+ * that is set and read by one thread, a chain of futures between two coroutines and between two threads, select with a
+ * ready case, and select in a round trip. */
 #include "core.h"
 
 #include <weft/co.h>
