@@ -56,8 +56,8 @@ typedef struct weft_case {
 #define WEFT_CASE_WRITABLE(fd)        WEFT__CASE(WEFT__CASE_WRITABLE, fd, NULL, NULL, WEFT_FOREVER)
 
 /* Wait until one of the n cases (at most 1024) can be carried out, and carry it out. Returns its index; or, with
- * nothing done, -ETIMEDOUT, -ECANCELED, -EINVAL for too many cases or one that is malformed, -ENOMEM (eight cases need
- * no memory; a coroutine's wait for a descriptor may), or what weft_fd_wait returns when descriptors cannot be waited for.
+ * nothing done, -ETIMEDOUT, -ECANCELED, -EINVAL for too many cases or one that is malformed, -ENOMEM (up to eight cases
+ * need none, unless a coroutine waits for a descriptor), or what weft_fd_wait says when it cannot wait.
  * What can be done beats cancellation, which beats the deadline. With WEFT_NOW: one of those that are ready, or
  * -ETIMEDOUT. */
 WEFT_API int weft_select(weft_case *cases, unsigned n, weft_until until);
