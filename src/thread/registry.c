@@ -67,22 +67,22 @@ weft__thread *weft__thread_record(void)
 {
     rawlock_acquire(&weft__threads_lock);
     weft__list *link = list_pop_front(&spare);
-    rawlock_release(&weft__threads_lock);
-    weft__thread *r = link != NULL ? container_of(link, weft__thread, link) : weft__malloc(sizeof *r);
-    if (r == NULL)
-        return NULL;
-    weft__list all = r->all;
-    memset(r, 0, sizeof *r);
-    r->own = (weft_thread){.record = r, .state = WEFT__HANDLE_STARTED};
-    r->state = WEFT__THREAD_LIVES;
-    r->refs = 1;
-    list_init(&r->link);
-    r->all = all;
-    if (link == NULL) {
+    weft__thread *r;
+    if (link != NULL) {
+        r = container_of(link, weft__thread, link);
+    } else {
+        rawlock_release(&weft__threads_lock);
+        r = weft__malloc(sizeof *r);
+        if (r == NULL)
+            return NULL;
         rawlock_acquire(&weft__threads_lock);
         list_push_back(&records, &r->all);
-        rawlock_release(&weft__threads_lock);
     }
+    /* Under the lock: a fork, or the end of the process, walks over the records. */
+    *r = (weft__thread){
+        .all = r->all, .own = {.record = r, .state = WEFT__HANDLE_STARTED}, .state = WEFT__THREAD_LIVES, .refs = 1};
+    list_init(&r->link);
+    rawlock_release(&weft__threads_lock);
     return r;
 }
 
@@ -133,9 +133,8 @@ static weft__thread *adopt(bool visible)
         return NULL;
     rawlock_acquire(&weft__threads_lock);
     set_self(r);
-    if (is_main &&
-        load_relaxed(&r->state) == WEFT__THREAD_ENDED) { /* main used pthread_exit and goes on in a destructor */
-        r->refs++;
+    if (is_main && load_relaxed(&r->state) == WEFT__THREAD_ENDED) {
+        r->refs++; /* main used pthread_exit and goes on in a destructor */
         store_relaxed(&r->state, WEFT__THREAD_LIVES);
     }
     if (visible && !r->listed)
@@ -337,7 +336,7 @@ static void reap_unjoined(void)
     rawlock_acquire(&weft__threads_lock);
     list_each (it, &records) { /* records are only ever added, at the end */
         weft__thread *r = container_of(it, weft__thread, all);
-        if (!r->ours || r->joined || load_relaxed(&r->state) != WEFT__THREAD_ENDED)
+        if (load_relaxed(&r->state) != WEFT__THREAD_ENDED || !r->ours || r->joined)
             continue;
         r->joined = true;
         pthread_t native = r->native;
@@ -413,9 +412,9 @@ static void after_fork_child(void)
     if (me != main_record)
         me->refs++; /* what weft_thread_main has told of stays one */
     main_record = me;
-    me->ended = NULL;
+    me->ours = me->daemon = false; /* as a main thread is */
     me->joined = true;
-    me->daemon = false;
+    me->ended = NULL;
     store_relaxed(&me->state, WEFT__THREAD_LIVES);
     set_self(me);
     strcpy(me->name, MAIN_NAME);
@@ -423,9 +422,6 @@ static void after_fork_child(void)
     weft__thread_enlist(me);
     if (ident != 0)
         me->ident = ident;
-    if (me->awaited)
-        weft__threads_awaited = 0;
-    me->awaited = false;
     if (me->waiter != NULL)
         weft__waiter_set_name(me->waiter, me->name);
 }
