@@ -1,6 +1,7 @@
 /* flow_queue.c - queues of 8-byte elements beside Go's buffered channels, TBB's concurrent_bounded_queue, Boost.Fiber's
- * buffered_channel and GLib's GAsyncQueue (which has no capacity). An operation is one element put and got. Threads are
- * measured beside goroutines too, although these switch without the kernel: that is what a program would use instead. */
+ * buffered_channel and GLib's GAsyncQueue (which has no capacity). An operation is one element put and got. Threads
+ * are measured beside goroutines too, although those switch without the kernel: that is what a program would use
+ * instead. */
 #include "core.h"
 #include "peers/queue_peers.h"
 

@@ -1,4 +1,4 @@
-/* queue_peers.h - blocking queues of C++ and C libraries: n elements of 8 bytes from `pairs` threads to as many others. */
+/* queue_peers.h - blocking queues of C++ and C libraries: n elements of 8 bytes from `pairs` threads to as many. */
 #ifndef BENCH_PEERS_QUEUE_PEERS_H
 #define BENCH_PEERS_QUEUE_PEERS_H
 

@@ -4,7 +4,7 @@
  * side remembers the other's count as it last read it and reads it again only when that is not enough, so putters and
  * getters of a FIFO seldom touch the same cache line. The other kinds have one lock for both sides.
  *
- * Q1  a count changes under its side's lock; store, slots, limit and closed change under both (put's first, then get's).
+ * Q1  a count changes under its side's lock; store, slots, limit, edge and closed change under both (put's first).
  * Q2  closed is never unset, and after it the put count stands still: who finds it set and then no element, is last.
  * Q3  sleep against change: the sleeper makes the word of its side odd (seq_cst) and then looks at the other's count;
  *     the other side stores its count, lets go of its lock (seq_cst) and then looks at the word. One of the two sees
@@ -179,7 +179,7 @@ WEFT__COLD static int grow(weft_queue *q)
     return err;
 }
 
-/* How many of n elements there is room for now, or an error, by what the getters have left. Pre: the put lock is held. */
+/* How many of n elements there is room for now, or an error: looks at the getters' count. Pre: the put lock is held. */
 WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
 {
     weft__queue_half *half = &q->halves[PUT];
@@ -287,8 +287,8 @@ int weft__queue_try_get(weft_queue *q, void *element)
 static const weft__awaited element_kind = {.what = "element of queue"}, room_kind = {.what = "room in queue"},
                            work_kind = {.what = "work of queue"};
 
-/* Sleep until there may be something to do for this side. Returns as weft__park. In line, as park's two halves are: each
- * return from a function in which a coroutine slept is one that the processor foretells wrongly. */
+/* Sleep until there may be something to do for this side. Returns as weft__park. In line, and park in its two halves:
+ * each return from a function in which a coroutine slept is one that the processor foretells wrongly. */
 static inline int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until, const void *where)
 {
     weft__waiter *self = weft__self();
