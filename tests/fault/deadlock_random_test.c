@@ -1,6 +1,6 @@
 /* deadlock_random_test.c - random programs that are correct: locks of several kinds are taken in one order, what is
- * waited for is always given, hand-over locks go round; and pauses at any place let the watch thread look. They all end,
- * and nothing is reported. The seed is printed when one fails. WEFT_SEED runs one again. */
+ * waited for is always given, hand-over locks go round; and pauses at any place let the watch thread look. They all
+ * end, and nothing is reported. The seed is printed when one fails; WEFT_SEED runs one again. */
 #include "fault/deadlock_support.h"
 
 #include <weft/co.h>
