@@ -751,3 +751,26 @@ TEST_IN(THREAD | CO, select_is_not_ended_by_the_wake_of_the_last_one)
         end_world(w);
     }
 }
+
+/* ---- threads and coroutines at the same queues ---- */
+
+TEST_IN_LIMIT(40, THREAD, select_between_threads_and_coroutines_gives_each_element_once)
+{
+    for (long round = test_rounds(2, 40); round > 0; round--) {
+        exchange *x = new_exchange(t, (unsigned)test_rounds(5000, 20000), (size_t)(round % 3));
+        weft_co *co[4];
+        for (int i = 0; i < 4; i++)
+            CHECK_OK(weft_co_start(&co[i], i % 2 ? gives : takes_any, x, NULL));
+        for (int i = 0; i < 2; i++) {
+            test_spawn(t, gives, x);
+            test_spawn(t, takes_any, x);
+        }
+        test_join(t);
+        for (int i = 0; i < 4; i++) {
+            int result;
+            CHECK_OK(weft_co_join(co[i], &result, WEFT_FOREVER));
+            CHECK_OK(result);
+        }
+        end_exchange(x);
+    }
+}
