@@ -275,6 +275,8 @@ void weft__deadlock_report(const weft__found *members, unsigned n, unsigned tota
 {
     for (unsigned i = 0; i < n; i++)
         members[i].waiter->reported = members[i].waits + 1 != 0 ? members[i].waits + 1 : 1;
+    if (n == 0)
+        return;
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
