@@ -295,6 +295,76 @@ func parked(n int, memory func() int64, sign int64) float64 {
 	return cost
 }
 
+type job struct {
+	arg, result int
+	done        chan struct{}
+	all         *sync.WaitGroup
+}
+
+func poolWorkers(run func(*job)) chan *job {
+	jobs := make(chan *job, 1024)
+	for i := 0; i < 2; i++ {
+		go func() {
+			for j := range jobs {
+				run(j)
+			}
+		}()
+	}
+	return jobs
+}
+
+// Empty jobs for two workers, a thousand at a time, each with a channel for its answer.
+func poolJobs(n int) {
+	jobs := poolWorkers(func(j *job) {
+		j.result = j.arg
+		j.done <- struct{}{}
+	})
+	window := make([]*job, 1000)
+	for i := 0; i < n; i += len(window) {
+		for k := range window {
+			window[k] = &job{arg: k, done: make(chan struct{}, 1)}
+			jobs <- window[k]
+		}
+		for _, j := range window {
+			<-j.done
+		}
+	}
+}
+
+// The same in structs that are used again and again, with one WaitGroup for a thousand.
+func poolJobsStruct(n int) {
+	jobs := poolWorkers(func(j *job) {
+		j.result = j.arg
+		j.all.Done()
+	})
+	var all sync.WaitGroup
+	window := make([]job, 1000)
+	for i := 0; i < n; i += len(window) {
+		all.Add(len(window))
+		for k := range window {
+			window[k] = job{arg: k, all: &all}
+			jobs <- &window[k]
+		}
+		all.Wait()
+	}
+}
+
+// One job to a worker over one channel, its answer over another, then the next.
+func poolRoundtrip(n int) {
+	jobs, answers := make(chan int), make(chan int)
+	for i := 0; i < 2; i++ {
+		go func() {
+			for j := range jobs {
+				answers <- j
+			}
+		}()
+	}
+	for i := 0; i < n; i++ {
+		jobs <- i
+		<-answers
+	}
+}
+
 func main() {
 	if len(os.Args) != 3 {
 		die("usage: go_peers WHAT N")
@@ -309,6 +379,7 @@ func main() {
 		"queue_1": func(n int) { queue(n, 1, 1024) }, "queue_2": func(n int) { queue(n, 2, 1024) },
 		"queue_4": func(n int) { queue(n, 4, 1024) }, "queue_16": func(n int) { queue(n, 1, 16) },
 		"queue_alone": queueAlone, "pingpong_threads": pingpongThreads,
+		"pool_jobs": poolJobs, "pool_jobs_struct": poolJobsStruct, "pool_roundtrip": poolRoundtrip,
 		"select_ready": selectReady, "select_roundtrip": selectRoundtrip}
 	if run, ok := timed[os.Args[1]]; ok {
 		began := time.Now()
