@@ -4,6 +4,8 @@
 
 #include "park/park.h"
 
+#include <weft/sem.h>
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -70,6 +72,81 @@ BENCH(roundtrip_threads_one_core, .baseline = "roundtrip_futex", .at_most = 1.1,
 BENCH(roundtrip_threads_two_cores, .baseline = "roundtrip_futex", .at_most = 1.1)
 {
     roundtrip(b);
+}
+
+/* --- what a program does: two semaphores here, a mutex and a condition there ------------------------------------- */
+
+static weft_sem ping, pong;
+
+static void *answer_sems(void *arg)
+{
+    const bench *b = arg;
+    core_keep_to(1);
+    for (uint64_t i = 0; i < b->n; i++) {
+        BENCH_MUST(weft_sem_acquire(&ping, WEFT_FOREVER));
+        BENCH_MUST(weft_sem_release(&pong, 1));
+    }
+    return NULL;
+}
+
+static void roundtrip_sems(bench *b)
+{
+    pthread_t thread;
+    weft_sem_acquire(&ping, weft_in(1)); /* as above */
+    BENCH_MUST(-pthread_create(&thread, NULL, answer_sems, b));
+    core_keep_to(0);
+    bench_start(b);
+    for (uint64_t i = 0; i < b->n; i++) {
+        BENCH_MUST(weft_sem_release(&ping, 1));
+        BENCH_MUST(weft_sem_acquire(&pong, WEFT_FOREVER));
+    }
+    pthread_join(thread, NULL);
+    bench_stop(b);
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed[2] = {PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER};
+static int turn;
+
+static void play_pthread(int me, uint64_t n)
+{
+    pthread_mutex_lock(&mutex);
+    for (uint64_t i = 0; i < n; i++) {
+        while (turn != me)
+            pthread_cond_wait(&changed[me], &mutex);
+        turn = !me;
+        pthread_cond_signal(&changed[!me]);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+static void *answer_pthread(void *arg)
+{
+    const bench *b = arg;
+    core_keep_to(1);
+    play_pthread(1, b->n);
+    return NULL;
+}
+
+BENCH_BASELINE(roundtrip_pthread_cond)
+{
+    pthread_t thread;
+    BENCH_MUST(-pthread_create(&thread, NULL, answer_pthread, b));
+    core_keep_to(0);
+    bench_start(b);
+    play_pthread(0, b->n);
+    pthread_join(thread, NULL);
+    bench_stop(b);
+}
+
+BENCH(roundtrip_semaphores_two_cores, .baseline = "roundtrip_pthread_cond", .at_most = 0.1)
+{
+    roundtrip_sems(b);
+}
+
+BENCH(roundtrip_semaphores_one_core, .baseline = "roundtrip_pthread_cond", .at_most = 1.0, .cores = 1)
+{
+    roundtrip_sems(b);
 }
 
 /* 100,000 addresses at one distance from each other. How many times the mean does the fullest bucket hold? */

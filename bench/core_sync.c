@@ -5,6 +5,9 @@
 #include <weft/lock.h>
 
 #include <pthread.h>
+#if BENCH_HAVE_GLIB
+#include <glib.h>
+#endif
 
 static weft_lock lock;
 
@@ -64,12 +67,47 @@ static void *contend(void *arg)
     return NULL;
 }
 
-BENCH(lock_contended_2_threads, .baseline = "lock_contended_2_pthread")
+BENCH(lock_contended_2_threads, .baseline = "lock_contended_2_pthread", .at_most = 1.0)
 {
     core_run_threads(b, 2, contend);
 }
 
-BENCH(lock_contended_8_threads, .baseline = "lock_contended_8_pthread")
+BENCH(lock_contended_8_threads, .baseline = "lock_contended_8_pthread", .at_most = 1.0)
+{
+    core_run_threads(b, 8, contend);
+}
+
+BENCH_PEER(lock_contended_2_go, "mutex_2")
+BENCH(lock_contended_2_beside_go, .baseline = "lock_contended_2_go", .at_most = 1.0)
+{
+    core_run_threads(b, 2, contend);
+}
+
+#if BENCH_HAVE_GLIB
+static GMutex glib_mutex;
+
+static void *contend_glib(void *arg)
+{
+    uint64_t n = *(uint64_t *)arg;
+    for (uint64_t i = 0; i < n; i++) {
+        g_mutex_lock(&glib_mutex);
+        shared_count++;
+        g_mutex_unlock(&glib_mutex);
+    }
+    return NULL;
+}
+#endif
+
+BENCH_BASELINE(lock_contended_8_glib)
+{
+#if BENCH_HAVE_GLIB
+    core_run_threads(b, 8, contend_glib);
+#else
+    bench_skip(b, "built without GLib");
+#endif
+}
+
+BENCH(lock_contended_8_beside_glib, .baseline = "lock_contended_8_glib", .at_most = 1.0)
 {
     core_run_threads(b, 8, contend);
 }

@@ -1,6 +1,6 @@
-/* flow_future.c - futures and select beside Go's channels: a fresh channel of one element is Go's future. An outcome that
- * is set and read by one thread, a chain of futures between two coroutines and between two threads, select with a ready
- * case, and select in a round trip. */
+/* flow_future.c - futures and select beside Go's channels: a fresh channel of one element is Go's future. An outcome
+ * that is set and read by one thread, a chain of futures between two coroutines and between two threads, select with a
+ * ready case, and select in a round trip. */
 #include "core.h"
 
 #include <weft/co.h>
@@ -12,7 +12,7 @@
 /* ---- one thread ---- */
 
 BENCH_PEER(future_set_get_go, "future_set_get", .cores = 1)
-BENCH(future_set_get, .baseline = "future_set_get_go", .at_most = 0.67, .cores = 1)
+BENCH(future_set_get, .baseline = "future_set_get_go", .at_most = 0.667, .cores = 1)
 {
     core_keep_second_thread();
     bench_start(b);
@@ -101,7 +101,7 @@ static void in_coroutine(bench *b, weft_co_fn *fn)
 }
 
 BENCH_PEER(future_roundtrip_go, "future_roundtrip", .cores = 1)
-BENCH(future_roundtrip_coroutines, .baseline = "future_roundtrip_go", .at_most = 0.67, .cores = 1)
+BENCH(future_roundtrip_coroutines, .baseline = "future_roundtrip_go", .at_most = 0.667, .cores = 1)
 {
     in_coroutine(b, roundtrip);
 }
@@ -166,7 +166,7 @@ static int select_two(weft_queue *a, weft_queue *b)
 }
 
 BENCH_PEER(select_ready_go, "select_ready", .cores = 1)
-BENCH(select_ready, .baseline = "select_ready_go", .cores = 1)
+BENCH(select_ready, .baseline = "select_ready_go", .at_most = 1, .cores = 1)
 {
     lines l;
     open_lines(&l, b);
@@ -207,7 +207,7 @@ static int select_roundtrip(void *arg)
 }
 
 BENCH_PEER(select_roundtrip_go, "select_roundtrip", .cores = 1)
-BENCH(select_roundtrip_coroutines, .baseline = "select_roundtrip_go", .cores = 1)
+BENCH(select_roundtrip_coroutines, .baseline = "select_roundtrip_go", .at_most = 1, .cores = 1)
 {
     in_coroutine(b, select_roundtrip);
 }

@@ -119,6 +119,8 @@ static int bench_models(void)
         .has_curve = set.curve,
         .has_locks = set.locks,
     };
+    if (getloadavg(&r.load, 1) != 1)
+        r.load = 0;
     int err = read_gil(&r.settings);
     if (err != CMD_OK)
         return err;

@@ -48,6 +48,7 @@ typedef struct models_locks {
 typedef struct models_report {
     models_settings settings;
     unsigned processors;
+    double load; /* of the minute before */
     models_times all, one_core, python;
     models_curve curve;
     models_locks locks;

@@ -71,6 +71,9 @@ void models_print_table(const models_report *r)
         print_curve(&r->curve);
     if (r->has_locks)
         print_locks(&r->locks);
+    if (r->load > r->processors)
+        printf("\nThe machine was busy (load %.1f on %u processor%s): these figures say little.\n", r->load,
+               r->processors, r->processors == 1 ? "" : "s");
 }
 
 void models_print_classic(const models_report *r)
@@ -85,8 +88,9 @@ void models_print_json(const models_report *r)
 {
     set sets[3];
     int n = list_sets(r, sets);
-    printf("{\"tasks\": %u, \"processors\": %u, \"gil_steps\": %llu, \"gil_seconds\": %g, \"python\": \"%s\",\n",
-           r->settings.tasks, r->processors, (unsigned long long)r->settings.gil_steps,
+    printf("{\"tasks\": %u, \"processors\": %u, \"load\": %.2f, \"gil_steps\": %llu, \"gil_seconds\": %g, \"python\": "
+           "\"%s\",\n",
+           r->settings.tasks, r->processors, r->load, (unsigned long long)r->settings.gil_steps,
            (double)r->settings.gil_slice / 1e9, r->python_version);
     printf(" \"times\": [");
     for (int i = 0; i < n; i++)

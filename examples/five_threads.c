@@ -5,7 +5,7 @@
 
 typedef struct args {
     double sec;
-    char name[8];
+    char name[16];
 } args;
 
 static int fun(void *arg)

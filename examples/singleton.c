@@ -3,7 +3,6 @@
  * --unsafe: without the lock. Every thread has found that there is no instance before any of them makes one. */
 #include "lesson.h"
 
-#include <errno.h>
 #include <weft/barrier.h>
 #include <weft/thread.h>
 
@@ -15,14 +14,14 @@ enum {
     THREADS = 10
 };
 
+static A room[THREADS]; /* for the instance of whoever makes one */
 static A *instance;
 static weft_lock lock;
 static weft_barrier all_have_looked;
 
 static A *make_instance(int creator)
 {
-    A *a = malloc(sizeof *a);
-    must(a == NULL ? -ENOMEM : 0);
+    A *a = &room[creator];
     a->created_by = creator;
     lesson_sleep(0.00001);
     return a;

@@ -151,6 +151,55 @@ func selectRoundtrip(n int) {
 	close(quit)
 }
 
+// n elements from `pairs` goroutines to as many others over one buffered channel.
+func queue(n, pairs, capacity int) {
+	c := make(chan uint64, capacity)
+	var wg sync.WaitGroup
+	each := n/pairs + 1
+	for i := 0; i < pairs; i++ {
+		wg.Add(2)
+		go func() {
+			for k := 0; k < each; k++ {
+				<-c
+			}
+			wg.Done()
+		}()
+		go func() {
+			for k := 0; k < each; k++ {
+				c <- uint64(k)
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+}
+
+// One goroutine that sends to itself.
+func queueAlone(n int) {
+	c := make(chan uint64, 1024)
+	for i := 0; i < n; i++ {
+		c <- uint64(i)
+		<-c
+	}
+}
+
+// A round trip between two goroutines, each on a thread of its own.
+func pingpongThreads(n int) {
+	ping, pong := make(chan uint64, 1), make(chan uint64, 1)
+	go func() {
+		runtime.LockOSThread()
+		for i := range ping {
+			pong <- i
+		}
+	}()
+	runtime.LockOSThread()
+	for i := 0; i < n; i++ {
+		ping <- uint64(i)
+		<-pong
+	}
+	close(ping)
+}
+
 func mutex(n int) {
 	var m sync.Mutex
 	for i := 0; i < n; i++ {
@@ -186,6 +235,25 @@ func timerLate(n int) float64 {
 	}
 	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
 	return float64(late[n/2]) / 1000
+}
+
+// Two goroutines share out n turns of a mutex that both want all the time.
+func mutex2(n int) {
+	var m sync.Mutex
+	var wg sync.WaitGroup
+	shared := 0
+	for k := 0; k < 2; k++ {
+		wg.Add(1)
+		go func() {
+			for i := 0; i < n/2; i++ {
+				m.Lock()
+				shared++
+				m.Unlock()
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
 }
 
 func field(path, name string) int64 {
@@ -227,6 +295,76 @@ func parked(n int, memory func() int64, sign int64) float64 {
 	return cost
 }
 
+type job struct {
+	arg, result int
+	done        chan struct{}
+	all         *sync.WaitGroup
+}
+
+func poolWorkers(run func(*job)) chan *job {
+	jobs := make(chan *job, 1024)
+	for i := 0; i < 2; i++ {
+		go func() {
+			for j := range jobs {
+				run(j)
+			}
+		}()
+	}
+	return jobs
+}
+
+// Empty jobs for two workers, a thousand at a time, each with a channel for its answer.
+func poolJobs(n int) {
+	jobs := poolWorkers(func(j *job) {
+		j.result = j.arg
+		j.done <- struct{}{}
+	})
+	window := make([]*job, 1000)
+	for i := 0; i < n; i += len(window) {
+		for k := range window {
+			window[k] = &job{arg: k, done: make(chan struct{}, 1)}
+			jobs <- window[k]
+		}
+		for _, j := range window {
+			<-j.done
+		}
+	}
+}
+
+// The same in structs that are used again and again, with one WaitGroup for a thousand.
+func poolJobsStruct(n int) {
+	jobs := poolWorkers(func(j *job) {
+		j.result = j.arg
+		j.all.Done()
+	})
+	var all sync.WaitGroup
+	window := make([]job, 1000)
+	for i := 0; i < n; i += len(window) {
+		all.Add(len(window))
+		for k := range window {
+			window[k] = job{arg: k, all: &all}
+			jobs <- &window[k]
+		}
+		all.Wait()
+	}
+}
+
+// One job to a worker over one channel, its answer over another, then the next.
+func poolRoundtrip(n int) {
+	jobs, answers := make(chan int), make(chan int)
+	for i := 0; i < 2; i++ {
+		go func() {
+			for j := range jobs {
+				answers <- j
+			}
+		}()
+	}
+	for i := 0; i < n; i++ {
+		jobs <- i
+		<-answers
+	}
+}
+
 func main() {
 	if len(os.Args) != 3 {
 		die("usage: go_peers WHAT N")
@@ -236,8 +374,12 @@ func main() {
 		die("not a number of operations: %s", os.Args[2])
 	}
 	timed := map[string]func(int){"pingpong": pingpong, "yield": yield, "start_join": startJoin,
-		"start_batch": startBatch, "mutex": mutex, "timers_million": timersMillion,
+		"start_batch": startBatch, "mutex": mutex, "mutex_2": mutex2, "timers_million": timersMillion,
 		"future_set_get": futureSetGet, "future_roundtrip": futureRoundtrip,
+		"queue_1": func(n int) { queue(n, 1, 1024) }, "queue_2": func(n int) { queue(n, 2, 1024) },
+		"queue_4": func(n int) { queue(n, 4, 1024) }, "queue_16": func(n int) { queue(n, 1, 16) },
+		"queue_alone": queueAlone, "pingpong_threads": pingpongThreads,
+		"pool_jobs": poolJobs, "pool_jobs_struct": poolJobsStruct, "pool_roundtrip": poolRoundtrip,
 		"select_ready": selectReady, "select_roundtrip": selectRoundtrip}
 	if run, ok := timed[os.Args[1]]; ok {
 		began := time.Now()

@@ -1,20 +1,20 @@
 /* weft/deadlock.h - a program that hangs says why: who waits for whom, where it was taken and where it is awaited.
  *
- * Always on, and free until somebody has slept for a moment in a wait that another waiter must end. What it finds, within
- * 100 ms: rings through locks, rlocks, rwlocks, joins, futures and pools, a waiter that waits for itself, and the state
- * in which every thread and coroutine of the process waits for another one and nobody is left to wake them. What it
- * reports once, on stderr unless told otherwise:
+ * Always on, and free until somebody has slept for a moment in a wait that another waiter must end. What it finds,
+ * within 100 ms: rings through locks, rlocks, rwlocks, joins, futures and pools, a waiter that waits for itself, and
+ * the state in which every thread and coroutine of the process waits for another one and nobody is left to wake them.
+ * What it reports once, on stderr unless told otherwise:
  *
  *     weft: deadlock: 2 waiters in a ring
- *       thread "lucy" (3) waits for lock fork_lock 0x55d0c8a2 for 24 ms
- *           awaited at eat1 (noodle.c:21)
- *           held by thread "jack" (4), taken at eat2 (noodle.c:30)
- *       ...
+ *         thread "lucy" (3) waits for lock fork_lock 0x55d0c8a2 for 24 ms
+ *             awaited at eat1 (noodle.c:21)
+ *             held by thread "jack" (4), taken at eat2 (noodle.c:30)
+ *         ...
  *
- * It reports nothing that could still go on by itself: waits with a deadline, for descriptors, in shared memory, or that
- * a thread unknown to weft might end are left alone. A weft_lock may be released by another than its taker; one that is
- * used so says it with WEFT_LOCK_HANDOFF at init, or else the detector takes its taker for the one who will release it.
- * Call from threads and coroutines, not from signal handlers. */
+ * It reports nothing that could still go on by itself: waits with a deadline, for descriptors, in shared memory, or
+ * that a thread unknown to weft might end are left alone. A weft_lock may be released by another than its taker; one
+ * that is used so says it with WEFT_LOCK_HANDOFF at init, or else the detector takes its taker for the one who will
+ * release it. Call from threads and coroutines, not from signal handlers. docs/guide/deadlocks.md shows more. */
 #ifndef WEFT_DEADLOCK_H
 #define WEFT_DEADLOCK_H
 
@@ -40,15 +40,21 @@ typedef struct weft_deadlock_member {
     const char *what;        /* what it waits for: "lock", "rlock", "join", "future", "queue" ... */
     const char *object_name; /* "fork_lock": a variable's name or what weft_name_object said; "" when not known */
     const void *object;
-    int64_t since;          /* when it fell asleep, on weft_now's clock */
+    int64_t since;          /* when it was first seen asleep, on weft_now's clock: at most a moment after it was */
     const char *awaited_at; /* "eat1 (noodle.c:21)" */
     const char *taken_at;   /* where its holder took it; "" when there is none or it is not known */
     uint32_t holder;        /* id of the member that holds it or must end it; 0 when it is not one */
 } weft_deadlock_member;
 
+enum {
+    WEFT_DEADLOCK_STUCK = 0, /* nobody is left to wake them */
+    WEFT_DEADLOCK_RING = 1,  /* each waits for the next */
+    WEFT_DEADLOCK_ORDER = 2  /* weft_lock_order_check: a ring can come to be, nothing hangs yet; n is 0 */
+};
+
 typedef struct weft_deadlock {
     const char *text; /* the whole report */
-    int ring;         /* 1: each waits for the next; 0: nobody is left to wake them */
+    int ring;         /* WEFT_DEADLOCK_RING ... */
     unsigned n;
     const weft_deadlock_member *members;
 } weft_deadlock;
@@ -59,10 +65,11 @@ typedef struct weft_deadlock {
 WEFT_API void weft_deadlock_set(enum weft_deadlock_action action, void (*fn)(const weft_deadlock *d, void *arg),
                                 void *arg);
 
-/* Opt in to lock-order checking (also: the environment variable WEFT_LOCK_ORDER=1), before locks are used: every acquire
- * is recorded, and the first time that two locks are taken in both orders, or any larger ring becomes possible, it is
- * reported with the places of both, although nothing hangs yet. Costs a microsecond or so an acquire. Locks whose memory
- * is reused must have been destroyed (weft_lock_destroy ...). Returns 0 or -ENOMEM. */
+/* Opt in to lock-order checking (also: the environment variable WEFT_LOCK_ORDER=1), before locks are used: every
+ * acquire is recorded, and the first time that two locks are taken in both orders, or any larger ring becomes possible,
+ * it is reported with the places of both, although nothing hangs yet. Costs a microsecond or so an acquire. Taking with
+ * WEFT_NOW counts for what is taken later only. Locks whose memory is reused must have been destroyed
+ * (weft_lock_destroy ...) or are initialised anew. 0 forgets all. Returns 0. */
 WEFT_API int weft_lock_order_check(int on);
 
 /* Give an object (lock, event, queue ...) a name for reports; copied, first 31 bytes; NULL takes it back. Static

@@ -3,8 +3,8 @@
  * A future is pending, then running, then finished; or it is cancelled before it ran. weft_executor makes them (see
  * weft/executor.h); with weft_future_new you make your own and play the worker yourself.
  *
- * Lifetime: counted references. weft_future_new and submit give the caller one; weft_future_unref ends it. Whoever still
- * has to set the outcome holds one of his own.
+ * Lifetime: counted references. weft_future_new and submit give the caller one; weft_future_unref ends it. Whoever
+ * still has to set the outcome holds one of his own.
  *
  * Unless said otherwise: call from threads and coroutines, by any number of callers at once, not from signal handlers.
  * Who learns that a future is done sees all that was written before its outcome was set. */
@@ -34,8 +34,8 @@ WEFT_API void weft_future_unref(weft_future *f);       /* one less; the last fre
 /* ---- for who waits ---- */
 
 /* Wait until it is done (finished or cancelled). Returns 0, -ETIMEDOUT or -ECANCELED (the *caller* was cancelled). An
- * outcome that comes together with the deadline wins. A worker of a pool that waits (not with WEFT_NOW) for a job of the
- * same pool which has not begun runs it itself, and looks at its deadline again when that has ended. */
+ * outcome that comes together with the deadline wins. A worker of a pool that waits (not with WEFT_NOW) for a job of
+ * the same pool which has not begun runs it itself, and looks at its deadline again when that has ended. */
 WEFT_API int weft_future_wait(weft_future *f, weft_until until);
 
 /* Wait, then give the outcome: 0 and *result (may be NULL) for success; the job's own negative error; -ECANCELED for a
@@ -63,15 +63,15 @@ WEFT_API int weft_future_stop(weft_future *f);
 
 /* Call fn(f, arg) once it is done, in the worker that completes it, callbacks in the order they were added; at once, in
  * the caller, when it is done already. fn may add callbacks, submit jobs and drop references, and should not wait long.
- * A negative return is reported by one line on stderr (or weft_future_on_callback_error) and stops nothing. Returns 0 or
- * -ENOMEM. */
+ * A negative return is reported by one line on stderr (or weft_future_on_callback_error) and stops nothing. Returns 0
+ * or -ENOMEM. */
 typedef int weft_future_fn(weft_future *f, void *arg);
 WEFT_API int weft_future_add_callback(weft_future *f, weft_future_fn *fn, void *arg);
 WEFT_API void weft_future_on_callback_error(void (*fn)(weft_future *f, int error));
 
 /* ---- for who works; a pool's futures are set by their pool: -WEFT_EINVALIDSTATE for everybody else ---- */
 
-/* Begin: 1, it is running now; 0, it was cancelled: do not do the work. -WEFT_EINVALIDSTATE when it was begun before. */
+/* Begin: 1, it is running now; 0, it was cancelled: do not do the work. -WEFT_EINVALIDSTATE: it was begun before. */
 WEFT_API int weft_future_begin(weft_future *f);
 
 /* Set the outcome: a result, or a negative error (else -EINVAL). Returns 0, or -WEFT_EINVALIDSTATE when there is one

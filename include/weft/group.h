@@ -1,4 +1,5 @@
-/* weft/group.h - several coroutines or threads that belong together: start them, wait for all, and if one fails, stop the others.
+/* weft/group.h - several coroutines or threads that belong together: start them, wait for all, and if one fails, stop
+ * the others.
  *
  *     weft_group g = WEFT_GROUP_INIT;                 // all zero is an empty group
  *     for (int i = 0; i < n && err == 0; i++)

@@ -6,8 +6,8 @@
  * A coroutine's values are its own and not its thread's. Destructors run at the end of the thread or coroutine whose
  * value it is, in it, the last that was first set first; for threads that weft did not start as well, but not for who
  * ends the whole process. A destructor still finds the values of keys that were set before its own, and may set values
- * again; it is called four times at most, what is left then is dropped. A fork's child keeps the values of the thread or
- * coroutine that forked. Call from threads and coroutines, not from signal handlers. */
+ * again; it is called four times at most, what is left then is dropped. A fork's child keeps the values of the thread
+ * or coroutine that forked. Call from threads and coroutines, not from signal handlers. */
 #ifndef WEFT_LOCAL_H
 #define WEFT_LOCAL_H
 

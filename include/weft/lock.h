@@ -103,7 +103,8 @@ WEFT_API uint32_t weft_rlock_depth(const weft_rlock *l);
                                            *WEFT__JOIN(weft__once, id) = WEFT__JOIN(weft__held, id);                   \
          WEFT__JOIN(weft__once, id) != NULL; WEFT__JOIN(weft__once, id) = NULL)
 
-static inline weft_lock *weft__lock_enter(weft_lock *l)
+/* Always inlined, so that reports name the function that has the block. */
+static inline __attribute__((always_inline)) weft_lock *weft__lock_enter(weft_lock *l)
 {
     weft_lock_acquire(l);
     return l;
@@ -114,7 +115,7 @@ static inline void weft__lock_leave(weft_lock **l)
     weft_lock_release(*l);
 }
 
-static inline weft_rlock *weft__rlock_enter(weft_rlock *l)
+static inline __attribute__((always_inline)) weft_rlock *weft__rlock_enter(weft_rlock *l)
 {
     weft_rlock_acquire(l);
     return l;

@@ -34,9 +34,9 @@ typedef struct weft_pipe weft_pipe; /* one end */
 /* Returns 0, -EINVAL, -EMFILE or -ENOMEM. */
 WEFT_API int weft_pipe_new(weft_pipe *ends[2], int how);
 
-/* An end around a descriptor that came from weft_pipe_fd in another process; `how` as the end it was: WEFT_DUPLEX, or for
- * a simplex pipe 0 to receive and -1 to send. Takes the descriptor over. Returns 0, -EINVAL (it is no end of a pipe) or
- * -ENOMEM; then the descriptor is still the caller's. */
+/* An end around a descriptor that came from weft_pipe_fd in another process; `how` as the end it was: WEFT_DUPLEX, or
+ * for a simplex pipe 0 to receive and -1 to send. Takes the descriptor over. Returns 0, -EINVAL (it is no end of a
+ * pipe) or -ENOMEM; then the descriptor is still the caller's. */
 WEFT_API int weft_pipe_from_fd(weft_pipe **end, int fd, int how);
 
 /* For select, poll and passing on: readable when a message, or the end, can be received. Owned by the end. */
@@ -55,11 +55,12 @@ WEFT_API int weft_pipe_send_fds(weft_pipe *end, const void *message, size_t size
 
 /* Receive one message into `buffer`. Returns 0 and its size in *received; -WEFT_EEOF: all senders are gone and all
  * messages received; -EMSGSIZE: it is larger than `size`, *received tells how large, and it stays to be received;
- * -ETIMEDOUT, -ECANCELED; -EBADF on an end that only sends; -EPROTO: what came is no message of weft's. Descriptors that
- * came along are closed. */
+ * -ETIMEDOUT, -ECANCELED; -EBADF on an end that only sends; -EPROTO: what came is no message of weft's. Descriptors
+ * that came along are closed. */
 WEFT_API int weft_pipe_receive(weft_pipe *end, void *buffer, size_t size, size_t *received, weft_until until);
 
-/* The same with its descriptors, close-on-exec, in fds: *n is their room before and their number after; more are closed.
+/* The same with its descriptors, close-on-exec, in fds: *n is their room before and their number after; more are
+ * closed.
  */
 WEFT_API int weft_pipe_receive_fds(weft_pipe *end, void *buffer, size_t size, size_t *received, int *fds, unsigned *n,
                                    weft_until until);
@@ -70,8 +71,8 @@ WEFT_API int weft_pipe_receive_new(weft_pipe *end, void **message, size_t *recei
 /* Wait until a message, or the end, is there, and take nothing. Returns 0, -ETIMEDOUT or -ECANCELED. */
 WEFT_API int weft_pipe_poll(weft_pipe *end, weft_until until);
 
-/* Wait until some of n descriptors can be read: ends of pipes, sentinels of processes, sockets. ready[i] becomes 1 or 0.
- * Returns how many are; -ETIMEDOUT, -ECANCELED, -EBADF, -ENOMEM. At most 1024. */
+/* Wait until some of n descriptors can be read: ends of pipes, sentinels of processes, sockets. ready[i] becomes 1 or
+ * 0. Returns how many are; -ETIMEDOUT, -ECANCELED, -EBADF, -ENOMEM. At most 1024. */
 WEFT_API int weft_fds_wait(const int *fds, unsigned n, unsigned char *ready, weft_until until);
 
 #ifdef __cplusplus

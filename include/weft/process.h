@@ -12,12 +12,13 @@
  * thread. What the two change afterwards is their own, but for memory mapped shared. A lock that another thread held at
  * that moment stays held in the child for ever: start processes before threads, or use weft/subprocess.h.
  *
- * Each child is held by a pidfd, never by a handler for SIGCHLD, so no zombie is left and nobody else's child is reaped.
- * When the process returns from main or calls exit, daemons are killed and the others waited for. A daemon also ends
- * when its parent is killed. In the child standard input is /dev/null; the child ends with its function: stdio is
- * flushed, atexit functions of the parent do not run.
+ * Each child is held by a pidfd, never by a handler for SIGCHLD, so no zombie is left and nobody else's child is
+ * reaped. When the process returns from main or calls exit, daemons are killed and the others waited for. A daemon
+ * also ends when its parent is killed. In the child standard input is /dev/null; the child ends with its function:
+ * stdio is flushed, atexit functions of the parent do not run.
  *
- * Unless said otherwise: call from threads and coroutines, by any number of callers at once, not from signal handlers. */
+ * Unless said otherwise: call from threads and coroutines, by any number of callers at once, not from signal handlers.
+ * */
 #ifndef WEFT_PROCESS_H
 #define WEFT_PROCESS_H
 
@@ -29,7 +30,8 @@
 extern "C" {
 #endif
 
-/* What a child runs. 0 ... 255 is its exit code; a negative errno value is told on standard error and is exit code 1. */
+/* What a child runs. 0 ... 255 is its exit code; a negative errno value is told on standard error and is exit code 1.
+ * */
 typedef int weft_process_fn(void *arg);
 
 typedef struct weft_process_options {
@@ -88,8 +90,8 @@ WEFT_API const char *weft_process_self_name(void);
 /* The process that started this one, also when it has ended meanwhile; 0 in MainProcess. */
 WEFT_API pid_t weft_process_parent(void);
 
-/* End the process, like Python's sys.exit: `text` goes to standard error as a line, and the exit code is 1; with NULL it
- * is 0. In a child of weft's, from any thread; else as exit(). */
+/* End the process, like Python's sys.exit: `text` goes to standard error as a line, and the exit code is 1; with NULL
+ * it is 0. In a child of weft's, from any thread; else as exit(). */
 __attribute__((noreturn)) WEFT_API void weft_process_exit(const char *text);
 
 /* Call fn for each living child that weft_process_start made here, the oldest first. Returns how many. fn must not

@@ -31,16 +31,19 @@ enum weft_queue_kind {
 
 typedef struct weft_queue_options {
     enum weft_queue_kind kind;
-    size_t capacity;                              /* the most elements it holds; 0 = no limit */
-    int (*compare)(const void *a, const void *b); /* WEFT_PRIORITY: like qsort's. NULL = elements begin with an int */
-    void (*destroy)(void *element);               /* for elements that nobody got: dropped, or left at free */
+    size_t capacity;                              /* the most elements it holds; 0 = no limit: it grows by doubling */
+    int (*compare)(const void *a, const void *b); /* WEFT_PRIORITY: like qsort's; must not use the queue, nor wait. NULL
+                                                     = elements begin with an int, the least of which goes first */
+    void (*destroy)(void *element);               /* for elements that nobody got: dropped, or left at free. No lock of
+                                                     the queue is held */
     const char *name;                             /* copied, first 31 bytes; for reports */
 } weft_queue_options;
 
 /* Make a queue of elements of `element_size` bytes (1 ... 65536). Returns 0, -EINVAL or -ENOMEM. */
 WEFT_API int weft_queue_new(weft_queue **q, size_t element_size, const weft_queue_options *options);
 
-/* Free it, and destroy what is still in it. Nobody may be using it. NULL is nothing. */
+/* Free it, and destroy what is still in it. Nobody may be using it: a put may still be on its way back although its
+ * element was got. Panics when somebody waits in it. NULL is nothing. */
 WEFT_API void weft_queue_free(weft_queue *q);
 
 /* Put a copy of *element; waits while the queue is full. Returns 0, -WEFT_EFULL (it stayed full until the deadline),

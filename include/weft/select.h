@@ -4,8 +4,9 @@
  *     weft_case cases[] = {WEFT_CASE_GET(jobs, &n), WEFT_CASE_EVENT(&stop), WEFT_CASE_UNTIL(weft_in_ms(500))};
  *     switch (weft_select(cases, 3, WEFT_FOREVER)) { case 0: ...n...; case 1: ...; case 2: ... }
  *
- * Exactly one case is carried out. When several could be, one of them is chosen by chance, so none is starved. Call from
- * threads and coroutines, by any number at once, not from signal handlers. */
+ * Exactly one case is carried out. When several could be, one of them is chosen by chance, so none is starved. An event
+ * that was set after the call began counts, even if it has been cleared since. Call from threads and coroutines, by any
+ * number at once, not from signal handlers. */
 #ifndef WEFT_SELECT_H
 #define WEFT_SELECT_H
 
@@ -34,8 +35,8 @@ typedef struct weft_case {
     void *object;
     void *element; /* where get stores, what put copies */
     weft_until until;
-    int result; /* out, of the chosen case: 0; get and put: -EPIPE when the queue is closed, which counts as ready;
-                   descriptors: the events, as poll(2) tells them */
+    int result; /* out, of the chosen case: 0; get and put: -EPIPE when the queue is closed, which counts as ready, and
+                   put: -ENOMEM; descriptors: the events, as poll(2) tells them, or -EBADF */
 } weft_case;
 
 #ifdef __cplusplus
@@ -54,9 +55,11 @@ typedef struct weft_case {
 #define WEFT_CASE_READABLE(fd)        WEFT__CASE(WEFT__CASE_READABLE, fd, NULL, NULL, WEFT_FOREVER)
 #define WEFT_CASE_WRITABLE(fd)        WEFT__CASE(WEFT__CASE_WRITABLE, fd, NULL, NULL, WEFT_FOREVER)
 
-/* Wait until one of the n cases (at most 1024) can be carried out, and carry it out. Returns its index; -ETIMEDOUT or
- * -ECANCELED with nothing done; -EINVAL for too many cases or for one that is malformed. With WEFT_NOW: one of those
- * that are ready, or -ETIMEDOUT. */
+/* Wait until one of the n cases (at most 1024) can be carried out, and carry it out. Returns its index; or, with
+ * nothing done, -ETIMEDOUT, -ECANCELED, -EINVAL for too many cases or one that is malformed, -ENOMEM (up to eight cases
+ * need none, unless a coroutine waits for a descriptor), or what weft_fd_wait says when it cannot wait.
+ * What can be done beats cancellation, which beats the deadline. With WEFT_NOW: one of those that are ready, or
+ * -ETIMEDOUT. */
 WEFT_API int weft_select(weft_case *cases, unsigned n, weft_until until);
 
 #ifdef __cplusplus

@@ -1,7 +1,8 @@
 /* weft/subprocess.h - run other programs: their input, their output, their end.
  *
  *     weft_run_result r;
- *     int err = weft_run((const char *[]){"sort", "-r", NULL}, &(weft_run_options){.input = "b\na\n", .capture = 1}, &r);
+ *     int err = weft_run((const char *[]){"sort", "-r", NULL}, &(weft_run_options){.input = "b\na\n", .capture = 1},
+ * &r);
  *     if (err == 0)
  *         printf("exit code %d: %.*s", r.code, (int)r.output_size, r.output);
  *     weft_run_free(&r);

@@ -71,10 +71,11 @@ WEFT_API int weft_thread_start(weft_thread *t, weft_thread_fn *fn, void *arg, co
 WEFT_API int weft_thread_run(weft_thread *t, int (*run)(weft_thread *t), const weft_thread_options *options);
 
 /* Wait until the thread has ended and store its result in *result (may be NULL). Any number of callers, any number of
- * times: once it has ended, each gets the result at once. Its local values are gone by then. A thread that left by
- * pthread_exit has the result -ECANCELED, and in a child of fork so have all threads of the parent. Returns 0,
- * -ETIMEDOUT or -ECANCELED (the *caller* was cancelled), -WEFT_ENOTSTARTED, -EDEADLK when a thread joins itself, -EINVAL
- * when it was detached or is not one of weft's. An end that comes together with the deadline wins. */
+ * times: once it has ended, each gets the result at once. Its local values and its thread-specific data are gone by
+ * then. A thread that left by pthread_exit has the result -ECANCELED, and in a child of fork so have all threads of the
+ * parent. Returns 0, -ETIMEDOUT or -ECANCELED (the *caller* was cancelled), -WEFT_ENOTSTARTED, -EDEADLK when a thread
+ * joins itself, -EINVAL when it was detached or is not one of weft's. An end that comes together with the deadline
+ * wins. */
 WEFT_API int weft_thread_join(weft_thread *t, int *result, weft_until until);
 
 /* Give up the handle: the thread goes on, its result is dropped, *t may be reused at once, for another start too. Not

@@ -4,10 +4,10 @@
  *     before that swap, by the one who has set CLAIMED.
  * F2  a sleeper has set WAITERS in the word that it went to sleep on, so the swap sees it, and wakes all. The waking
  *     knows the address only; who completes holds a reference anyway.
- * F3  the list is changed under f->lock. Who adds has set WATCHED before the word was DONE, and looks under the lock
- *     whether it is DONE: either it is told by the completer, which sees WATCHED and takes the lock, or it sees DONE.
- * F4  STOPPED is set and the runner's waiter is marked under the lock; a runner that finds STOPPED takes the lock before
- *     it takes the mark back. So no mark outlives its job.
+ * F3  the list is changed under f->lock. Who adds has set WATCHED before the word was DONE, and looks under the
+ *     lock whether it is DONE: either the completer, which sees WATCHED and takes the lock, tells it, or it sees DONE.
+ * F4  STOPPED is set and the runner's waiter is marked under the lock; a runner that finds STOPPED takes the lock
+ *     before it takes the mark back. So no mark outlives its job.
  * Lock order: f->lock, then the lock of a set of completions, then park's. Callbacks run without a lock.
  * Ordering: the outcome is published by the swap (seq_cst) and read after an acquire load that sees DONE.
  * Pinned by tests/model/future_model.c and tests/flow/future_test.c. */
@@ -210,7 +210,7 @@ int weft__future_finish(weft_future *f, void *result, int error)
 {
     uint32_t seen;
     bool mine = claim(f, &seen, 0);
-    if (unlikely(seen & WEFT__FUTURE_STOPPED) && load_relaxed(&f->runner) == weft__self_id)
+    if (unlikely(seen & WEFT__FUTURE_STOPPED) && load_relaxed(&f->runner) == weft__self()->id)
         shed_stop(f);
     if (!mine)
         return -WEFT_EINVALIDSTATE;

@@ -10,6 +10,7 @@
 
 #include "co/sched.h"
 #include "park/await.h"
+#include "sync/lock.h"
 #include "sys/aside.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static void stop_all(weft_group *g)
 int weft__group_enter(weft_group *g, weft__member *m, int (*start)(weft__member *m))
 {
     m->group = g;
-    weft_lock_acquire(&g->lock);
+    weft__lock_own(&g->lock);
     int err = g->stopping ? -ECANCELED : start(m);
     if (err == 0) {
         m->link = &g->members;
@@ -56,7 +57,7 @@ int weft__group_enter(weft_group *g, weft__member *m, int (*start)(weft__member 
 void weft__group_leave(weft__member *m, int result)
 {
     weft_group *g = m->group;
-    weft_lock_acquire(&g->lock);
+    weft__lock_own(&g->lock);
     *m->link = m->next;
     if (m->next != NULL)
         m->next->link = m->link;
@@ -140,7 +141,7 @@ int weft_group_wait(weft_group *g, weft_until until)
     if (running != 0 && load_seq_cst(&g->running) != 0)
         return err;
 
-    weft_lock_acquire(&g->lock);
+    weft__lock_own(&g->lock);
     int failure = g->failure;
     g->failure = 0;
     g->stopping = 0;
@@ -150,7 +151,7 @@ int weft_group_wait(weft_group *g, weft_until until)
 
 void weft_group_cancel(weft_group *g)
 {
-    weft_lock_acquire(&g->lock);
+    weft__lock_own(&g->lock);
     stop_all(g);
     weft_lock_release(&g->lock);
 }

@@ -4,7 +4,7 @@
  * side remembers the other's count as it last read it and reads it again only when that is not enough, so putters and
  * getters of a FIFO seldom touch the same cache line. The other kinds have one lock for both sides.
  *
- * Q1  a count changes under its side's lock; store, slots, limit and closed change under both (put's first, then get's).
+ * Q1  a count changes under its side's lock; store, slots, limit, edge and closed change under both (put's first).
  * Q2  closed is never unset, and after it the put count stands still: who finds it set and then no element, is last.
  * Q3  sleep against change: the sleeper makes the word of its side odd (seq_cst) and then looks at the other's count;
  *     the other side stores its count, lets go of its lock (seq_cst) and then looks at the word. One of the two sees
@@ -19,10 +19,12 @@
 
 #include "base/panic.h"
 #include "park/await.h"
+#include "sync/lock.h"
 #include "sys/sys.h"
 
+#include <weft/deadlock.h>
+
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -44,7 +46,7 @@ static inline void enter(weft_lock *l)
 {
     uint32_t me = weft__self_id, seen = 0;
     if (unlikely(me == 0) || unlikely(!cas_acquire(&l->word, &seen, me)))
-        weft_lock_acquire(l);
+        weft__lock_own(l);
 }
 
 /* A seq_cst operation either way, for Q3: release makes a lock that is marked free by one. */
@@ -158,6 +160,12 @@ static bool look(weft_queue *q, enum weft__queue_side side, weft_until until)
 
 /* ---- once, without waiting ---- */
 
+/* Pre: both locks are held. */
+static void set_edge(weft_queue *q)
+{
+    q->edge = q->closed ? 0 : q->limit < q->slots ? q->limit : q->slots;
+}
+
 /* The store is full, but the limit is not reached. Pre: the put lock is held. */
 WEFT__COLD static int grow(weft_queue *q)
 {
@@ -165,67 +173,74 @@ WEFT__COLD static int grow(weft_queue *q)
     if (two)
         enter(q->locks[GET]);
     int err = weft__queue_resize(q, q->halves[GET].count, q->halves[PUT].count, q->slots * 2);
+    set_edge(q);
     if (two)
         leave(q->locks[GET]);
     return err;
 }
 
-/* How many of n elements there is room for now, or an error. Pre: the put lock is held. */
-static inline long room_for(weft_queue *q, size_t n)
+/* How many of n elements there is room for now, or an error: looks at the getters' count. Pre: the put lock is held. */
+WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
 {
     weft__queue_half *half = &q->halves[PUT];
-    if (unlikely(q->closed))
-        return -EPIPE;
-    if (q->kind != WEFT_FIFO) /* the heap and the stack need the exact size; the lock is the same */
-        half->other = q->halves[GET].count;
     for (;;) {
-        size_t edge = q->limit < q->slots ? q->limit : q->slots;
-        size_t used = (size_t)(half->count - half->other);
-        if (likely(used < edge && edge - used >= n))
-            return (long)n;
+        if (q->closed)
+            return -EPIPE;
         bool paused = fall_behind(half);
         half->other = load_seq_cst(&q->halves[GET].count);
-        used = (size_t)(half->count - half->other);
-        size_t room = used < edge ? edge - used : 0;
+        size_t used = (size_t)(half->count - half->other), room = used < q->edge ? q->edge - used : 0;
         note_gain(half, room, paused);
         if (room >= n)
             return (long)n;
-        int err = edge < q->limit ? grow(q) : -WEFT_EFULL;
+        int err = q->edge < q->limit ? grow(q) : -WEFT_EFULL;
         if (err < 0)
             return room > 0 ? (long)room : err;
     }
 }
 
-/* How many elements there are, at most n, or an error. Pre: the get lock is held. */
-static inline long elements_for(weft_queue *q, size_t n)
+/* How many elements there are, at most n, or an error, by what the putters have put. Pre: the get lock is held. */
+WEFT__NOINLINE static long find_elements(weft_queue *q, size_t n)
 {
     weft__queue_half *half = &q->halves[GET];
-    if (q->kind != WEFT_FIFO)
-        half->other = q->halves[PUT].count;
-    size_t there = (size_t)(half->other - half->count);
-    if (likely(there >= n))
-        return (long)n;
     bool paused = fall_behind(half);
     half->other = load_seq_cst(&q->halves[PUT].count);
-    there = (size_t)(half->other - half->count);
+    size_t there = (size_t)(half->other - half->count);
     note_gain(half, there, paused);
     if (there == 0)
         return q->closed ? -EPIPE : -WEFT_EEMPTY;
     return (long)(n < there ? n : there);
 }
 
-static inline long put_some(weft_queue *q, const char *elements, size_t n)
+/* Any elements but single ones of 8 bytes in a ring. The kinds with one lock keep `other` exact. */
+WEFT__NOINLINE static void push(weft_queue *q, const char *elements, size_t n)
+{
+    weft__queue_half *half = &q->halves[PUT];
+    weft__queue_push(q, half->other, half->count, elements, n);
+    if (q->kind != WEFT_FIFO)
+        q->halves[GET].other = half->count + n;
+}
+
+WEFT__NOINLINE static void pop(weft_queue *q, char *elements, size_t n)
+{
+    weft__queue_half *half = &q->halves[GET];
+    weft__queue_pop(q, half->count, half->other, elements, n);
+    if (q->kind != WEFT_FIFO)
+        q->halves[PUT].other = half->count + n;
+}
+
+static inline __attribute__((always_inline)) long put_some(weft_queue *q, const char *elements, size_t n)
 {
     weft__queue_half *half = &q->halves[PUT];
     weft_lock *lock = q->locks[PUT];
     enter(lock);
-    long r = room_for(q, n);
+    size_t used = (size_t)(half->count - half->other), edge = q->edge;
+    long r = likely(used < edge && edge - used >= n) ? (long)n : find_room(q, n);
     if (likely(r > 0)) {
         uint64_t tail = half->count;
-        if (n == 1 && q->element_size == 8 && q->kind == WEFT_FIFO)
+        if (n == 1 && likely(q->simple))
             memcpy(q->store + (tail & (q->slots - 1)) * 8, elements, 8);
         else
-            weft__queue_push(q, half->other, tail, elements, (size_t)r);
+            push(q, elements, (size_t)r);
         store_release(&half->count, tail + (size_t)r);
     }
     leave(lock);
@@ -234,18 +249,19 @@ static inline long put_some(weft_queue *q, const char *elements, size_t n)
     return r;
 }
 
-static inline long get_some(weft_queue *q, char *elements, size_t n)
+static inline __attribute__((always_inline)) long get_some(weft_queue *q, char *elements, size_t n)
 {
     weft__queue_half *half = &q->halves[GET];
     weft_lock *lock = q->locks[GET];
     enter(lock);
-    long r = elements_for(q, n);
+    size_t there = (size_t)(half->other - half->count);
+    long r = likely(there >= n) ? (long)n : find_elements(q, n);
     if (likely(r > 0)) {
         uint64_t head = half->count;
-        if (n == 1 && q->element_size == 8 && q->kind == WEFT_FIFO)
+        if (n == 1 && likely(q->simple))
             memcpy(elements, q->store + (head & (q->slots - 1)) * 8, 8);
         else
-            weft__queue_pop(q, head, half->other, elements, (size_t)r);
+            pop(q, elements, (size_t)r);
         store_release(&half->count, head + (size_t)r);
     }
     leave(lock);
@@ -271,18 +287,33 @@ int weft__queue_try_get(weft_queue *q, void *element)
 static const weft__awaited element_kind = {.what = "element of queue"}, room_kind = {.what = "room in queue"},
                            work_kind = {.what = "work of queue"};
 
-/* Sleep until there may be something to do for this side. Returns as weft__park. */
-static int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until, const void *where)
+/* Sleep until there may be something to do for this side. Returns as weft__park. In line, and park in its two halves:
+ * each return from a function in which a coroutine slept is one that the processor foretells wrongly. */
+static inline int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until, const void *where)
 {
-    if (look(q, side, until))
+    weft__waiter *self = weft__self();
+    if (self->ops == &weft__thread_ops && look(q, side, until))
         return 0;
+    const weft__awaited *kind = side == GET ? &element_kind : &room_kind;
+    const uint32_t *word = &q->words[side];
     uint32_t armed = weft__queue_arm(q, side);
     if (weft__queue_ready(q, side))
         return 0;
-    return weft__park_for(side == GET ? &element_kind : &room_kind, q, where, &q->words[side], armed, until, 0);
+    weft__parking p;
+    weft__await(self, kind, q, where, until);
+    int differs = weft__park_prepare(&p, word, armed, 0, kind->what);
+    int err = differs ? 0 : weft__park_commit(&p, until);
+    weft__awaited_end(self);
+    return err;
 }
 
-WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, weft_until until, const void *where)
+/* The wait ended without room or element: say why it did. */
+static inline long result_of(long r, long none, int err)
+{
+    return r == none && (err == -ECANCELED || err == -EDEADLK) ? err : r;
+}
+
+static inline long wait_to_put(weft_queue *q, const void *elements, size_t n, weft_until until, const void *where)
 {
     long r;
     int err;
@@ -292,10 +323,10 @@ WEFT__COLD static long put_slow(weft_queue *q, const void *elements, size_t n, w
     } while (r == -WEFT_EFULL && err == 0);
     if (err == 0)
         weft__queue_pass_on(q, PUT);
-    return r == -WEFT_EFULL && (err == -ECANCELED || err == -EDEADLK) ? err : r;
+    return result_of(r, -WEFT_EFULL, err);
 }
 
-WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_until until, const void *where)
+static inline long wait_to_get(weft_queue *q, void *elements, size_t n, weft_until until, const void *where)
 {
     long r;
     int err;
@@ -305,22 +336,52 @@ WEFT__COLD static long get_slow(weft_queue *q, void *elements, size_t n, weft_un
     } while (r == -WEFT_EEMPTY && err == 0);
     if (err == 0)
         weft__queue_pass_on(q, GET);
-    return r == -WEFT_EEMPTY && (err == -ECANCELED || err == -EDEADLK) ? err : r;
+    return result_of(r, -WEFT_EEMPTY, err);
+}
+
+WEFT__NOINLINE static int put_slow(weft_queue *q, const void *element, weft_until until, const void *where)
+{
+    long r = wait_to_put(q, element, 1, until, where);
+    return r > 0 ? 0 : (int)r;
+}
+
+WEFT__NOINLINE static int get_slow(weft_queue *q, void *element, weft_until until, const void *where)
+{
+    long r = wait_to_get(q, element, 1, until, where);
+    return r > 0 ? 0 : (int)r;
+}
+
+WEFT__NOINLINE static long put_many_slow(weft_queue *q, const void *elements, size_t n, weft_until until,
+                                         const void *where)
+{
+    return wait_to_put(q, elements, n, until, where);
+}
+
+WEFT__NOINLINE static long get_many_slow(weft_queue *q, void *elements, size_t n, weft_until until, const void *where)
+{
+    return wait_to_get(q, elements, n, until, where);
+}
+
+/* Whether a look without the lock is enough: the queue is empty, or full. Coroutines alone ask: to threads that work at
+ * one queue on two processors, every look at the other side's line costs more than a lock. */
+static inline bool stuck(const weft_queue *q, enum weft__queue_side side)
+{
+    return weft__self()->ops != &weft__thread_ops && !weft__queue_ready(q, side);
 }
 
 int weft_queue_put(weft_queue *q, const void *element, weft_until until)
 {
-    long r = put_some(q, element, 1);
+    long r = stuck(q, PUT) ? -WEFT_EFULL : put_some(q, element, 1);
     if (unlikely(r == -WEFT_EFULL) && until.at > 0)
-        r = put_slow(q, element, 1, until, WEFT__CALLER());
+        return put_slow(q, element, until, WEFT__CALLER());
     return likely(r > 0) ? 0 : (int)r;
 }
 
 int weft_queue_get(weft_queue *q, void *element, weft_until until)
 {
-    long r = get_some(q, element, 1);
+    long r = stuck(q, GET) ? -WEFT_EEMPTY : get_some(q, element, 1);
     if (unlikely(r == -WEFT_EEMPTY) && until.at > 0)
-        r = get_slow(q, element, 1, until, WEFT__CALLER());
+        return get_slow(q, element, until, WEFT__CALLER());
     return likely(r > 0) ? 0 : (int)r;
 }
 
@@ -329,7 +390,7 @@ long weft_queue_put_many(weft_queue *q, const void *elements, size_t n, weft_unt
     if (n == 0)
         return 0;
     long r = put_some(q, elements, n);
-    return r == -WEFT_EFULL && until.at > 0 ? put_slow(q, elements, n, until, WEFT__CALLER()) : r;
+    return r == -WEFT_EFULL && until.at > 0 ? put_many_slow(q, elements, n, until, WEFT__CALLER()) : r;
 }
 
 long weft_queue_get_many(weft_queue *q, void *elements, size_t n, weft_until until)
@@ -337,7 +398,7 @@ long weft_queue_get_many(weft_queue *q, void *elements, size_t n, weft_until unt
     if (n == 0)
         return 0;
     long r = get_some(q, elements, n);
-    return r == -WEFT_EEMPTY && until.at > 0 ? get_slow(q, elements, n, until, WEFT__CALLER()) : r;
+    return r == -WEFT_EEMPTY && until.at > 0 ? get_many_slow(q, elements, n, until, WEFT__CALLER()) : r;
 }
 
 /* ---- work that is counted ---- */
@@ -397,6 +458,7 @@ void weft_queue_close(weft_queue *q, int how)
     enter_both(q);
     uint64_t tail = q->halves[PUT].count, head = tail;
     store_seq_cst(&q->closed, 1);
+    q->edge = 0;
     if (how == WEFT_CLOSE_DROP) {
         head = q->halves[GET].count;
         store_seq_cst(&q->halves[GET].count, tail);
@@ -427,8 +489,10 @@ int weft_queue_set_capacity(weft_queue *q, size_t capacity)
     enter_both(q);
     if (capacity > q->slots && !q->closed) /* else what was dropped may be in the hands of its destroyer */
         err = weft__queue_resize(q, q->halves[GET].count, q->halves[PUT].count, weft__queue_slots_for(capacity));
-    if (err == 0)
+    if (err == 0) {
         store_seq_cst(&q->limit, capacity != 0 ? capacity : SIZE_MAX);
+        set_edge(q);
+    }
     leave_both(q);
     if (err == 0)
         wake_one(q, PUT);
@@ -472,19 +536,27 @@ int weft_queue_new(weft_queue **out, size_t element_size, const weft_queue_optio
     q->limit = o->capacity != 0 ? o->capacity : SIZE_MAX;
     q->element_size = (uint32_t)element_size;
     q->kind = o->kind;
+    q->simple = o->kind == WEFT_FIFO && element_size == 8;
     q->compare = o->compare;
     q->destroy = o->destroy;
     q->locks[PUT] = &q->halves[PUT].lock;
     q->locks[GET] = &q->halves[o->kind == WEFT_FIFO ? GET : PUT].lock;
-    if (o->name != NULL)
-        strncpy(q->name, o->name, sizeof q->name - 1);
     int err = weft__queue_resize(q, 0, 0, weft__queue_slots_for(o->capacity));
-    if (err < 0) {
-        weft__free(memory);
-        return err;
-    }
+    if (err < 0)
+        goto free_memory;
+    if (o->name != NULL && (err = weft_name_object(q, o->name)) < 0)
+        goto free_store;
+    q->named = o->name != NULL;
+    set_edge(q);
     *out = q;
     return 0;
+
+free_store:
+    weft__free(q->store);
+    weft__free(q->heap);
+free_memory:
+    weft__free(memory);
+    return err;
 }
 
 void weft_queue_free(weft_queue *q)
@@ -495,6 +567,8 @@ void weft_queue_free(weft_queue *q)
         if (weft__sleepers(&q->words[side]) != 0)
             weft__panic("weft_queue_free: the queue at %p is waited for", (void *)q);
     weft__queue_destroy_all(q, q->halves[GET].count, q->halves[PUT].count);
+    if (q->named)
+        weft_name_object(q, NULL);
     weft__free(q->store);
     weft__free(q->heap);
     weft__free(q->memory);

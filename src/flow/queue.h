@@ -50,9 +50,11 @@ struct weft_queue {
     weft__queue_entry *heap; /* WEFT_PRIORITY: `slots` entries */
     size_t slots;            /* a power of two */
     size_t limit;            /* atomic for readers: the capacity, SIZE_MAX for none */
+    size_t edge;             /* of the two the less, 0 once closed: with fewer elements a put goes straight in */
     uint32_t closed;         /* atomic for readers */
     uint32_t element_size;
     uint32_t kind;
+    uint32_t simple;     /* WEFT_FIFO of 8-byte elements */
     weft_lock *locks[2]; /* of the sides; WEFT_LIFO and WEFT_PRIORITY have one for both */
     int (*compare)(const void *a, const void *b);
     void (*destroy)(void *element);
@@ -60,7 +62,7 @@ struct weft_queue {
      * and wakes one. */
     uint32_t words[2];
     uint32_t finished; /* atomic: the same for weft_queue_join: odd while somebody may sleep */
-    char name[32];
+    bool named;
     void *memory; /* what was allocated */
     _Alignas(2 * WEFT__CACHE_LINE) weft__queue_half halves[2];
     uint64_t done; /* atomic: elements dealt with; never more than were put */

@@ -7,8 +7,8 @@
  * S1  a case is carried out by its try alone, so exactly one is, and only when it is certain.
  * S2  a wake is spent on one case. A queue wakes one sleeper a side: who was woken for it passes the wake on after his
  *     try, whatever came of it (flow/queue.h). Events and futures wake all.
- * S3  between the word that a case gave and the sleep on it the case was looked at once more (queue_ready, expect), so a
- *     change is seen there or ends the sleep.
+ * S3  between the word that a case gave and the sleep on it the case was looked at once more (queue_ready, expect), so
+ *     a change is seen there or ends the sleep.
  * S4  after a sleep that failed all cases are looked at once more: what came with the deadline is carried out.
  * It holds no lock. Pinned by tests/model/select_model.c and tests/flow/select_test.c. */
 #include <weft/select.h>

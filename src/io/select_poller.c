@@ -1,5 +1,5 @@
-/* select_poller.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of them.
- * Level.
+/* select_poller.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of
+ * them. Level.
  *
  * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that
  * the next holder of its number is not told what was meant for it. A descriptor that was closed while it was

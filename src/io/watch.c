@@ -7,7 +7,8 @@
  * Waits without a watch (weft__fd_wait_any) share one for each descriptor and poller while they last, because a
  * poller takes a descriptor once. If a stream holds that place, a duplicate of the descriptor is waited for.
  * A thread sleeps in ppoll for the descriptors and for an eventfd that its canceller or waker writes.
- * Both may wait for words besides (weft__fd_park_any): then a descriptor is one more reason to wake, behind the words'. */
+ * Both may wait for words besides (weft__fd_park_any): then a descriptor is one more reason to wake, after
+ * the words'. */
 #include "io/watch.h"
 
 #include "base/panic.h"
@@ -433,6 +434,7 @@ static int park_in_poll(weft__case *words, unsigned nwords, struct pollfd *fds, 
 {
     weft__waiter *self = weft__self();
     int wake_fd = weft__thread_eventfd();
+    *count = 0;
     if (wake_fd < 0)
         return wake_fd;
     fds[n] = (struct pollfd){.fd = wake_fd, .events = POLLIN};

@@ -8,7 +8,7 @@
 
 #include "base/panic.h"
 #include "park/rawlock.h"
-#include "park/symbol.h"
+#include "park/report.h"
 #include "park/watch.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-    NAME = 32,
+    NAME = WEFT__OBJECT_NAME,
     PLACE = 160,
     BUCKETS = 256
 };
@@ -88,7 +88,7 @@ int weft_name_object(const void *object, const char *name)
     return 0;
 }
 
-static void object_name(weft__symbols *s, const void *object, char *buf)
+void weft__report_object_name(weft__symbols *s, const void *object, char buf[WEFT__OBJECT_NAME])
 {
     buf[0] = 0;
     rawlock_acquire(&names_lock);
@@ -118,7 +118,7 @@ typedef struct report {
 static void describe(weft__symbols *s, const weft__found *f, weft_deadlock_member *m, texts *t)
 {
     f->waiter->ops->name(f->waiter, t->name, sizeof t->name);
-    object_name(s, f->kind != NULL ? f->object : NULL, t->object);
+    weft__report_object_name(s, f->kind != NULL ? f->object : NULL, t->object);
     weft__symbol_place(s, f->kind != NULL ? f->where : NULL, t->awaited, sizeof t->awaited);
     weft__symbol_place(s, weft__symbol_code(f->taken), t->taken, sizeof t->taken);
     const char *what = load_relaxed(&f->waiter->what);
@@ -234,7 +234,8 @@ static void tell(const report *r, const char *text, size_t length)
     rawlock_release(&action_lock);
     if (what == WEFT_DEADLOCK_OFF)
         return;
-    const weft_deadlock d = {.text = text, .ring = r->ring, .n = r->n, .members = r->members};
+    const weft_deadlock d = {
+        .text = text, .ring = r->ring ? WEFT_DEADLOCK_RING : WEFT_DEADLOCK_STUCK, .n = r->n, .members = r->members};
     if (fn != NULL)
         fn(&d, arg);
     else
@@ -243,6 +244,19 @@ static void tell(const report *r, const char *text, size_t length)
         abort();
     if (what == WEFT_DEADLOCK_ERROR)
         refuse_one(r->found, r->n);
+}
+
+void weft__report_order(const char *text, size_t length)
+{
+    rawlock_acquire(&action_lock);
+    report_fn *fn = report_to;
+    void *arg = report_arg;
+    rawlock_release(&action_lock);
+    const weft_deadlock d = {.text = text, .ring = WEFT_DEADLOCK_ORDER};
+    if (fn != NULL)
+        fn(&d, arg);
+    else
+        write_all(text, length);
 }
 
 /* Each member of a ring is followed by its holder. */
@@ -261,6 +275,8 @@ void weft__deadlock_report(const weft__found *members, unsigned n, unsigned tota
 {
     for (unsigned i = 0; i < n; i++)
         members[i].waiter->reported = members[i].waits + 1 != 0 ? members[i].waits + 1 : 1;
+    if (n == 0)
+        return;
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);

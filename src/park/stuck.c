@@ -6,7 +6,8 @@
  * handlers may not. Coroutines need no look: if all schedulers are at rest, none is ready.
  *
  * S1  threads unknown to weft are found by counting: the kernel's number of threads must be the number of those that
- *     were found asleep or at rest, plus relays and this one. One too many and nothing is said.
+ *     were found asleep or at rest, plus relays and this one. One too many and nothing is said; ThreadSanitizer has
+ *     threads of its own, so there nothing ever is.
  * S2  it is so if two looks at different times find the same sleeps; and it is said once. A helper that has been
  *     given something to do is not at rest by what its `idle` reads, also before it has run.
  * Pinned by tests/fault/deadlock_stuck_test.c. */
@@ -33,8 +34,6 @@ typedef struct look {
 static uint64_t before; /* sum of the last look, 0: it was different */
 static uint64_t told;   /* sum of the look that was reported */
 
-static unsigned strangers; /* threads of a sanitizer */
-
 static bool in_reported_sleep(const weft__waiter *w, uint32_t waits)
 {
     return w->reported != 0 && w->reported == waits + 1;
@@ -48,7 +47,7 @@ static bool at_rest(weft__waiter *w, void *arg)
     weft__found f;
     const weft__awaited *kind = load_acquire(&w->awaits);
     l->threads++;
-    l->main_seen = l->main_seen || w->tid == getpid();
+    l->main_seen = l->main_seen || load_relaxed(&w->tid) == getpid();
     if (kind != NULL && kind->idle != NULL)
         return kind->idle(load_acquire(&w->object), w);
     if (!weft__find(w, &f) || f.kind == NULL)
@@ -71,7 +70,7 @@ static bool all_known(const look *l)
     unsigned relays = 0;
     if (!weft__relays_idle(&relays))
         return false;
-    unsigned known = l->threads + relays + strangers + 1, all = weft__sys_thread_count();
+    unsigned known = l->threads + relays + 1, all = weft__sys_thread_count();
     return all == known || (all == known + 1 && !l->main_seen && weft__sys_main_ended());
 }
 
@@ -133,11 +132,4 @@ weft__stuck weft__stuck_look(bool *anybody)
     }
     tell(l.sum);
     return WEFT__STUCK_NO;
-}
-
-/* The threads that ThreadSanitizer has of its own are there before any of the program's. */
-__attribute__((constructor(101))) static void count_strangers(void)
-{
-    unsigned n = WEFT__TSAN ? weft__sys_thread_count() : 0;
-    strangers = n > 0 ? n - 1 : 0;
 }

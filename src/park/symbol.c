@@ -97,8 +97,11 @@ static void plain_object(const void *address, char *buf, size_t size)
     X(dwfl_addrmodule)                                                                                                 \
     X(dwfl_module_addrdie)                                                                                             \
     X(dwfl_module_addrinfo)                                                                                            \
-    X(dwfl_module_getsrc)                                                                                              \
-    X(dwfl_lineinfo)                                                                                                   \
+    X(dwfl_module_nextcu)                                                                                              \
+    X(dwarf_haspc)                                                                                                     \
+    X(dwarf_getsrc_die)                                                                                                \
+    X(dwarf_linesrc)                                                                                                   \
+    X(dwarf_lineno)                                                                                                    \
     X(dwarf_getscopes)                                                                                                 \
     X(dwarf_getscopes_die)                                                                                             \
     X(dwarf_tag)                                                                                                       \
@@ -183,11 +186,30 @@ static void place_of_call(Dwarf_Die *cu, Dwarf_Die *die, place *p)
         p->file = dw.dwarf_filesrc(files, file, NULL, NULL);
 }
 
+/* The compilation unit. clang writes no table of them by address; then libdw may name a neighbour, and all have to be
+ * asked. */
+static Dwarf_Die *find_unit(Dwfl_Module *mod, Dwarf_Addr pc, Dwarf_Addr *bias)
+{
+    Dwarf_Die *cu = dw.dwfl_module_addrdie(mod, pc, bias);
+    if (cu == NULL || dw.dwarf_haspc(cu, pc - *bias) <= 0) {
+        cu = NULL;
+        do
+            cu = dw.dwfl_module_nextcu(mod, cu, bias);
+        while (cu != NULL && dw.dwarf_haspc(cu, pc - *bias) <= 0);
+    }
+    return cu;
+}
+
 static void find_function(Dwfl_Module *mod, Dwarf_Addr pc, place *p)
 {
     Dwarf_Addr bias;
-    Dwarf_Die *cu = dw.dwfl_module_addrdie(mod, pc, &bias), *inner, *scopes = NULL;
-    if (cu == NULL || dw.dwarf_getscopes(cu, pc - bias, &inner) <= 0)
+    Dwarf_Die *cu = find_unit(mod, pc, &bias), *inner, *scopes = NULL;
+    if (cu == NULL)
+        return;
+    Dwarf_Line *line = dw.dwarf_getsrc_die(cu, pc - bias);
+    if (line != NULL && dw.dwarf_lineno(line, &p->line) == 0)
+        p->file = dw.dwarf_linesrc(line, NULL, NULL);
+    if (dw.dwarf_getscopes(cu, pc - bias, &inner) <= 0)
         return;
     int n = dw.dwarf_getscopes_die(inner, &scopes);
     for (int i = 0; i < n; i++) {
@@ -208,9 +230,6 @@ static bool find_place(Dwfl *d, Dwarf_Addr pc, place *p)
     Dwfl_Module *mod = dw.dwfl_addrmodule(d, pc);
     if (mod == NULL)
         return false;
-    Dwfl_Line *line = dw.dwfl_module_getsrc(mod, pc);
-    if (line != NULL)
-        p->file = dw.dwfl_lineinfo(line, NULL, &p->line, NULL, NULL, NULL);
     find_function(mod, pc, p);
     if (p->function == NULL) {
         GElf_Off offset;

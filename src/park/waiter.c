@@ -24,10 +24,12 @@ enum {
     INDEX_BITS = 22,
     CHUNKS = 1 << (INDEX_BITS - CHUNK_LOG2),
     GENERATIONS = 1 << 8,
-    SLAB = 64, /* thread waiters made at a time */
-    SPIN_MIN = 8,
+    SLAB = 64,     /* thread waiters made at a time */
+    SPIN_MIN = 40, /* pauses: about what the other side takes to answer when it is awake */
     SPIN_MAX = 400,
-    RETRY = 32 /* waits between two full budgets */
+    PROBE = 2000, /* longer than it takes to be woken by another processor */
+    PROBE_NS = 200000,
+    RETRY = 32 /* waits between two probes */
 };
 
 WEFT__TLS weft__waiter *weft__self_waiter;
@@ -41,6 +43,7 @@ const weft__thread_watch *weft__thread_watcher;
 typedef struct thread_slot {
     weft__waiter waiter;
     char name[WEFT__THREAD_NAME]; /* atomic bytes: reports read it at any time; empty: the kernel's */
+    bool leaving;                 /* own: see give_back */
 } thread_slot;
 
 static weft__rawlock registry_lock;
@@ -48,6 +51,7 @@ static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the
 static uint32_t registered;           /* atomic */
 static weft__waiter *threads;         /* atomic: all waiters of threads, in use or not, by next_of_thread */
 static weft__waiter *idle_threads;    /* free list of thread waiters, by next_ready */
+static uint32_t ids_hidden;           /* atomic */
 static uint32_t many_cpus;            /* atomic: 0 unknown, 1 one processor, 2 several */
 
 /* ---- registry ---- */
@@ -92,7 +96,23 @@ void weft__waiter_renew(weft__waiter *w)
         weft__locals_drop(w);
     store_relaxed(&w->word, NULL);
     w->generation = (w->generation + 1) % GENERATIONS;
-    store_release(&w->id, w->generation << INDEX_BITS | (w->slot + 1));
+    uint32_t id = w->generation << INDEX_BITS | (w->slot + 1);
+    store_relaxed(&w->shown_id, load_relaxed(&ids_hidden) ? 0 : id);
+    store_release(&w->id, id);
+}
+
+static void show_id(weft__waiter *w, void *arg)
+{
+    (void)arg;
+    store_relaxed(&w->shown_id, load_relaxed(&ids_hidden) ? 0 : load_relaxed(&w->id));
+}
+
+void weft__waiters_hide_ids(bool hide)
+{
+    store_relaxed(&ids_hidden, hide);
+    weft__waiters_each(show_id, NULL);
+    if (weft__self_waiter != NULL)
+        weft__become(weft__self_waiter);
 }
 
 void weft__waiter_retire(weft__waiter *w)
@@ -145,15 +165,24 @@ bool weft__may_spin(void)
     return v == 2;
 }
 
+/* How long to look this time. Two threads that answer each other, each asleep when the other's answer comes, would never
+ * find out how quick they are: so now and then one waits long enough for a woken one to answer. Its own next answer then
+ * comes within the other's least budget, and from there on both stay awake. */
+static uint32_t spin_budget(const weft__waiter *self, int64_t until_ns)
+{
+    if (self->waits % RETRY != 0 || (until_ns != INT64_MAX && until_ns - weft__sys_now() < PROBE_NS))
+        return self->spin;
+    return PROBE;
+}
+
 /* Look for the token a little before sleeping: a wake from another processor costs tens of microseconds when the kernel
  * must deliver it and a tenth of one when it is seen in passing. The budget doubles when looking paid and halves when
- * it did not, so that threads that compete for processors soon stop it; now and then it is tried in full again, or it
- * would never find out that the other side has become quick. Never with one processor. */
-static bool spin_for_token(weft__waiter *self)
+ * it did not, so that threads that compete for processors soon stop it. Never with one processor. */
+static bool spin_for_token(weft__waiter *self, int64_t until_ns)
 {
     if (self->spin == 0 || !weft__may_spin())
         return false;
-    uint32_t budget = self->waits % RETRY == 0 ? (uint32_t)SPIN_MAX : self->spin;
+    uint32_t budget = spin_budget(self, until_ns);
     for (uint32_t i = 0; i < budget; i++) {
         if (load_acquire(&self->token) == WEFT__TOKEN_READY) {
             uint32_t more = i * 2 + SPIN_MIN;
@@ -168,7 +197,7 @@ static bool spin_for_token(weft__waiter *self)
 
 static void thread_block(weft__waiter *self, int64_t until_ns)
 {
-    if (spin_for_token(self))
+    if (spin_for_token(self, until_ns))
         return;
     while (weft__token_sleep(self)) {
         if (weft__sys_futex_wait(&self->token, WEFT__TOKEN_ASLEEP, until_ns, false) != -ETIMEDOUT)
@@ -206,9 +235,9 @@ static void thread_name(const weft__waiter *w, char *buf, size_t size)
         n++;
     buf[n] = 0;
     if (n == 0)
-        weft__sys_thread_name(w->tid, buf, size);
+        weft__sys_thread_name(load_relaxed(&w->tid), buf, size);
     if (buf[0] == 0)
-        snprintf(buf, size, "thread-%d", (int)w->tid);
+        snprintf(buf, size, "thread-%d", (int)load_relaxed(&w->tid));
 }
 
 const weft__waiter_ops weft__thread_ops = {"thread", thread_block, thread_ready, thread_name, true};
@@ -223,8 +252,14 @@ static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
 static void give_back(void *arg)
 {
     weft__waiter *w = arg;
+    thread_slot *slot = container_of(w, thread_slot, waiter);
     if (w->locals != NULL)
         weft__locals_end(w);
+    slot->leaving = !slot->leaving;
+    if (slot->leaving) { /* once more, when the destructors of others have had their turn: they may still use weft */
+        pthread_setspecific(thread_end, w);
+        return;
+    }
     if (weft__thread_watcher != NULL)
         weft__thread_watcher->ends(w);
     weft__waiter_set_name(w, "");
@@ -287,7 +322,7 @@ weft__waiter *weft__self_slow(void)
         w = take_idle_thread();
         if (w == NULL)
             w = make_threads();
-        w->tid = weft__sys_tid();
+        store_relaxed(&w->tid, weft__sys_tid());
         w->locals = inherited;
         inherited = NULL;
         pthread_setspecific(thread_end, w);
@@ -371,7 +406,7 @@ static void after_fork_child(void)
         idle_threads = w;
     }
     if (self != NULL)
-        self->tid = weft__sys_tid();
+        store_relaxed(&self->tid, weft__sys_tid());
     weft__waiter *present = weft__self_waiter;
     if (present != NULL && present != self) { /* a coroutine: it goes on as a plain thread */
         inherited = present->locals;

@@ -59,7 +59,7 @@ enum {
     WEFT__TIMEDOUT = 3,
     WEFT__CANCELLED = 4,
     WEFT__DEADLOCKED = 5, /* the watch thread ended it: it waited in a ring */
-    WEFT__WOKEN0 = 8 /* WEFT__WOKEN(i): woken for case i */
+    WEFT__WOKEN0 = 8      /* WEFT__WOKEN(i): woken for case i */
 };
 /* A thread's token: ready makes the system call only for a sleeper that has gone to the kernel. */
 enum {
@@ -77,8 +77,9 @@ struct weft__waiter {
     uint32_t hard;   /* own: the present wait is not ended by cancellation */
     uint32_t id;     /* atomic for readers: slot and generation, never 0 while in use */
     uint32_t generation;
+    uint32_t shown_id; /* atomic: what weft__self_id is while this one runs: its id, or 0 while they are hidden */
     uint32_t waits;  /* atomic for readers: counts waits; unchanged between two looks = the same sleep */
-    int32_t tid;     /* threads: kernel id */
+    int32_t tid;     /* atomic for readers; threads: kernel id */
     int32_t wake_fd; /* atomic; threads: an eventfd that ready writes as well, for a sleep in poll(2); -1 otherwise */
     uint32_t spin;   /* threads: how long the next wait looks before it sleeps; adapts */
     uint32_t slot;   /* index in the registry */
@@ -86,6 +87,7 @@ struct weft__waiter {
     weft__waiter *next_ready;    /* the claimer's chain (I2); free list while unused */
     const uint32_t *word;        /* atomic for readers: what it sleeps on, NULL when running */
     const char *what;            /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
+    struct weft__worker *worker; /* own: which worker of a pool it is; NULL: none */
     struct weft__locals *locals; /* own: the values of weft/local.h; NULL: none */
 
     /* What it tells about its wait (await.h); atomic for readers. */
@@ -107,7 +109,7 @@ struct weft__waiter {
 
 extern WEFT__TLS weft__waiter
     *weft__self_waiter;                  /* NULL until the thread's first need; the scheduler sets it at each switch */
-extern WEFT__TLS uint32_t weft__self_id; /* its id; 0 while weft__self_waiter is NULL */
+extern WEFT__TLS uint32_t weft__self_id; /* its id, for fast paths; 0: go the slow one */
 
 weft__waiter *weft__self_slow(void); /* gives the calling thread a waiter; panics when there is no memory for one */
 
@@ -122,7 +124,7 @@ static inline weft__waiter *weft__self(void)
 static inline void weft__become(weft__waiter *w)
 {
     weft__self_waiter = w;
-    weft__self_id = w != NULL ? w->id : 0; /* written by its owner alone, who is about to run as w */
+    weft__self_id = w != NULL ? load_relaxed(&w->shown_id) : 0;
 }
 
 /* Whether looking for a while before sleeping can pay: this process may use more than one processor. */
@@ -133,6 +135,10 @@ bool weft__may_spin(void);
 /* Enter a waiter that lies in type-stable memory of its owner (a coroutine's) in the registry and give it an id. Once a
  * slot; 0, -ENOMEM, or -EAGAIN when 4 million are in the registry. */
 int weft__waiter_register(weft__waiter *w, const weft__waiter_ops *ops);
+
+/* From now on weft__self_id is 0 for everybody, so that all locks go their slow path; or no longer. Threads and
+ * coroutines that run at the moment notice when they wait or switch next. */
+void weft__waiters_hide_ids(bool hide);
 
 /* A registered waiter is taken into use again: new generation, no cancellation, no shield. */
 void weft__waiter_renew(weft__waiter *w);

@@ -38,6 +38,7 @@ enum {
 uint32_t weft__watch_marks[WEFT__WATCH_CHUNKS];
 uint32_t weft__watch_wanted;
 
+static weft__watch_job *jobs;              /* atomic: calls to be made, newest first */
 static uint32_t state;                     /* atomic */
 static bool unsettled[WEFT__WATCH_CHUNKS]; /* the thread's: somebody there has not slept for long enough */
 
@@ -130,10 +131,20 @@ static void look_around(round_ *r)
 
 static bool any_mark(void)
 {
+    if (load_seq_cst(&jobs) != NULL)
+        return true;
     for (unsigned i = 0; i < WEFT__WATCH_CHUNKS; i++)
         if (load_seq_cst(&weft__watch_marks[i]) != 0)
             return true;
     return false;
+}
+
+static void make_calls(void)
+{
+    for (weft__watch_job *job = swap_acquire(&jobs, NULL), *next; job != NULL; job = next) {
+        next = job->next;
+        job->fn(job);
+    }
 }
 
 /* ---- the thread ---- */
@@ -182,6 +193,7 @@ static void *watch(void *arg)
         round_ r = {.now = weft__aside_now()};
         weft__stuck stuck = WEFT__STUCK_NO;
         bool anybody = true;
+        make_calls();
         look_around(&r);
         ask = ask || r.settled;
         if (ask && !r.unsettled && r.now >= may_ask) {
@@ -226,6 +238,15 @@ WEFT__COLD void weft__watch_mark(const weft__waiter *self)
     wake(true);
 }
 
+void weft__watch_call(weft__watch_job *job)
+{
+    weft__watch_job *newest = load_relaxed(&jobs);
+    do
+        job->next = newest;
+    while (!cas_seq_cst(&jobs, &newest, job));
+    wake(true);
+}
+
 WEFT__COLD void weft__watch_poke_slow(void)
 {
     wake(false);
@@ -236,6 +257,7 @@ static void after_fork_child(void)
 {
     state = NONE;
     weft__watch_wanted = 0;
+    jobs = NULL;
     memset(weft__watch_marks, 0, sizeof weft__watch_marks);
     memset(unsettled, 0, sizeof unsettled);
 }

@@ -6,6 +6,7 @@
 #define WEFT_PARK_WATCH_H
 
 #include "park/await.h"
+#include "park/report.h"
 
 enum {
     WEFT__WATCH_CHUNK_LOG2 = 10, /* waiters that share one mark */

@@ -306,6 +306,7 @@ void weft__backlog_wait_done(weft__backlog *b)
         release(b);
         if (done)
             return;
+        cpu_relax();
         sched_yield();
     }
 }
@@ -457,7 +458,8 @@ bool weft__backlog_next(weft__backlog *b, bool searching, weft__taken *out, bool
     while (!got && !look(b, out)) {
         bool closed = is_closed(b); /* before empty (B1) */
         if (!weft__backlog_empty(b)) {
-            sched_yield(); /* a putter is between its claim of a position and its store */
+            cpu_relax(); /* a putter is between its claim of a position and its store */
+            sched_yield();
         } else if (closed) {
             add_seq_cst(&b->workers, ONE_UNSTARTED - ONE_SEARCHING);
             return false;

@@ -19,7 +19,9 @@
 #include "park/rawlock.h"
 #include "pool/heap.h"
 
-#ifndef WEFT__RING_LOG2
+#ifdef WEFT_MODEL
+#define WEFT__RING_LOG2 1 /* so that two jobs fill it */
+#else
 #define WEFT__RING_LOG2 10
 #endif
 

@@ -10,19 +10,17 @@
 #include "pool/worker.h"
 
 #include "base/panic.h"
+#include "sync/lock.h"
 #include "sys/sys.h"
-
-#include <weft/local.h>
 
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 
-static weft_local myself = WEFT_LOCAL_INIT(NULL);
-
 weft__worker *weft__pool_me(void)
 {
-    return weft_local_get(&myself);
+    const weft__waiter *self = weft__self_waiter;
+    return self != NULL ? self->worker : NULL;
 }
 
 void weft__pool_worker_name(const weft__worker *w, char *buf, size_t size)
@@ -272,6 +270,7 @@ bool weft__worker_help_any(weft_executor *ex)
 static void leave(weft__worker *w)
 {
     weft_executor *ex = w->ex;
+    weft__self()->worker = NULL;
     rawlock_acquire(&ex->lock);
     ex->finished += w->finished;
     list_remove(&w->link);
@@ -285,8 +284,10 @@ void weft__worker_lost(void *worker)
 {
     weft__worker *w = worker;
     weft_executor *ex = w->ex;
-    if (weft__pool_inherited(ex))
+    if (weft__pool_inherited(ex)) {
+        weft__self()->worker = NULL;
         return;
+    }
     tidy_self();
     for (weft__frame *frame = w->frame, *outer; frame != NULL; frame = outer) {
         weft__job *j = frame->job;
@@ -315,9 +316,8 @@ void weft__pool_work(weft__worker *w)
 {
     weft_executor *ex = w->ex;
     store_release(&w->waiter, weft__self()->id);
-    int err = weft_local_set(&myself, w);
-    if (err == 0 && ex->initializer != NULL)
-        err = ex->initializer(ex->initializer_arg);
+    weft__self()->worker = w;
+    int err = ex->initializer != NULL ? ex->initializer(ex->initializer_arg) : 0;
     if (err < 0)
         break_pool(ex, err);
 
@@ -328,8 +328,10 @@ void weft__pool_work(weft__worker *w)
         if (unlikely(start))
             weft__worker_start(ex);
         searching = run_taken(ex, w, &taken);
-        if (weft__pool_inherited(ex))
+        if (weft__pool_inherited(ex)) {
+            weft__self()->worker = NULL;
             return;
+        }
         if (ex->engine->jobs_before_yield != 0 && ++jobs % ex->engine->jobs_before_yield == 0)
             weft_yield();
     }
@@ -371,7 +373,7 @@ uncount:
 
 void weft__worker_reap(weft_executor *ex)
 {
-    weft_lock_acquire(&ex->reaping);
+    weft__lock_own(&ex->reaping);
     for (;;) {
         rawlock_acquire(&ex->lock);
         weft__list *link = list_pop_front(&ex->ended);

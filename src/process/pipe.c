@@ -6,10 +6,9 @@
  * or changes later harms nobody.
  *
  * The descriptors are shared with other processes, so none is ever switched to non-blocking: each call asks for itself.
- * Receiving takes two calls, a look at the size and the take. Those of one process do both under the end's lock. Another
- * process may take the message between the two, and the next one may be too large for the caller: it is then kept in
- * the end (`kept`), and is the first to be received here.
- * Pinned by tests/process/pipe_test.c. */
+ * Receiving takes two calls, a look at the size and the take. Those of one process do both under the end's lock.
+ * Another process may take the message between the two, and the next one may be too large for the caller: it is then
+ * kept in the end (`kept`), and is the first to be received here. Pinned by tests/process/pipe_test.c. */
 #include <weft/pipe.h>
 
 #include "io/watch.h"

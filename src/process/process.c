@@ -1,6 +1,7 @@
 /* process.c - weft_process: a function in a child, held by a pidfd.
  *
- * R1  a record is on `children` from the fork until its end was seen; the child is reaped once, under the record's lock.
+ * R1  a record is on `children` from the fork until its end was seen; the child is reaped once, under the record's
+ * lock.
  * R2  a child starts with an empty list: what its parent started is not its own. Records it inherited know their parent
  *     and refuse to be joined.
  * R3  the parent has the pidfd before the child can end unseen: the child is reaped by nobody else, except where

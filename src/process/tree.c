@@ -1,9 +1,10 @@
 /* tree.c - a signal to a process and to all below it, whatever group or session they have moved to.
  *
  * The tree may grow while it is walked. For SIGKILL everything found is therefore stopped first, parents before
- * children, until a walk finds nobody new: what is stopped has no more children. A number that was read may be another process's by the time it is used, so each is opened as a pidfd and
- * its parent asked for again before it is signalled. What has left the tree (its parent ended, init adopted it) is not
- * found; its process group is the caller's to signal. */
+ * children, until a walk finds nobody new: what is stopped has no more children. A number that was read may be another
+ * process's by the time it is used, so each is opened as a pidfd and its parent asked for again before it is
+ * signalled. What has left the tree (its parent ended, init adopted it) is not found; its process group is the
+ * caller's to signal. */
 #include "process/popen.h"
 
 #include "sys/net.h"

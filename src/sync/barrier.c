@@ -44,8 +44,8 @@ static void recovered(weft_barrier *b, int err)
 
 static void lock(weft_barrier *b)
 {
-    recovered(b, weft__lock_acquire(&b->lock, WEFT_FOREVER, WEFT__UNCANCELLABLE,
-                                    (weft__taking){&weft__lock_kind, WEFT__CALLER()}));
+    recovered(b,
+              weft__lock_acquire(&b->lock, WEFT_FOREVER, WEFT__UNCANCELLABLE, (weft__taking){&weft__lock_kind, NULL}));
 }
 
 static const weft__awaited barrier_kind = {.what = "barrier"}; /* its other parties are not known */

@@ -14,7 +14,7 @@
  * I4  shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not.
  * I5  `where` is stored by the holder once it holds the lock. Reports read it; nothing depends on it.
  * Pinned by tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
-#include "sync/lock.h"
+#include "sync/order.h"
 
 #include "base/panic.h"
 #include "sys/aside.h"
@@ -22,7 +22,8 @@
 #include <errno.h>
 
 enum {
-    LOOKS = 60, /* how often a thread looks before it sleeps */
+    LOOKS = 8,   /* how often a thread looks before it sleeps */
+    PAUSES = 60, /* from one look to the next: about a microsecond */
     STARVING_NS = 1000000,
     LONG_NS = 50000000
 };
@@ -96,14 +97,22 @@ static bool take(weft_lock *l, attempt *a, int *result)
     return false;
 }
 
-/* Looking pays for threads on several processors while nobody sleeps yet; a coroutine might be looking at a holder that
- * waits for its thread. */
+/* Looking pays for threads on several processors: a sleep and its wake cost more than ten times as much. (A coroutine
+ * might be looking at a holder that waits for its thread.) */
+static unsigned looks_of_thread(void)
+{
+    return weft__may_spin() && weft__self()->ops == &weft__thread_ops ? LOOKS : 0;
+}
+
+/* Each look takes the word's cache line from the holder, who needs it back: two that take the lock in turns as fast as
+ * they can do five times as much with a microsecond between looks as with none. */
 static bool look_again(const weft_lock *l, attempt *a)
 {
-    if (a->looks == 0 || (a->seen & (WAITERS | STARVED)))
+    if (a->looks == 0 || ((a->seen & STARVED) && !a->slept))
         return false;
     a->looks--;
-    cpu_relax();
+    for (unsigned i = 0; i < PAUSES; i++)
+        cpu_relax();
     a->seen = load_relaxed(&l->word);
     return true;
 }
@@ -126,6 +135,7 @@ static int sleep_for(weft_lock *l, attempt *a, weft_until until, unsigned flags)
     int err = weft__park_for(a->taking.kind, l, a->taking.where, &l->word, word, until, flags | weft__lock_domain(l));
     int64_t now = weft_now();
     a->slept = true;
+    a->looks = looks_of_thread();
     a->starving = a->starving || now - a->since > STARVING_NS; /* once it is, it has the mark to clear */
     a->look_dead = now - a->looked > LONG_NS;
     if (a->look_dead)
@@ -137,9 +147,11 @@ static int sleep_for(weft_lock *l, attempt *a, weft_until until, unsigned flags)
 static int acquire_slow(weft_lock *l, weft_until until, unsigned flags, bool slept, weft__taking taking)
 {
     attempt a = {.taking = taking, .me = identity(l), .slept = slept, .look_dead = until.at <= 0};
-    if (weft__may_spin() && until.at > 0 && weft__self()->ops == &weft__thread_ops)
-        a.looks = LOOKS;
+    if (until.at > 0)
+        a.looks = looks_of_thread();
     a.seen = load_relaxed(&l->word);
+    if (until.at > 0)
+        weft__order_wants(l, taking);
     int result = 0, err = 0;
     while (!take(l, &a, &result)) {
         if (err < 0)
@@ -152,6 +164,7 @@ static int acquire_slow(weft_lock *l, weft_until until, unsigned flags, bool sle
         }
         err = sleep_for(l, &a, until, flags);
     }
+    weft__order_took(l, taking, slept);
     return result;
 give_up:
     if (a.starving)
@@ -205,12 +218,14 @@ int weft_lock_acquire_until(weft_lock *l, weft_until until)
     return weft__lock_acquire(l, until, 0, (weft__taking){&weft__lock_kind, WEFT__CALLER()});
 }
 
-WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)
+WEFT__COLD static void release_slow(weft_lock *l)
 {
+    uint32_t seen = load_relaxed(&l->word);
     unsigned domain = weft__lock_domain(l);
     uint32_t flags = load_relaxed(&l->flags);
     uint32_t freed = flags & WEFT__LOCK_INCONSISTENT ? LOST : 0;
     uint32_t left;
+    weft__order_let_go(l);
     if (freed != 0)
         store_relaxed(&l->flags, flags & ~WEFT__LOCK_INCONSISTENT);
     if (domain == 0 && (seen & OWNER) != weft__self()->id && !(flags & (WEFT_LOCK_HANDOFF | WEFT__LOCK_PASSED_ON)))
@@ -227,18 +242,19 @@ WEFT__COLD static void release_slow(weft_lock *l, uint32_t seen)
 
 void weft_lock_release(weft_lock *l)
 {
-    uint32_t seen = load_relaxed(&l->word);
-    /* The first comparison is true for 0, for LOST and for either mark, and for few owners, who go the long way round.
-     */
-    if (unlikely(seen - 1 >= LOST - 1 || (load_relaxed(&l->flags) & WEFT__LOCK_INCONSISTENT)) ||
+    /* Expected is the caller's own id, which is at hand sooner than the word: a load behind a locked instruction waits
+     * for its end. With a mark, in the shared domain, or released by another than its taker, it goes the long way. */
+    uint32_t seen = weft__self_id;
+    if (unlikely(seen == 0 || (load_relaxed(&l->flags) & WEFT__LOCK_INCONSISTENT)) ||
         unlikely(!cas_release(&l->word, &seen, 0)))
-        release_slow(l, seen);
+        release_slow(l);
 }
 
 int weft_lock_init(weft_lock *l, unsigned flags)
 {
     if (flags & ~(unsigned)(WEFT_SHARED | WEFT_LOCK_HANDOFF))
         return -EINVAL;
+    weft__order_forget(l);
     store_relaxed(&l->flags, flags);
     store_release(&l->word, 0);
     return 0;
@@ -251,6 +267,7 @@ void weft_lock_destroy(weft_lock *l)
         weft__panic("weft_lock_destroy: the lock at %p is held", (void *)l);
     if (!weft__lock_domain(l) && weft__sleepers(&l->word) != 0)
         weft__panic("weft_lock_destroy: the lock at %p is waited for", (void *)l);
+    weft__order_forget(l);
 }
 
 int weft_lock_held(const weft_lock *l)

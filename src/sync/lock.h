@@ -42,6 +42,8 @@ static inline uint32_t weft__rlock_me(const weft_rlock *l)
     return id ^ ((weft__process() * UINT32_C(0x9e3779b1) >> 2) | UINT32_C(1) << 30);
 }
 
+extern const weft__awaited weft__lock_kind, weft__rlock_kind;
+
 /* On whose behalf a lock is taken: what a report calls it, and the address of the call. */
 typedef struct weft__taking {
     const weft__awaited *kind;
@@ -62,6 +64,10 @@ int weft__lock_reacquire(weft_lock *l, weft__taking taking);
  * else than its taker. */
 void weft__lock_enders(const weft_lock *l, bool by_others, weft__enders *e);
 
-extern const weft__awaited weft__lock_kind, weft__rlock_kind;
+/* weft_lock_acquire of a lock of the library's own, which the order of the program's locks does not count. */
+static inline void weft__lock_own(weft_lock *l)
+{
+    weft__lock_must_acquire(l, (weft__taking){&weft__lock_kind, NULL}, "weft_lock_acquire");
+}
 
 #endif

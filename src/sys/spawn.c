@@ -50,8 +50,8 @@ typedef struct child {
     pid_t parent;
 } child;
 
-/* The child makes each system call by its number: libc's functions may be a sanitizer's, which keeps books of the parent's
- * descriptors and handlers in the memory that the two share. */
+/* The child makes each system call by its number: libc's functions may be a sanitizer's, which keeps books of the
+ * parent's descriptors and handlers in the memory that the two share. */
 UNTRACED static int failed(const child *c, enum weft__spawn_stage stage)
 {
     c->outcome->err = -errno;

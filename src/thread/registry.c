@@ -8,8 +8,8 @@
  * End of the process: a function given to atexit at the first start waits until weft__threads_awaited is 0 (1 when a
  * thread that counts in it called exit) and gives back the pthreads that nobody has joined, for the sanitizers' sake.
  *
- * Fork: in the child the caller is the main thread and alone on the list; the records of the others are marked as ended,
- * so their joins return. Pinned by tests/thread/registry_test.c and tests/thread/exit_test.c. */
+ * Fork: in the child the caller is the main thread and alone on the list; the records of the others are marked as
+ * ended, so their joins return. Pinned by tests/thread/registry_test.c and tests/thread/exit_test.c. */
 #include "thread/thread.h"
 
 #include "base/panic.h"
@@ -31,6 +31,8 @@ static weft__thread first_main = {.own = {.record = &first_main, .state = WEFT__
 static weft__thread *main_record = &first_main;
 static weft__list records = {&records, &records}; /* all there are, by `all` */
 static weft__list listed = {&listed, &listed}, spare = {&spare, &spare};
+static weft__list left = {&left, &left}; /* to be reaped; each with a reference */
+static uint32_t left_count;              /* atomic */
 static unsigned listed_count;
 static uint64_t last_ident;
 static bool exiting;
@@ -65,22 +67,22 @@ weft__thread *weft__thread_record(void)
 {
     rawlock_acquire(&weft__threads_lock);
     weft__list *link = list_pop_front(&spare);
-    rawlock_release(&weft__threads_lock);
-    weft__thread *r = link != NULL ? container_of(link, weft__thread, link) : weft__malloc(sizeof *r);
-    if (r == NULL)
-        return NULL;
-    weft__list all = r->all;
-    memset(r, 0, sizeof *r);
-    r->own = (weft_thread){.record = r, .state = WEFT__HANDLE_STARTED};
-    r->state = WEFT__THREAD_LIVES;
-    r->refs = 1;
-    list_init(&r->link);
-    r->all = all;
-    if (link == NULL) {
+    weft__thread *r;
+    if (link != NULL) {
+        r = container_of(link, weft__thread, link);
+    } else {
+        rawlock_release(&weft__threads_lock);
+        r = weft__malloc(sizeof *r);
+        if (r == NULL)
+            return NULL;
         rawlock_acquire(&weft__threads_lock);
         list_push_back(&records, &r->all);
-        rawlock_release(&weft__threads_lock);
     }
+    /* Under the lock: a fork, or the end of the process, walks over the records. */
+    *r = (weft__thread){
+        .all = r->all, .own = {.record = r, .state = WEFT__HANDLE_STARTED}, .state = WEFT__THREAD_LIVES, .refs = 1};
+    list_init(&r->link);
+    rawlock_release(&weft__threads_lock);
     return r;
 }
 
@@ -131,9 +133,8 @@ static weft__thread *adopt(bool visible)
         return NULL;
     rawlock_acquire(&weft__threads_lock);
     set_self(r);
-    if (is_main &&
-        load_relaxed(&r->state) == WEFT__THREAD_ENDED) { /* main used pthread_exit and goes on in a destructor */
-        r->refs++;
+    if (is_main && load_relaxed(&r->state) == WEFT__THREAD_ENDED) {
+        r->refs++; /* main used pthread_exit and goes on in a destructor */
         store_relaxed(&r->state, WEFT__THREAD_LIVES);
     }
     if (visible && !r->listed)
@@ -158,12 +159,27 @@ static void thread_begins(weft__waiter *w)
     if (weft__thread_me == NULL && (weft__sys_helper || adopt(true) == NULL))
         return;
     weft__thread *r = weft__thread_me;
+    char name[WEFT__THREAD_NAME];
     rawlock_acquire(&weft__threads_lock);
+    bool first = load_relaxed(&r->tid) == 0;
+    if (first) {
+        r->native = pthread_self();
+        store_seq_cst(&r->tid, w->tid);
+        if (r->given == NULL && !r->joined) { /* nobody will join it */
+            r->joined = true;
+            pthread_detach(r->native);
+        }
+    }
     r->waiter = w;
     weft__waiter_set_name(w, r->name);
     if (r->cancel)
         weft__waiter_cancel(w);
+    memcpy(name, r->name, sizeof name);
     rawlock_release(&weft__threads_lock);
+    if (first) {
+        weft__wake((const uint32_t *)&r->tid, UINT_MAX, 0);
+        weft__sys_thread_set_name(pthread_self(), name);
+    }
 }
 
 static void thread_ends(weft__waiter *w)
@@ -272,15 +288,55 @@ int weft_threads_each(void (*fn)(const weft_thread_info *info, void *arg), void 
     return (int)n;
 }
 
+/* ---- pthreads ---- */
+
+void weft__thread_reap(weft__thread *r)
+{
+    bool gone = pthread_tryjoin_np(r->native, NULL) == 0;
+    rawlock_acquire(&weft__threads_lock);
+    if (gone) {
+        weft__thread_drop(r);
+    } else {
+        list_push_back(&left, &r->link);
+        add_relaxed(&left_count, 1);
+    }
+    rawlock_release(&weft__threads_lock);
+}
+
+bool weft__thread_reap_left(bool all)
+{
+    unsigned n = 0;
+    while (load_relaxed(&left_count) != 0 && (n == 0 || all)) {
+        rawlock_acquire(&weft__threads_lock);
+        weft__list *link = list_pop_front(&left);
+        if (link != NULL)
+            sub_relaxed(&left_count, 1);
+        rawlock_release(&weft__threads_lock);
+        if (link == NULL)
+            break;
+        n++;
+        weft__thread *r = container_of(link, weft__thread, link);
+        if (!all) {
+            weft__thread_reap(r);
+            continue;
+        }
+        pthread_join(r->native, NULL);
+        rawlock_acquire(&weft__threads_lock);
+        weft__thread_drop(r);
+        rawlock_release(&weft__threads_lock);
+    }
+    return n != 0;
+}
+
 /* ---- the end of the process ---- */
 
 /* Give back the pthreads of threads that have ended and were never joined. */
-static void reap(void)
+static void reap_unjoined(void)
 {
     rawlock_acquire(&weft__threads_lock);
     list_each (it, &records) { /* records are only ever added, at the end */
         weft__thread *r = container_of(it, weft__thread, all);
-        if (!r->ours || r->joined || load_relaxed(&r->state) != WEFT__THREAD_ENDED)
+        if (load_relaxed(&r->state) != WEFT__THREAD_ENDED || !r->ours || r->joined)
             continue;
         r->joined = true;
         pthread_t native = r->native;
@@ -301,7 +357,8 @@ void weft__threads_wait(void)
     rawlock_release(&weft__threads_lock);
     while ((n = load_seq_cst(&weft__threads_awaited)) > mine)
         weft__park_for(&exit_kind, NULL, NULL, &weft__threads_awaited, n, WEFT_FOREVER, WEFT__UNCANCELLABLE);
-    reap();
+    weft__thread_reap_left(true);
+    reap_unjoined();
 }
 
 static void watch_exit(void)
@@ -346,7 +403,8 @@ static void after_fork_child(void)
     weft__threads_lock.word = 0;
     weft__thread *me = weft__thread_me != NULL ? weft__thread_me : &first_main;
     list_init(&listed);
-    listed_count = 0;
+    list_init(&left);
+    listed_count = left_count = 0;
     weft__threads_awaited = 0;
     list_each (it, &records)
         if (it != &me->all)
@@ -354,9 +412,9 @@ static void after_fork_child(void)
     if (me != main_record)
         me->refs++; /* what weft_thread_main has told of stays one */
     main_record = me;
-    me->ended = NULL;
+    me->ours = me->daemon = false; /* as a main thread is */
     me->joined = true;
-    me->daemon = false;
+    me->ended = NULL;
     store_relaxed(&me->state, WEFT__THREAD_LIVES);
     set_self(me);
     strcpy(me->name, MAIN_NAME);
@@ -364,9 +422,6 @@ static void after_fork_child(void)
     weft__thread_enlist(me);
     if (ident != 0)
         me->ident = ident;
-    if (me->awaited)
-        weft__threads_awaited = 0;
-    me->awaited = false;
     if (me->waiter != NULL)
         weft__waiter_set_name(me->waiter, me->name);
 }

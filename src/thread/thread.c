@@ -3,8 +3,9 @@
  *
  * A start does not wait for the new thread: ident and name are there at once, and who wants the kernel's number right
  * away waits until the thread has told it. A join sleeps on the record's `state`, then takes what the handle shall
- * answer from now on out of the record, and gives the pthread back; so when it returns, the thread's stack is free
- * again. Pinned by tests/thread/thread_test.c. */
+ * answer from now on out of the record. It does not wait for the thread's last instructions in the C library: that
+ * would be a second sleep; a pthread that is not through with them is given back by a later start (registry.c). Pinned
+ * by tests/thread/thread_test.c. */
 #include "thread/thread.h"
 
 #include "base/panic.h"
@@ -28,19 +29,7 @@ static void *thread_main(void *arg)
 {
     weft__thread *r = arg;
     weft__thread_me = r;
-    rawlock_acquire(&weft__threads_lock);
-    r->native = pthread_self();
-    if (r->given == NULL && !r->joined) { /* nobody will join it */
-        r->joined = true;
-        pthread_detach(r->native);
-    }
-    char name[WEFT__THREAD_NAME];
-    memcpy(name, r->name, sizeof name);
-    store_seq_cst(&r->tid, weft__sys_tid());
-    rawlock_release(&weft__threads_lock);
-    weft__wake((const uint32_t *)&r->tid, UINT_MAX, 0);
-    weft__sys_thread_set_name(pthread_self(), name);
-    weft__self(); /* it is told of its end, and can be cancelled, by its waiter */
+    weft__self(); /* with its waiter comes the rest: see thread_begins */
     r->result = r->run != NULL ? r->run(r->arg) : r->fn(r->arg);
     return NULL;
 }
@@ -65,8 +54,11 @@ static weft__thread *make(const weft_thread_options *options)
 static int launch(weft__thread *r, size_t stack_size)
 {
     weft__thread_watch_exit();
+    weft__thread_reap_left(false);
     pthread_t native; /* the record's own is written by the thread, under the lock */
     int err = weft__sys_thread_start(&native, thread_main, r, stack_size);
+    if (err == -EAGAIN && weft__thread_reap_left(true))
+        err = weft__sys_thread_start(&native, thread_main, r, stack_size);
     if (err == 0)
         return 0;
     rawlock_acquire(&weft__threads_lock);
@@ -182,15 +174,6 @@ static void settle(weft_thread *t, weft__thread *r)
     weft__thread_drop(r);
 }
 
-/* A thread waits for the last instructions of the other; a coroutine must not keep its own thread from others. */
-static void give_back(pthread_t native)
-{
-    if (weft_co_self() == NULL)
-        pthread_join(native, NULL);
-    else if (pthread_tryjoin_np(native, NULL) != 0)
-        pthread_detach(native);
-}
-
 /* Who waits for a thread waits for that one. */
 static void join_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
 {
@@ -230,10 +213,12 @@ int weft_thread_join(weft_thread *t, int *result, weft_until until)
     }
     int err = r == weft__thread_me ? -EDEADLK : t == &r->own ? -EINVAL : wait_for_end(r, until, WEFT__CALLER());
     rawlock_acquire(&weft__threads_lock);
-    bool last = err == 0 && !r->joined;
-    pthread_t native = r->native;
-    if (err == 0) {
+    bool reap = err == 0 && !r->joined;
+    if (reap) {
         r->joined = true;
+        r->refs++;
+    }
+    if (err == 0) {
         if (result != NULL)
             *result = r->result;
         if (t->record == r)
@@ -241,8 +226,8 @@ int weft_thread_join(weft_thread *t, int *result, weft_until until)
     }
     weft__thread_drop(r);
     rawlock_release(&weft__threads_lock);
-    if (last)
-        give_back(native);
+    if (reap)
+        weft__thread_reap(r);
     return err;
 }
 

@@ -7,7 +7,8 @@
  * T1  refs: 1 for the thread until its end, 1 for its handle until that is joined or detached, 1 for each call that
  *     waits on it; 1 for ever for what was the main thread of a process.
  * T2  listed  <=>  the thread lives and is not a helper of weft's own. Listed oldest first.
- * T3  `joined` is set by the one that gives the pthread back, by joining or detaching it: once.
+ * T3  `joined` is set by the one that gives the pthread back, by joining or detaching it, or leaves it for later with a
+ *     reference: once.
  * T4  weft__threads_awaited = threads on the list that are not daemons and were started here.
  * All fields but the atomic ones are read and written under the lock, or by the thread alone before it is listed. The
  * lock is a leaf, held across fork. */
@@ -38,7 +39,7 @@ enum {
 
 typedef struct weft__thread {
     weft__list all;     /* every record there is */
-    weft__list link;    /* the living, or the spare ones */
+    weft__list link;    /* the living, those left to be reaped, or the spare ones */
     weft_thread own;    /* a handle of weft's making */
     weft_thread *given; /* the starter's handle; NULL when there is none (any more) */
     weft_thread_fn *fn;
@@ -93,6 +94,13 @@ void weft__thread_cancel(weft__thread *r);
 
 /* Wait for the threads that the end of the process waits for. By who ends it, once. */
 void weft__threads_wait(void);
+
+/* Give back the pthread of a thread that has ended and was joined, at once or, if it is still on its last instructions,
+ * later; then drop the reference. Never waits. Pre: the caller has set `joined`. */
+void weft__thread_reap(weft__thread *r);
+
+/* Try it with the oldest that was left for later; or wait for all of them. False: there were none. */
+bool weft__thread_reap_left(bool all);
 
 /* Have the end of the process wait for threads. At least once a process. */
 void weft__thread_watch_exit(void);

@@ -59,6 +59,7 @@ ERROR(ends_an_acquire_until, 1, "lock0 | until1 unlock0", "lock1 | lock0 unlock0
 
 TEST(error_ends_the_wait_in_a_condition_with_its_lock_held)
 {
+    need_stuck();
     weft_lock l = WEFT_LOCK_INIT;
     weft_cond c = WEFT_COND_INIT;
     collect_reports(WEFT_DEADLOCK_ERROR);
@@ -72,6 +73,7 @@ TEST(error_ends_the_wait_in_a_condition_with_its_lock_held)
 
 TEST(error_ends_a_wait_for_an_event_that_nobody_sets)
 {
+    need_stuck();
     static weft_event never = WEFT_EVENT_INIT;
     collect_reports(WEFT_DEADLOCK_ERROR);
     CHECK_ERR(-EDEADLK, weft_event_wait(&never, WEFT_FOREVER));
@@ -82,6 +84,7 @@ TEST(error_ends_a_wait_for_an_event_that_nobody_sets)
 /* S003-13: the same plain lock twice. */
 TEST(error_ends_the_second_acquire_of_the_same_lock)
 {
+    need_stuck();
     static weft_lock share_lock = WEFT_LOCK_INIT;
     collect_reports(WEFT_DEADLOCK_ERROR);
     weft_lock_acquire(&share_lock);
@@ -217,6 +220,7 @@ static void hang_alone_and_abort(void)
 /* The parent's watch thread runs; the child begins with none, and gets its own. */
 TEST_IN_LIMIT(20, THREAD | CO, fork_begins_anew)
 {
+    need_stuck();
     static char text[8192];
     weft_event e = WEFT_EVENT_INIT;
     CHECK_ERR(-ETIMEDOUT, weft_event_wait(&e, weft_in_ms(1)));
@@ -246,6 +250,7 @@ static void leave_the_main_thread(void)
 /* The watch thread keeps no process alive. */
 TEST(process_whose_threads_have_all_ended_ends)
 {
+    need_stuck();
     static char text[8192];
     CHECK_INT(0, child_says(leave_the_main_thread, text, sizeof text));
     CHECK_STR("", text);
@@ -266,6 +271,7 @@ static void read_wrong_environment(void)
 
 TEST_LIMIT(20, environment_sets_the_action)
 {
+    need_stuck();
     static char text[8192];
     int status = child_says(read_environment, text, sizeof text);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
@@ -277,6 +283,7 @@ TEST_LIMIT(20, environment_sets_the_action)
 
 TEST(objects_can_have_names)
 {
+    need_stuck();
     weft_event *e = calloc(1, sizeof *e);
     collect_reports(WEFT_DEADLOCK_ERROR);
     CHECK_OK(weft_name_object(e, "the end of the world as we know it"));

@@ -53,8 +53,8 @@ TEST(ring_names_places_and_variables)
         CHECK_STR("lock", r->members[i].what);
         CHECK_STR("thread", r->members[i].kind);
 #if WEFT_HAVE_LIBDW
-        CHECK(strstr(r->members[i].awaited_at, "lock_word (deadlock_support.c:") != NULL);
-        CHECK(strstr(r->members[i].taken_at, "lock_word (deadlock_support.c:") != NULL);
+        CHECK(strstr(r->members[i].awaited_at, "_word (deadlock_support.c:") != NULL);
+        CHECK(strstr(r->members[i].taken_at, "_word (deadlock_support.c:") != NULL);
         CHECK(strncmp(r->members[i].object_name, "locks", 5) == 0);
 #endif
     }

@@ -75,6 +75,7 @@ static void release_main(void)
 TEST(stuck_is_seen_when_the_last_thread_has_ended)
 {
     weft_thread t = WEFT_THREAD_INIT;
+    need_stuck();
     on_report = release_main;
     collect_reports(WEFT_DEADLOCK_REPORT);
     CHECK_OK(weft_thread_start(&t, ends_late, NULL, NULL));
@@ -85,6 +86,7 @@ TEST(stuck_is_seen_when_the_last_thread_has_ended)
 
 TEST(stuck_is_seen_when_the_last_coroutine_has_ended)
 {
+    need_stuck();
     on_report = release_main;
     collect_reports(WEFT_DEADLOCK_REPORT);
     CHECK_OK(weft_go(ends_late, NULL));
@@ -100,6 +102,7 @@ static void *ends_late_too(void *arg)
 TEST(stuck_is_seen_when_the_last_thread_that_weft_does_not_know_has_ended)
 {
     pthread_t t;
+    need_stuck();
     on_report = release_main;
     collect_reports(WEFT_DEADLOCK_REPORT);
     CHECK_INT(0, pthread_create(&t, NULL, ends_late_too, NULL));
@@ -111,6 +114,7 @@ TEST(stuck_is_seen_when_the_last_thread_that_weft_does_not_know_has_ended)
 /* Each new way of being stuck is reported anew. */
 TEST(stuck_again_is_reported_again)
 {
+    need_stuck();
     on_report = release_main;
     collect_reports(WEFT_DEADLOCK_REPORT);
     for (unsigned i = 1; i <= 3; i++) {

@@ -44,6 +44,9 @@ typedef struct report {
     } members[MEMBERS_MAX];
 } report;
 
+/* The case needs to prove that nobody is left; ThreadSanitizer's own threads make that impossible. */
+void need_stuck(void);
+
 /* Begin to collect reports; `action` as for weft_deadlock_set. */
 void collect_reports(enum weft_deadlock_action action);
 

@@ -182,13 +182,14 @@ TEST_IN(THREAD | CO, futures_wait_at_its_deadline_returns_what_is_done)
     end_crowd(c);
 }
 
-/* J114, K114: 100,000 calls leave nothing behind */
-TEST_IN(THREAD | CO, futures_wait_that_times_out_leaves_no_waiter)
+/* J114, K114: 100,000 calls leave nothing behind. Most deadlines are just past, since the kernel takes its time for the
+ * others; they stand in the lists all the same. */
+TEST_IN_LIMIT(60, THREAD | CO, futures_wait_that_times_out_leaves_no_waiter)
 {
     crowd *c = new_crowd(t, 4);
     long before = test_rss_kb();
-    for (long i = test_rounds(100000, 100000); i > 0; i--)
-        CHECK_INT(0, waits(c, i % 2 ? WEFT_FIRST_DONE : WEFT_FIRST_ERROR, weft_in(1)));
+    for (int i = 0; i < 100000; i++)
+        CHECK_INT(0, waits(c, i % 2 ? WEFT_FIRST_DONE : WEFT_FIRST_ERROR, weft_in(i % 64 == 0 ? 1 : -1)));
     if (test_limit_factor() <= 1)
         CHECK_BETWEEN(-1000000, 2000, test_rss_kb() - before);
     end_crowd(c);

@@ -2,6 +2,7 @@
  * are in queue_close_test.c and queue_stress_test.c. */
 #include "flow/queue.h"
 #include "harness/harness.h"
+#include "park/report.h"
 #include "sys/sys.h"
 
 #include <weft/co.h>
@@ -569,6 +570,20 @@ TEST(queue_without_memory_stays_as_it_is) /* G74 */
             CHECK_INT(kind == WEFT_LIFO ? n - i : i, get(q));
         weft_queue_free(q);
     }
+}
+
+TEST(queue_has_a_name_or_is_not_made) /* */
+{
+    weft_queue *q = NULL;
+    weft_queue_options options = {.name = "jobs of the day"};
+    weft__sys_plan(WEFT__SYS_MALLOC, 3, 1, -ENOMEM, 0); /* after the queue and its store */
+    CHECK_ERR(-ENOMEM, weft_queue_new(&q, 4, &options));
+    weft__sys_plan_none();
+    CHECK_OK(weft_queue_new(&q, 4, &options));
+    char name[WEFT__OBJECT_NAME];
+    weft__report_object_name(NULL, q, name);
+    CHECK_STR("jobs of the day", name);
+    weft_queue_free(q);
 }
 
 static int destroyed[1000];

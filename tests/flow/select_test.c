@@ -678,3 +678,99 @@ TEST_IN(THREAD | CO, select_runs_a_job_of_the_own_pool_that_has_not_begun)
     CHECK_INT(1, weft_select(cases, 2, WEFT_FOREVER));
     weft_queue_free(q);
 }
+
+/* ---- what fails below ---- */
+
+TEST_IN(THREAD | CO, select_says_when_descriptors_cannot_be_waited_for)
+{
+    int n, fds[2];
+    weft_queue *q = new_queue(0);
+    CHECK_OK(pipe(fds));
+    weft_case cases[] = {WEFT_CASE_GET(q, &n), WEFT_CASE_READABLE(fds[0])};
+    CHECK_ERR(-ETIMEDOUT, weft_select(cases, 2, weft_in(1000))); /* a coroutine's thread has its poller now */
+    if (test_context(t) == CO) {
+        weft__sys_plan(WEFT__SYS_MALLOC, 1, 1, -ENOMEM, 0);
+        CHECK_ERR(-ENOMEM, weft_select(cases, 2, WEFT_FOREVER));
+        weft__sys_plan_none();
+    }
+    weft__sys_plan(WEFT__SYS_POLL, 1, 1, -EINTR, 0); /* a signal is no reason */
+    CHECK_ERR(-ETIMEDOUT, weft_select(cases, 2, weft_in(1000)));
+    weft__sys_plan_none();
+    CHECK_INT(0, sleepers(q, WEFT__QUEUE_GET));
+    put(q, 3);
+    CHECK_INT(0, weft_select(cases, 2, WEFT_FOREVER));
+    weft_queue_free(q);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static int selects_without_eventfd(void *arg)
+{
+    world *w = arg;
+    weft__sys_plan(WEFT__SYS_EVENTFD, 1, 1, -EMFILE, 0);
+    selects(w);
+    weft__sys_plan_none();
+    return 0;
+}
+
+TEST_IN(THREAD, select_in_a_thread_says_when_it_gets_no_eventfd)
+{
+    world *w = new_world(t);
+    w->descriptors = true;
+    test_spawn(t, selects_without_eventfd, w);
+    test_join(t);
+    CHECK_ERR(-EMFILE, w->chosen);
+    get(w->full);
+    end_world(w);
+}
+
+static int selects_twice(void *arg)
+{
+    world *w = arg;
+    selects(w);
+    weft_case cases[] = {WEFT_CASE_READABLE(w->fds[0]), WEFT_CASE_NONE};
+    weft_until until = weft_in(200000);
+    CHECK_ERR(-ETIMEDOUT, weft_select(cases, 2, until));
+    CHECK(weft_now() >= until.at);
+    return 0;
+}
+
+/* The wake that ended one wait beside a descriptor does not end the next. */
+TEST_IN(THREAD | CO, select_is_not_ended_by_the_wake_of_the_last_one)
+{
+    for (int i = 0; i < 20; i++) {
+        world *w = new_world(t);
+        w->descriptors = true;
+        w->which = (uint32_t)i % 4;
+        test_spawn(t, selects_twice, w);
+        test_wait_until_asleep(t, &w->future->word, 1);
+        come_true(w);
+        test_join(t);
+        CHECK_INT(w->which, w->chosen);
+        get(w->full);
+        end_world(w);
+    }
+}
+
+/* ---- threads and coroutines at the same queues ---- */
+
+TEST_IN_LIMIT(40, THREAD, select_between_threads_and_coroutines_gives_each_element_once)
+{
+    for (long round = test_rounds(2, 40); round > 0; round--) {
+        exchange *x = new_exchange(t, (unsigned)test_rounds(5000, 20000), (size_t)(round % 3));
+        weft_co *co[4];
+        for (int i = 0; i < 4; i++)
+            CHECK_OK(weft_co_start(&co[i], i % 2 ? gives : takes_any, x, NULL));
+        for (int i = 0; i < 2; i++) {
+            test_spawn(t, gives, x);
+            test_spawn(t, takes_any, x);
+        }
+        test_join(t);
+        for (int i = 0; i < 4; i++) {
+            int result;
+            CHECK_OK(weft_co_join(co[i], &result, WEFT_FOREVER));
+            CHECK_OK(result);
+        }
+        end_exchange(x);
+    }
+}

@@ -10,6 +10,7 @@
 #include <weft/lock.h>
 #include <weft/once.h>
 #include <weft/rwlock.h>
+#include <weft/select.h>
 #include <weft/sem.h>
 #include <weft/thread.h>
 #include <weft/timer.h>
@@ -30,10 +31,14 @@ int main(void)
 {
     weft_until untils[] = {WEFT_FOREVER, WEFT_NOW};
     int64_t durations[] = {WEFT_US, WEFT_MS, WEFT_SECOND};
+    int n = 0;
+    weft_case cases[] = {WEFT_CASE_NONE,          WEFT_CASE_GET(NULL, &n),  WEFT_CASE_PUT(NULL, &n),
+                         WEFT_CASE_EVENT(&event), WEFT_CASE_FUTURE(NULL),   WEFT_CASE_UNTIL(WEFT_NOW),
+                         WEFT_CASE_READABLE(0),   WEFT_CASE_WRITABLE(n + 1)};
     const char *version = WEFT_VERSION;
     int numbers[] = {WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH};
     (void)untils, (void)durations, (void)version, (void)numbers;
-    (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group, (void)local, (void)timer;
+    (void)cases, (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group, (void)local, (void)timer;
     (void)WEFT_CONTAINER(&thread.result, weft_thread, result);
     WEFT_WITH_LOCK (&lock)
         numbers[0]++;

@@ -1,4 +1,4 @@
-/* select_model.c - weft_select over the real queues, events and futures: one case is carried out, and no wake is lost. */
+/* select_model.c - weft_select over the real queues, events and futures: one case is carried out, no wake is lost. */
 #include "explorer.h"
 
 #include <weft/select.h>

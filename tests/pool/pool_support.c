@@ -2,6 +2,7 @@
 #include "pool_support.h"
 
 #include "base/atomic.h"
+#include "pool/pool.h"
 
 #include <weft/co.h>
 
@@ -77,19 +78,25 @@ void gate_open(struct gate *g)
     weft_event_set(&g->open);
 }
 
-int pool_open_later(void *gate, void **result)
-{
-    (void)result;
-    for (int i = 0; i < 100; i++)
-        weft_yield();
-    gate_open(gate);
-    return 0;
-}
-
 void pool_until(const uint32_t *word, uint32_t n)
 {
     while (load_seq_cst(word) < n) {
         weft_yield();
         sched_yield();
     }
+}
+
+const uint32_t *pool_room(weft_executor *ex)
+{
+    return &ex->backlog.room;
+}
+
+void pool_until_no_workers(weft_executor *ex)
+{
+    weft_executor_info info;
+    do {
+        weft_yield();
+        sched_yield();
+        weft_executor_look(ex, &info);
+    } while (info.workers != 0);
 }

@@ -25,7 +25,11 @@ int gate_pass(void *gate, void **result);
 int gate_pass_shielded(void *gate, void **result); /* the same, whoever asks to stop */
 void gate_wait_inside(struct gate *g, uint32_t n);
 void gate_open(struct gate *g);
-int pool_open_later(void *gate, void **result); /* opens it a little later */
+
+/* What submitters that wait for room sleep on. */
+const uint32_t *pool_room(weft_executor *ex);
+
+void pool_until_no_workers(weft_executor *ex);
 
 /* Wait until the word, which somebody increments, is at least n. */
 void pool_until(const uint32_t *word, uint32_t n);

@@ -1,4 +1,5 @@
-/* popen_test.c - running other programs: what they get, what they say, how they end, and what keeps them from starting. */
+/* popen_test.c - running other programs: what they get, what they say, how they end, and what keeps them from
+ * starting. */
 #include "harness/harness.h"
 
 #include <weft/co.h>
@@ -349,8 +350,8 @@ static int gone(pid_t pid)
     return zombie;
 }
 
-/* A deadline ends the whole tree: a child that ignores SIGTERM, a grandchild in a session of its own, and one that keeps
- * the pipe open. */
+/* A deadline ends the whole tree: a child that ignores SIGTERM, a grandchild in a session of its own, and one that
+ * keeps the pipe open. */
 TEST_IN(THREAD | CO, deadline_ends_the_whole_tree)
 {
     weft_run_result r = {0};

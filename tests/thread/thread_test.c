@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,63 @@ TEST_IN(THREAD | CO, thread_that_leaves_by_pthread_exit_wakes_its_joiner)
     CHECK_OK(weft_thread_start(&th, leave, NULL, NULL));
     CHECK_OK(weft_thread_join(&th, &result, WEFT_FOREVER));
     CHECK_INT(-ECANCELED, result);
+}
+
+static pthread_key_t data;
+static uint32_t destroyed; /* atomic: rounds of thread-specific data that were destroyed */
+static weft_event last_words = WEFT_EVENT_INIT;
+
+static void destroy_slowly(void *value)
+{
+    for (int i = 0; i < 100; i++)
+        sched_yield();
+    uint32_t round = add_seq_cst(&destroyed, 1) + 1;
+    if (round < (uintptr_t)value)
+        pthread_setspecific(data, value);
+    if (round == 4)
+        while (load_seq_cst(&last_words.word) == 0) /* it has no waiter any more */
+            sched_yield();
+}
+
+static int set_data(void *arg)
+{
+    pthread_setspecific(data, arg);
+    return 0;
+}
+
+TEST_IN(THREAD | CO, thread_join_returns_when_thread_specific_data_is_gone)
+{
+    weft_thread th = WEFT_THREAD_INIT;
+    CHECK_INT(0, pthread_key_create(&data, destroy_slowly));
+    CHECK_OK(weft_thread_start(&th, set_data, (void *)1, NULL));
+    CHECK_OK(weft_thread_join(&th, NULL, WEFT_FOREVER));
+    CHECK_INT(1, load_seq_cst(&destroyed));
+}
+
+static void *allow_last_words(void *arg)
+{
+    (void)arg;
+    while (weft__sys_seen(WEFT__SYS_THREAD) == 0)
+        sched_yield();
+    weft_event_set(&last_words);
+    return NULL;
+}
+
+/* P181: what a thread on its last instructions still has is waited for before a start fails for want of it */
+TEST(thread_start_waits_for_threads_that_are_about_to_go)
+{
+    weft_thread leaving = WEFT_THREAD_INIT, next = WEFT_THREAD_INIT;
+    pthread_t helper;
+    CHECK_INT(0, pthread_key_create(&data, destroy_slowly));
+    CHECK_OK(weft_thread_start(&leaving, set_data, (void *)4, NULL));
+    CHECK_OK(weft_thread_join(&leaving, NULL, WEFT_FOREVER)); /* it is still in its fourth round */
+    CHECK_INT(0, pthread_create(&helper, NULL, allow_last_words, NULL));
+    weft__sys_plan(WEFT__SYS_THREAD, 1, 1, -EAGAIN, 0);
+    CHECK_OK(weft_thread_start(&next, double_it, NULL, NULL));
+    weft__sys_plan_none();
+    CHECK_INT(4, load_seq_cst(&destroyed));
+    CHECK_OK(weft_thread_join(&next, NULL, WEFT_FOREVER));
+    CHECK_INT(0, pthread_join(helper, NULL));
 }
 
 /* S003-26, S000-14: a hundred threads that each take one away */

@@ -1,4 +1,4 @@
-/* communicate.c - talking with a program: all three streams at once, line by line, and the forms that do everything.
+/* subprocess.c - talking with a program: all three streams at once, line by line, and the forms that do everything.
  *
  * Nobody waits for one stream while another is full: what is ready is served, whichever it is. A deadline loses nothing
  * (popen.h S3). Pinned by tests/process/popen_test.c. */

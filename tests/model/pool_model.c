@@ -1,0 +1,238 @@
+/* pool_model.c - the backlog of a pool: no job is lost or run twice, no worker sleeps while one waits, and all end after
+ * a close, whatever the order. Workers are here from the beginning; the ring has room for two jobs. */
+#include "explorer.h"
+
+#include "pool/backlog.h"
+
+enum {
+    ITEMS = 4
+};
+
+static weft__backlog b;
+static weft__item items[ITEMS];
+static int accepted[ITEMS], taken[ITEMS], order[2 * ITEMS], ran;
+static bool meet;            /* the first job ends when the second has begun */
+static uint32_t second_runs; /* a word to sleep on: the second worker has been started */
+
+/* `workers` that search already, 1 or 2. */
+static void reset_with(unsigned workers, uint64_t limit)
+{
+    weft__backlog_init(&b, 1, limit, 0);
+    MODEL_CHECK(weft__backlog_notify(&b));
+    if (workers == 2)
+        MODEL_CHECK(weft__backlog_search_early(&b));
+    for (int i = 0; i < ITEMS; i++) {
+        items[i] = (weft__item){0};
+        accepted[i] = taken[i] = 0;
+    }
+    ran = 0;
+    meet = false;
+    second_runs = 0;
+}
+
+static void reset_one(void)
+{
+    reset_with(1, 0);
+}
+
+static void reset_two(void)
+{
+    reset_with(2, 0);
+}
+
+static void tell(void)
+{
+    if (weft__backlog_notify(&b))
+        weft__backlog_not_started(&b); /* a worker has ended: it has seen that nothing is left */
+}
+
+/* Two jobs wait, and the first of two workers is started for them. */
+static void reset_meet(void)
+{
+    reset_with(1, 0);
+    weft__backlog_init(&b, 2, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        MODEL_CHECK(weft__backlog_put(&b, &items[i]) == 0);
+        accepted[i] = 1;
+    }
+    MODEL_CHECK(weft__backlog_notify(&b));
+    weft__backlog_close(&b);
+    meet = true;
+}
+
+static void reset_limit(void)
+{
+    reset_with(1, 2);
+}
+
+static void put(int i)
+{
+    int err = weft__backlog_put(&b, &items[i]);
+    MODEL_CHECK(err == 0 || err == -EPIPE);
+    accepted[i] = err == 0;
+    if (err == 0)
+        tell();
+}
+
+static void work(bool early)
+{
+    bool searching = true, start;
+    weft__taken t;
+    while (weft__backlog_next(&b, searching, &t, &start)) {
+        if (start && meet) {
+            store_seq_cst(&second_runs, 1);
+            weft__wake(&second_runs, 1, 0);
+        } else if (start) { /* one has ended: it has seen that nothing is left */
+            weft__backlog_not_started(&b);
+        }
+        store_relaxed(&taken[t.item - items], taken[t.item - items] + 1);
+        while (meet && t.item == &items[0] && load_relaxed(&taken[1]) == 0)
+            cpu_relax();
+        order[ran++] = (int)(t.item - items);
+        weft__backlog_done(&b);
+        searching = early && weft__backlog_search_early(&b);
+    }
+}
+
+static void each_once(void)
+{
+    for (int i = 0; i < ITEMS; i++)
+        MODEL_CHECK(taken[i] == accepted[i]);
+    MODEL_CHECK(weft__backlog_empty(&b));
+    weft__backlog_counts counts = weft__backlog_look(&b);
+    MODEL_CHECK(counts.searching == 0 && counts.sleeping == 0 && b.tokens == 0);
+}
+
+static void in_order(void)
+{
+    each_once();
+    for (int i = 1; i < ran; i++)
+        MODEL_CHECK(order[i - 1] < order[i]);
+}
+
+static void one_puts_and_closes(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+    } else {
+        put(0);
+        weft__backlog_close(&b);
+    }
+}
+
+static void early(unsigned i)
+{
+    if (i == 0) {
+        work(true);
+    } else {
+        put(0);
+        put(1);
+        weft__backlog_close(&b);
+    }
+}
+
+/* Nobody closes while the job is waited for: the wake alone must do. */
+static void put_then_wait(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+    } else {
+        put(0);
+        while (load_relaxed(&taken[0]) == 0)
+            cpu_relax();
+        weft__backlog_close(&b);
+    }
+}
+
+static void close_against_put(unsigned i)
+{
+    if (i == 0)
+        work(false);
+    else if (i == 1)
+        put(0);
+    else
+        weft__backlog_close(&b);
+}
+
+/* Two of these jobs need two workers, and nobody is there to wake the second but the first. */
+static void two_meet(unsigned i)
+{
+    while (i == 1 && load_relaxed(&second_runs) == 0)
+        weft__park(&second_runs, 0, WEFT_FOREVER, 0, "start");
+    work(false);
+}
+
+static void close_reaches_all(unsigned i)
+{
+    if (i < 2)
+        work(false);
+    else
+        weft__backlog_close(&b);
+}
+
+static void two_put(unsigned i)
+{
+    if (i == 0)
+        work(false);
+    else
+        put((int)i - 1);
+    if (i == 1)
+        weft__backlog_close(&b);
+}
+
+static void more_than_the_ring(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+    } else {
+        for (int k = 0; k < 4; k++)
+            put(k);
+        weft__backlog_close(&b);
+    }
+}
+
+/* Who takes a listed job out has it alone. */
+static void removed(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+    } else if (i == 1) {
+        items[0].listed = true;
+        put(0);
+        weft__backlog_close(&b);
+    } else if (weft__backlog_remove(&b, &items[0])) {
+        taken[0]++;
+    }
+}
+
+/* Room for two: the third waits until one is done. */
+static void room(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+        return;
+    }
+    for (int k = 0; k < 3; k++) {
+        int err;
+        while ((err = weft__backlog_put(&b, &items[k])) == -WEFT_EFULL)
+            MODEL_CHECK(weft__backlog_wait_room(&b, WEFT_FOREVER, NULL) == 0);
+        MODEL_CHECK(err == 0);
+        accepted[k] = 1;
+        tell();
+    }
+    weft__backlog_close(&b);
+}
+
+const model_case pool_cases[] = {
+    {"pool_put_and_close", 2, reset_one, one_puts_and_closes, each_once, MODEL_EXACT, .share = 2},
+    {"pool_put_alone_wakes", 2, reset_one, put_then_wait, each_once, 4, .share = 2},
+    {"pool_search_begun_early", 2, reset_one, early, in_order, 4, .share = 2},
+    {"pool_close_against_put", 3, reset_one, close_against_put, each_once, 3, .share = 3},
+    {"pool_two_meet", 2, reset_meet, two_meet, each_once, 4, .share = 2},
+    {"pool_close_reaches_all", 3, reset_two, close_reaches_all, each_once, 3, .share = 2},
+    {"pool_two_put", 3, reset_one, two_put, each_once, 2, .share = 3},
+    {"pool_more_than_the_ring", 2, reset_one, more_than_the_ring, in_order, 3, .share = 3},
+    {"pool_removed", 3, reset_one, removed, each_once, 2, .share = 2},
+    {"pool_room", 2, reset_limit, room, in_order, 3, .share = 3},
+    {NULL},
+};
