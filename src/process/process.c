@@ -49,8 +49,8 @@ typedef struct weft__process {
     int pidfd;
     bool listed;  /* children_lock */
     bool awaited; /* children_lock: by the end of this process */
-    bool reaped; /* lock */
-    bool lost;   /* lock: reaped by the kernel, nobody knows its code */
+    bool reaped;  /* lock */
+    bool lost;    /* lock: reaped by the kernel, nobody knows its code */
     bool daemon;
     int code; /* lock */
     char name[NAME_SIZE];
