@@ -259,7 +259,7 @@ TEST_IN(THREAD | CO, waiter_deadlines_past_now_and_soon)
 TEST(waiter_deadline_follows_a_shifted_clock)
 {
     static uint32_t word;
-    const int64_t shifts[] = {3600 * WEFT_SECOND, -3600 * WEFT_SECOND};
+    const int64_t shifts[] = {3600 * WEFT_SECOND, -weft_now() / 2}; /* no clock runs before the machine was started */
     for (int i = 0; i < 2; i++) {
         store_relaxed(&weft__sys_clock_shift, shifts[i]);
         int64_t start = weft_now();
