@@ -185,8 +185,9 @@ enum {
 WEFT_API int weft_conn_send(weft_conn *c, const struct iovec *pieces, unsigned n, unsigned flags, weft_until until);
 
 /* Send what is gathered (a head: it shares its packets) and then `size` bytes of the file from `offset`; the file's own
- * position is neither used nor moved. -ENODATA: the file ended before; the connection cannot be saved. */
-WEFT_API int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, weft_until until);
+ * position is neither used nor moved. With WEFT_CONN_MORE the last packet waits for what is sent next, or for the end
+ * of the handler call. -ENODATA: the file ended before; the connection cannot be saved. */
+WEFT_API int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, unsigned flags, weft_until until);
 
 /* From now on sending fails when the client takes no byte for `ns` (0: back to the server's write_timeout, negative: no
  * limit) or n bytes take longer than ns + n / min_rate seconds (0: the server's min_write_rate). */

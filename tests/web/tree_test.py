@@ -365,6 +365,22 @@ def rewritten_while_sent():
             check(count < 40000000, "a transfer of two versions came to its end")
 
 
+def replaced_while_sent():
+    """A large file that another is renamed to while a slow client takes it: the old one comes whole."""
+    with Tree() as tree:
+        full = tree.write("big.bin", b"a" * 40000000)
+        other = tree.write("other.bin", b"b" * 40000000)
+        with Server(tree.path) as server:
+            s = server.connect(30)
+            s.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+            got = s.recv(65536)
+            os.rename(other, full)
+            while data := s.recv(1 << 20):
+                got += data
+            s.close()
+            check(got.split(b"\r\n\r\n", 1)[1] == b"a" * 40000000, "the old file did not come whole")
+
+
 def many_files_open_few():
     """Descriptors stay bounded however many large files are asked for."""
     with Tree() as tree:
@@ -441,5 +457,5 @@ if __name__ == "__main__":
     only = sys.argv[1:]
     run([(f.__name__.replace("_", " "), f) for f in (
         curl_gets_every_byte, wget_gets_every_byte, replaced_under_load, rewritten_under_load, seen_within_two_seconds,
-        index_changes, precompressed_comes_and_goes, growing_file, shrinking_file, rewritten_while_sent, many_files_open_few, cache_is_bounded,
+        index_changes, precompressed_comes_and_goes, growing_file, shrinking_file, rewritten_while_sent, replaced_while_sent, many_files_open_few, cache_is_bounded,
         missing_page, listings) if not only or f.__name__ in only])
