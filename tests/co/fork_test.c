@@ -1,7 +1,7 @@
 /* fork: the child has no coroutines, and can have new ones. */
+#include "co/co_support.h"
 #include "co/sched.h"
 #include "co/stack.h"
-#include "harness/harness.h"
 #include "park/park.h"
 
 #include <weft/co.h>
@@ -13,41 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static uint32_t flag; /* atomic; a word to sleep on */
-
-static int wait_for_flag(void *arg)
-{
-    (void)arg;
-    int err = 0;
-    while (load_seq_cst(&flag) == 0 && err == 0)
-        err = weft__park(&flag, 0, WEFT_FOREVER, 0, "test");
-    return err;
-}
-
-static void raise_flag(void)
-{
-    store_seq_cst(&flag, 1);
-    weft__wake(&flag, UINT32_MAX, 0);
-}
-
 static int returns(void *arg)
 {
     weft_yield();
     return (int)(intptr_t)arg;
-}
-
-static int join(weft_co *co)
-{
-    int result = -12345;
-    CHECK_OK(weft_co_join(co, &result, WEFT_FOREVER));
-    return result;
-}
-
-static weft_co *start(weft_co_fn *fn, void *arg)
-{
-    weft_co *co = NULL;
-    CHECK_OK(weft_co_start(&co, fn, arg, NULL));
-    return co;
 }
 
 static int call_blocking(void *arg)
