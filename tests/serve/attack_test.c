@@ -116,6 +116,39 @@ SERVE_CASE(attack_readers_that_stall_give_way_after_a_second)
     serve_stop(s);
 }
 
+/* Three stall us, one has just come, and there is another: a staller gives way. False: it took too long to tell. */
+static bool just_come_stays(const serve_kind *kind)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
+    unsigned port = weft_server_port(s);
+    int fds[4];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = client_open(port);
+        client_say(fds[i], "big 30000000\n");
+        client_expect_pattern(fds[i], 1000);
+    }
+    usleep(1500000);
+    int64_t begin = weft_now();
+    fds[3] = client_open(port);
+    int fd = client_open(port);
+    client_expect_reply(fd, "echo in\n", "in\n");
+    bool in_time = weft_now() - begin < WEFT_SECOND;
+    if (in_time)
+        client_expect_reply(fds[3], "echo still\n", "still\n");
+    client_close(fd);
+    close_four(fds);
+    wait_open(s, 0);
+    serve_stop(s);
+    return in_time;
+}
+
+SERVE_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
+{
+    while (!just_come_stays(kind))
+        ;
+}
+
 /* ---- no descriptors: the clients are another process ---- */
 
 struct far_clients {
