@@ -1,5 +1,5 @@
 /* weft_blocking: helper threads for what would block a scheduler thread. */
-#include "harness/harness.h"
+#include "co/co_support.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
@@ -22,20 +22,6 @@ static int call_say_tid(void *arg)
     int tid = weft_blocking(say_tid, NULL);
     CHECK(tid < 0 || tid != weft__sys_tid());
     return tid;
-}
-
-static int join(weft_co *co)
-{
-    int result = -12345;
-    CHECK_OK(weft_co_join(co, &result, WEFT_FOREVER));
-    return result;
-}
-
-static weft_co *start(weft_co_fn *fn, void *arg)
-{
-    weft_co *co = NULL;
-    CHECK_OK(weft_co_start(&co, fn, arg, NULL));
-    return co;
 }
 
 TEST(blocking_call_runs_on_another_thread_and_its_helper_is_reused)
