@@ -39,7 +39,8 @@ extern "C" {
  * both.
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
- * client without a whole request (see weft_conn_busy); when every connection is at work, the newcomer is refused. */
+ * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
+ * sent nothing for longer; when every connection is at work, the newcomer is refused. */
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
 
@@ -185,8 +186,9 @@ enum {
 WEFT_API int weft_conn_send(weft_conn *c, const struct iovec *pieces, unsigned n, unsigned flags, weft_until until);
 
 /* Send what is gathered (a head: it shares its packets) and then `size` bytes of the file from `offset`; the file's own
- * position is neither used nor moved. -ENODATA: the file ended before; the connection cannot be saved. */
-WEFT_API int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, weft_until until);
+ * position is neither used nor moved. With WEFT_CONN_MORE the last packet waits for what is sent next, or for the end
+ * of the handler call. -ENODATA: the file ended before; the connection cannot be saved. */
+WEFT_API int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, unsigned flags, weft_until until);
 
 /* From now on sending fails when the client takes no byte for `ns` (0: back to the server's write_timeout, negative: no
  * limit) or n bytes take longer than ns + n / min_rate seconds (0: the server's min_write_rate). */

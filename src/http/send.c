@@ -2,8 +2,8 @@
  *
  * S1 lengths hold: what Content-Length promised is sent to the byte, or the connection is closed before; never padded.
  * S2 one version:  a body from memory is one version as it is. One from a descriptor is looked at before the head (by
- *    weft__find_file) and again before its last piece: if it was written to meanwhile (other than at its end), the last
- *    piece is not sent, so the client sees a broken transfer and not a mixture.
+ *    weft__find_file), its last bytes are read then, and it is looked at again before they are sent, last: if it was
+ *    written to meanwhile (other than behind its end), they are not, so the client sees a broken transfer, no mixture.
  * S3 no disk:      before a piece is handed to sendfile its last page is asked for; if it is not in memory, a helper
  *    thread reads the piece first, and the serving thread does not stand still for a disk.
  * Small answers are copied to the gathered output, so that answers to pipelined requests leave together; larger ones
@@ -20,8 +20,8 @@
 
 enum {
     HEAD_MAX = 1024,
-    PIECE = 1 << 20,      /* bytes of a file between two looks */
-    LAST_PIECE = 1 << 16, /* what is held back until the last look */
+    PIECE = 1 << 20,     /* bytes of a file between two looks */
+    UNCHECKED = 1 << 16, /* up to here one look is enough */
     TAIL = 512,
     PART_MAX = 384 /* bytes of a part's head */
 };
@@ -36,78 +36,76 @@ typedef struct warming {
 /* Read a piece for its effect on the page cache. */
 static int warm(void *arg)
 {
+    enum {
+        STEP = 1 << 16
+    };
     warming *w = arg;
-    char *buf = weft__malloc(LAST_PIECE);
+    char *buf = weft__malloc(STEP);
     if (buf == NULL)
         return -ENOMEM;
     ssize_t n = 0;
-    for (uint64_t done = 0; done < w->size && n >= 0; done += LAST_PIECE) {
+    for (uint64_t done = 0; done < w->size && n >= 0; done += STEP) {
         uint64_t left = w->size - done;
-        n = weft__sys_pread(w->fd, buf, left < LAST_PIECE ? left : LAST_PIECE, w->at + done, false);
+        n = weft__sys_pread(w->fd, buf, left < STEP ? left : STEP, w->at + done, false);
     }
     weft__free(buf);
     return n < 0 ? (int)n : 0;
 }
 
-static int send_piece(weft__request *r, int fd, uint64_t at, uint64_t size)
+/* Read the last `len` bytes of a piece into `last`. If they are not in memory, the whole piece is brought there. */
+static int look_at_last(int fd, uint64_t at, uint64_t size, char *last, size_t len)
 {
-    char byte;
-    if (weft__sys_pread(fd, &byte, 1, at + size - 1, true) == -EAGAIN) {
+    uint64_t from = at + size - len;
+    ssize_t n = weft__sys_pread(fd, last, len, from, true);
+    if (n == -EAGAIN || (n >= 0 && (size_t)n < len)) {
         warming w = {fd, at, size};
         int err = weft_blocking(warm, &w);
         if (err < 0)
             return err;
+        n = weft__sys_pread(fd, last, len, from, false);
     }
-    return weft_conn_sendfile(r->conn, fd, at, size, WEFT_FOREVER);
+    return n < 0 ? (int)n : (size_t)n < len ? -ENODATA : 0;
 }
 
-/* The last bytes of a file, by which one that has only grown is told from one that was written anew. */
-typedef struct tail {
-    size_t len; /* 0: not known */
-    char bytes[TAIL];
-} tail;
-
-static void read_tail(tail *t, int fd, uint64_t size)
-{
-    t->len = size < TAIL ? (size_t)size : TAIL;
-    if (weft__sys_pread(fd, t->bytes, t->len, size - t->len, true) != (ssize_t)t->len)
-        t->len = 0;
-}
-
-/* S2: is what fd refers to still the version v, or v with something appended? */
-static int check_version(int fd, const weft__version *v, const tail *before)
+/* S2: is what fd refers to still the version v? Or v without a name, because another file was renamed to it: that moves
+ * the ctime alone. Or v with something appended: then the bytes at `at` are what they were; when it was written anew,
+ * they are not. */
+static int check_version(int fd, const weft__version *v, const char *last, uint64_t at)
 {
     struct stat st;
     int err = weft__sys_fstat(fd, &st);
     if (err < 0)
         return err;
     weft__version now = weft__version_of(&st);
-    if (weft__version_same(v, &now))
+    if (weft__version_same(v, &now) || (st.st_nlink == 0 && now.size == v->size && now.modified == v->modified))
         return 0;
-    tail after;
-    if (now.size <= v->size || before->len == 0)
+    char after[TAIL];
+    if (now.size <= v->size || weft__sys_pread(fd, after, TAIL, at, true) != TAIL)
         return -ESTALE;
-    read_tail(&after, fd, v->size);
-    return after.len == before->len && memcmp(after.bytes, before->bytes, after.len) == 0 ? 0 : -ESTALE;
+    return memcmp(after, last, TAIL) == 0 ? 0 : -ESTALE;
 }
 
 static int send_file(weft__request *r, const weft__form *f, const weft__version *v, uint64_t at, uint64_t size)
 {
-    if (size <= LAST_PIECE)
-        return send_piece(r, f->fd, at, size);
-    tail before;
-    read_tail(&before, f->fd, v->size);
-    uint64_t left = size - LAST_PIECE;
-    while (left > 0) {
-        uint64_t n = left < PIECE ? left : PIECE;
-        int err = send_piece(r, f->fd, at, n);
-        if (err < 0)
-            return err;
-        at += n;
-        left -= n;
+    char last[TAIL], byte;
+    uint64_t end = at + size, piece = size < PIECE ? size : PIECE;
+    int err;
+    if (size <= UNCHECKED) {
+        err = look_at_last(f->fd, at, size, &byte, 1);
+        return err < 0 ? err : weft_conn_sendfile(r->conn, f->fd, at, size, 0, WEFT_FOREVER);
     }
-    int err = check_version(f->fd, v, &before);
-    return err < 0 ? err : send_piece(r, f->fd, at, LAST_PIECE);
+    /* The end is read before the beginning is sent: what goes out last is of the same version as what goes first. */
+    if ((err = look_at_last(f->fd, end - piece, piece, last, TAIL)) < 0)
+        return err;
+    for (end -= TAIL; at < end; at += piece) {
+        piece = end - at < PIECE ? end - at : PIECE;
+        if (size > PIECE && (err = look_at_last(f->fd, at, piece, &byte, 1)) < 0)
+            return err;
+        if ((err = weft_conn_sendfile(r->conn, f->fd, at, piece, WEFT_CONN_MORE, WEFT_FOREVER)) < 0)
+            return err;
+    }
+    err = check_version(f->fd, v, last, end);
+    return err < 0 ? err : weft_conn_write(r->conn, last, TAIL);
 }
 
 /* The version that a form's descriptor has to have. */

@@ -119,29 +119,10 @@ static int epoll_pollable(weft__poller *base)
     return ((epoll_poller *)base)->fd;
 }
 
-const weft__poller_ops weft__poller_epoll = {
-    .name = "epoll",
-    .open = level_open,
-    .close = epoll_close,
-    .poll = epoll_poll,
-    .update = weft__ready_update,
-    .remove = weft__ready_remove,
-    .send = weft__ready_send,
-    .cancel = weft__ready_cancel,
-    .arm = epoll_arm,
-    .pollable = epoll_pollable,
-};
+/* What level and edge have in common. */
+#define EPOLL_OPS                                                                                                      \
+    .close = epoll_close, .poll = epoll_poll, .update = weft__ready_update, .remove = weft__ready_remove,              \
+    .send = weft__ready_send, .cancel = weft__ready_cancel, .arm = epoll_arm, .pollable = epoll_pollable
 
-const weft__poller_ops weft__poller_epoll_et = {
-    .name = "epoll-et",
-    .edge = true,
-    .open = edge_open,
-    .close = epoll_close,
-    .poll = epoll_poll,
-    .update = weft__ready_update,
-    .remove = weft__ready_remove,
-    .send = weft__ready_send,
-    .cancel = weft__ready_cancel,
-    .arm = epoll_arm,
-    .pollable = epoll_pollable,
-};
+const weft__poller_ops weft__poller_epoll = {.name = "epoll", .open = level_open, EPOLL_OPS};
+const weft__poller_ops weft__poller_epoll_et = {.name = "epoll-et", .edge = true, .open = edge_open, EPOLL_OPS};

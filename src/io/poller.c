@@ -20,8 +20,7 @@
 #include <string.h>
 
 enum {
-    SLAB = 16 * WEFT__BUFFER_STRIDE, /* memory for buffers is taken from the kernel by this much */
-    CALLBACKS = 256                  /* slots served by a scheduler's poll before its coroutines have their turn */
+    CALLBACKS = 256 /* slots served by a scheduler's poll before its coroutines have their turn */
 };
 
 static const weft__poller_ops *const kinds[] = {
@@ -123,9 +122,7 @@ void weft__poller_close(weft__poller *p)
     weft__poller was = *p; /* the kernel lets go of the buffers before they are unmapped */
     p->ops->close(p);
     weft__sys_close(was.interrupt_fd);
-    for (uint32_t i = 0; i < was.slab_count; i++)
-        weft__sys_unmap(was.slabs[i], SLAB);
-    weft__free(was.slabs);
+    weft__buffers_free(&was);
 }
 
 /* Dones that were put off, slots that had more. Returns callbacks made. */
@@ -172,44 +169,6 @@ void weft__poller_woke(weft__poller *p)
 {
     if (p->scheduler)
         weft__sched_awake();
-}
-
-/* ---- buffers ---- */
-
-static bool add_slab(weft__poller *p)
-{
-    void *memory;
-    void **slabs = weft__realloc(p->slabs, (p->slab_count + 1) * sizeof *slabs);
-    if (slabs == NULL)
-        return false;
-    p->slabs = slabs;
-    if (weft__sys_map(&memory, SLAB) < 0)
-        return false;
-    p->slabs[p->slab_count++] = memory;
-    for (size_t at = SLAB; at > 0; at -= WEFT__BUFFER_STRIDE) {
-        weft__buffer *b = (weft__buffer *)((char *)memory + at - WEFT__BUFFER_STRIDE);
-        b->next = p->free;
-        p->free = b;
-    }
-    return true;
-}
-
-weft__buffer *weft__buffer_take(weft__poller *p)
-{
-    if (unlikely(p->free == NULL) && !add_slab(p))
-        return NULL;
-    weft__buffer *b = p->free;
-    p->free = b->next;
-    b->next = NULL;
-    b->size = WEFT__BUFFER_STRIDE - sizeof *b;
-    b->used = 0;
-    return b;
-}
-
-void weft__buffer_release(weft__poller *p, weft__buffer *b)
-{
-    b->next = p->free;
-    p->free = b;
 }
 
 /* ---- slots ---- */
@@ -381,7 +340,7 @@ static int rest(int err)
 
 static int idler_poll(void *p, int64_t until_ns)
 {
-    int n = weft__poller_run(p, until_ns, CALLBACKS);
+    int n = weft__poller_run(p, weft__buffers_until(p, until_ns), CALLBACKS);
     return likely(n >= 0) ? n : rest(n);
 }
 

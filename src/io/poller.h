@@ -51,6 +51,12 @@ typedef struct weft__buffer {
 weft__buffer *weft__buffer_take(weft__poller *p);
 void weft__buffer_release(weft__poller *p, weft__buffer *b);
 
+/* For whoever sleeps in the poller: until when, at the most, so that what was not needed for a second can be given back
+ * to the kernel; gives it back when it is time. */
+int64_t weft__buffers_until(weft__poller *p, int64_t until_ns);
+void weft__buffers_look(weft__poller *p);
+void weft__buffers_free(weft__poller *p); /* all of them, at the end */
+
 /* ---- slots ---- */
 
 typedef struct weft__slot_fn {
@@ -178,6 +184,7 @@ typedef struct weft__poller_ops {
      */
     int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events);
     int (*pollable)(weft__poller *p); /* a descriptor that will be readable when poll has something to tell; -1: none */
+    void (*look)(weft__poller *p);    /* may be NULL. Once a second while p->ahead > 0: keep fewer, if fewer will do */
 } weft__poller_ops;
 
 extern const weft__poller_ops weft__poller_select, weft__poller_poll, weft__poller_epoll, weft__poller_epoll_et,
@@ -193,9 +200,12 @@ struct weft__poller {
     weft__fd_slot *current; /* whose callback is running; NULL once it was removed */
     weft__list pending;     /* slots to be looked at in the next poll */
     weft__send *cancelled;  /* sends whose done is to be called in the next poll */
-    weft__buffer *free;     /* free buffers, last used first */
-    void **slabs;           /* their memory */
-    uint32_t slab_count;
+    weft__buffer **free;    /* buffer.c: a stack of the free buffers */
+    void **slabs;           /* the memory of all */
+    uint32_t slab_count, free_count;
+    uint32_t clean, least;                 /* B1, B2 of buffer.c */
+    uint32_t ahead;                        /* buffers that the back end keeps ready beyond what it began with */
+    int64_t look_at;                       /* when to look after buffers; 0: not at all */
     struct weft__shared_watch *shared[64]; /* watch.c: waits without a watch of their own, by descriptor */
     uint64_t polls;                        /* how often the kernel was asked; for tests and reports */
     uint64_t events;                       /* callbacks made */

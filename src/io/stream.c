@@ -260,9 +260,14 @@ typedef struct sending {
     int last, err;
 } sending;
 
-/* The kernel took nothing: wait. 0: try again, or the error that ends the send. */
-static int wait_to_send(weft_stream *s, sending *state)
+/* A try to send gave n: bytes that have left, or an error. When the kernel took nothing, wait. How many have left (0:
+ * try again), or the error that ends the send. */
+static ssize_t tried_to_send(weft_stream *s, sending *state, ssize_t n)
 {
+    if (n == -EPIPE && is_closed(s))
+        return -EBADF;
+    if (n != -EAGAIN)
+        return n;
     weft__stream_empty(s, WEFT_POLLOUT);
     if (state->last > 0)
         return state->err;
@@ -276,10 +281,7 @@ static ssize_t send_bytes(weft_stream *s, const char *data, size_t size, weft_un
     size_t sent = 0;
     while (sent < size) {
         ssize_t n = weft__sys_send(s->fd, data + sent, size - sent, MSG_DONTWAIT);
-        if (n == -EPIPE && is_closed(s))
-            n = -EBADF;
-        if (n == -EAGAIN)
-            n = wait_to_send(s, &state);
+        n = tried_to_send(s, &state, n);
         if (n < 0)
             return n;
         sent += (size_t)n;
@@ -313,10 +315,7 @@ static ssize_t send_gathered(weft_stream *s, const struct iovec *pieces, unsigne
         some[0].iov_len -= skip;
         struct msghdr msg = {.msg_iov = some, .msg_iovlen = count};
         ssize_t k = weft__sys_sendmsg(s->fd, &msg, MSG_DONTWAIT | (count < n ? MSG_MORE : 0));
-        if (k == -EPIPE && is_closed(s))
-            k = -EBADF;
-        if (k == -EAGAIN)
-            k = wait_to_send(s, &state);
+        k = tried_to_send(s, &state, k);
         if (k < 0)
             return k;
         sent += (size_t)k;
@@ -346,10 +345,7 @@ static ssize_t send_file(weft_stream *s, int fd, uint64_t offset, size_t size, w
         ssize_t n = weft__sys_sendfile(s->fd, fd, &offset, size - sent);
         if (n == 0)
             break; /* the file ends here */
-        if (n == -EPIPE && is_closed(s))
-            n = -EBADF;
-        if (n == -EAGAIN)
-            n = wait_to_send(s, &state);
+        n = tried_to_send(s, &state, n);
         if (n < 0)
             return n;
         sent += (size_t)n;

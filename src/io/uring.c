@@ -9,8 +9,8 @@
  * U2 no operation reaches the kernel with the number of a descriptor that was closed meanwhile: what is still queued
  *    for a slot that is removed, or for a send that is cancelled, is withdrawn.
  * U3 `window` buffers lie in the ring for the kernel to take. It begins small, so that few buffers stay warm, doubles
- *    when the kernel found none and is halved when most were left over for long. Buffers that owners hold are
- *    replaced, so slow owners starve nobody.
+ *    when the kernel found none and is halved after a second in which most were left over; then what the kernel takes
+ *    is not replaced for a while. Buffers that owners hold are replaced, so slow owners starve nobody.
  * Before Linux 6.1 only the poll operation is used, with ready.c doing the rest. */
 #include "sys/uring.h"
 
@@ -25,8 +25,7 @@ enum {
     QUEUE = 1024, /* operations handed over at a time; eight times as many results are kept */
     RING = 1024,  /* places in the buffer ring */
     WINDOW = 64,
-    PERIOD = 4096, /* rounds after which the window may shrink */
-    OPS = 64,      /* allocated at a time */
+    OPS = 64, /* allocated at a time */
     ERRORS = WEFT_POLLERR | WEFT_POLLHUP
 };
 
@@ -79,8 +78,7 @@ typedef struct uring_poller {
     bool starved;            /* there was no memory for a single buffer when the ring was last filled up */
     unsigned window;         /* buffers that should lie in the ring */
     unsigned lying;          /* buffers that do */
-    unsigned least;          /* fewest that were left in this period */
-    unsigned rounds;         /* of this period */
+    unsigned least;          /* fewest that were left since the last look */
     unsigned free_ids;
     uint16_t ids[RING];          /* stack of free ids */
     weft__buffer *buffers[RING]; /* by id, those that lie in the ring */
@@ -378,23 +376,26 @@ static weft__buffer *take_back(uring_poller *p, const weft__uring_event *e)
     return b;
 }
 
-static void fit_window(uring_poller *p)
+static void set_window(uring_poller *p, unsigned window)
 {
-    if (p->wanting && p->window < RING)
-        p->window *= 2;
-    if (p->lying < p->least)
-        p->least = p->lying;
-    if (++p->rounds < PERIOD)
-        return;
+    p->window = window;
+    p->base.ahead = window - WINDOW;
+}
+
+static void uring_look(weft__poller *base)
+{
+    uring_poller *p = (uring_poller *)base;
     if (p->window > WINDOW && p->least > p->window / 4 * 3)
-        p->window /= 2;
-    p->least = p->window;
-    p->rounds = 0;
+        set_window(p, p->window / 2);
+    p->least = p->lying;
 }
 
 static void top_up(uring_poller *p)
 {
-    fit_window(p);
+    if (p->wanting && p->window < RING)
+        set_window(p, p->window * 2);
+    if (p->lying < p->least)
+        p->least = p->lying;
     p->wanting = p->starved = false;
     while (p->lying < p->window) {
         weft__buffer *b = weft__buffer_take(&p->base);
@@ -605,6 +606,7 @@ const weft__poller_ops weft__poller_uring = {
     .send = uring_send,
     .cancel = uring_cancel,
     .pollable = uring_pollable,
+    .look = uring_look,
 };
 
 static const weft__poller_ops uring_by_readiness = {

@@ -202,6 +202,8 @@ static void out_done(weft__send *send, ssize_t result)
     weft__worker *w = o->worker;
     w->sends--;
     weft__out_free(o);
+    if (c != NULL && unlikely(c->corked))
+        weft__conn_uncork(c);
     if (c == NULL) { /* it has ended meanwhile */
         weft__keeper_ended(w);
         return;
@@ -216,6 +218,8 @@ static bool send_gathered(weft_conn *c, int *verdict)
     weft__out *o = c->out;
     o->sent = 0;
     o->send = (weft__send){.done = out_done, .iov = o->iov, .niov = weft__out_pieces(o)};
+    if (unlikely(c->corked))
+        o->send.flags = WEFT__SEND_NOW; /* ahead of the uncorking */
     ssize_t r = weft__send_start(&c->slot, &o->send);
     if (r == -EINPROGRESS) {
         c->state = WEFT__CONN_FLUSHING;
@@ -244,6 +248,8 @@ static void serve_turn(weft_conn *c, weft__turn *t)
         weft__keeper_by(w, w->tick_at = weft__sys_now() + WEFT_SECOND);
     if (c->out != NULL && verdict >= 0 && !send_gathered(c, &verdict))
         return;
+    if (unlikely(c->corked))
+        weft__conn_uncork(c);
     settle(c, verdict);
 }
 

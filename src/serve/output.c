@@ -9,9 +9,11 @@
 #include <weft/co.h>
 
 #include "base/panic.h"
+#include "sys/net.h"
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 enum {
@@ -172,12 +174,28 @@ void weft_conn_limit_write(weft_conn *c, int64_t ns, unsigned min_rate)
 
 /* ---- sending ---- */
 
+/* Whether a packet that is not full waits for more. sendfile(2) itself has no flag for it. */
+static void set_corked(weft_conn *c, bool corked)
+{
+    if (c->corked != corked && weft__sys_setsockopt(c->slot.fd, IPPROTO_TCP, TCP_CORK, corked) == 0)
+        c->corked = corked;
+}
+
+void weft__conn_uncork(weft_conn *c)
+{
+    set_corked(c, false);
+}
+
 /* Send these pieces, which begin with all that is gathered, and let go of that. */
 static int send_pieces(weft_conn *c, struct iovec *iov, unsigned n, uint64_t size, unsigned flags, weft_until until)
 {
     int err = load_relaxed(&c->error);
+    if (unlikely(c->corked))
+        flags |= WEFT__SEND_NOW; /* ahead of the uncorking */
     if (err == 0)
         err = c->worker->server->model->send(c, iov, n, flags, rate_until(c, size, until.at));
+    if (unlikely(c->corked) && !(flags & WEFT__SEND_MORE))
+        weft__conn_uncork(c);
     if (c->out != NULL) {
         weft__out_free(c->out);
         c->out = NULL;
@@ -190,8 +208,11 @@ static int send_pieces(weft_conn *c, struct iovec *iov, unsigned n, uint64_t siz
 static int flush_with(weft_conn *c, unsigned flags, weft_until until)
 {
     weft__out *o = c->out;
-    if (o == NULL)
+    if (o == NULL) {
+        if (unlikely(c->corked) && !(flags & WEFT__SEND_MORE))
+            weft__conn_uncork(c);
         return load_relaxed(&c->error);
+    }
     return send_pieces(c, o->iov, weft__out_pieces(o), o->total, flags, until);
 }
 
@@ -233,13 +254,16 @@ int weft_conn_send(weft_conn *c, const struct iovec *pieces, unsigned n, unsigne
     return send_pieces(c, iov, used, size, flags & WEFT_CONN_MORE ? WEFT__SEND_MORE : 0, until);
 }
 
-int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, weft_until until)
+int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, unsigned flags, weft_until until)
 {
     const weft__model *model = c->worker->server->model;
     int64_t end = rate_until(c, size, until.at);
     int err = flush_with(c, size > 0 ? WEFT__SEND_MORE | WEFT__SEND_NOW : 0, until);
     if (err < 0)
         return err;
+    bool more = (flags & WEFT_CONN_MORE) != 0;
+    if (more)
+        set_corked(c, true);
     uint64_t in_turn = 0;
     while (size > 0) {
         if ((err = load_relaxed(&c->error)) < 0)
@@ -263,5 +287,7 @@ int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, wef
         }
         in_turn = 0;
     }
+    if (!more)
+        set_corked(c, false);
     return 0;
 }

@@ -2,8 +2,9 @@
  *
  *      1. who has been answered and only lingers
  *      2. who has waited longest without a whole request: idle, or in the middle of a head (C2 of serve.h keeps the
- * order)
+ *         order), and for a second at least
  *      3. who is at work but has stalled us for more than a second: takes no bytes, sends no body
+ *      4. who has waited longest, if not for a second: who has just come and is about to ask is one of these
  * so clients that are slow on purpose displace each other and never the quick ones. A look goes over at most SCAN
  * connections and puts those that work to the end, so each newcomer of a flood costs the same.
  * Thread model: under the worker's lock; what is read of a connection is what it was a moment ago, and evicting one
@@ -14,7 +15,7 @@
 
 enum {
     SCAN = 64,
-    STALLED_MS = 1000
+    LONG_MS = 1000
 };
 
 static enum weft__room evict(weft_conn *c)
@@ -43,17 +44,24 @@ static void compare_stall(weft_conn *c, uint32_t now, weft_conn **worst)
 {
     bool waits = load_relaxed(&c->state) == WEFT__CONN_FLUSHING || wait_of(c) != WEFT__WAIT_NOTHING;
     uint32_t stall = now - load_relaxed(&c->stalled);
-    if (!waits || load_relaxed(&c->error) < 0 || stall < STALLED_MS || stall > INT32_MAX)
+    if (!waits || load_relaxed(&c->error) < 0 || stall < LONG_MS || stall > INT32_MAX)
         return;
     if (*worst == NULL || stall > now - load_relaxed(&(*worst)->stalled))
         *worst = c;
+}
+
+static void to_the_end(weft__worker *w, weft_conn *c, uint32_t now)
+{
+    store_relaxed(&c->since, now);
+    list_remove(&c->link);
+    list_push_back(&w->waiting, &c->link);
 }
 
 enum weft__room weft__room_make(weft__worker *w, bool descriptors)
 {
     uint32_t now = weft__server_ms(w->server);
     unsigned looked = 0;
-    weft_conn *worst = NULL;
+    weft_conn *worst = NULL, *young = NULL;
     list_each (l, &w->lingering) {
         weft_conn *c = container_of(l, weft_conn, link);
         if (descriptors || !(c->flags & WEFT__CONN_REFUSED)) {
@@ -63,12 +71,19 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors)
         if (looked++ == SCAN)
             break;
     }
-    for (looked = 0; looked < SCAN && !list_empty(&w->waiting); looked++) {
-        weft_conn *c = container_of(w->waiting.next, weft_conn, link);
-        store_relaxed(&c->since, now);
-        list_remove(&c->link);
-        list_push_back(&w->waiting, &c->link);
-        if (load_relaxed(&c->error) == 0 && waits_for_request(c))
+    looked = 0;
+    list_each_safe (l, &w->waiting) {
+        weft_conn *c = container_of(l, weft_conn, link);
+        if (looked++ == SCAN)
+            break;
+        bool waits = load_relaxed(&c->error) == 0 && waits_for_request(c);
+        if (waits && now - load_relaxed(&c->since) < LONG_MS) {
+            if (young == NULL)
+                young = c;
+            continue;
+        }
+        to_the_end(w, c, now);
+        if (waits)
             return evict(c);
         compare_stall(c, now, &worst);
     }
@@ -78,5 +93,10 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors)
             break;
         compare_stall(container_of(l, weft_conn, link), now, &worst);
     }
-    return worst != NULL ? evict(worst) : WEFT__ROOM_NONE;
+    if (worst != NULL)
+        return evict(worst);
+    if (young == NULL)
+        return WEFT__ROOM_NONE;
+    to_the_end(w, young, now);
+    return evict(young);
 }

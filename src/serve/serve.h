@@ -79,6 +79,7 @@ struct weft_conn {
     uint8_t state;       /* atomic: enum weft__conn_state */
     uint8_t after;       /* FLUSHING: what the handler returned */
     uint8_t flags;       /* atomic: enum weft__conn_flag */
+    bool corked;         /* the kernel holds back a packet that is not full */
 };
 
 struct weft__turn {
@@ -300,6 +301,9 @@ void weft__input_compact(weft_conn *c);
 
 /* Pieces for all that is gathered; returns how many. */
 unsigned weft__out_pieces(weft__out *o);
+
+/* Nothing more follows: what the kernel holds back may go. */
+void weft__conn_uncork(weft_conn *c);
 void weft__out_free(weft__out *o);
 
 /* Where a wait for progress of a send must end at the latest. */

@@ -1,5 +1,5 @@
 /* The public calls: start, join, cancel, sleep, yield, names, misuse. */
-#include "harness/harness.h"
+#include "co/co_support.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
@@ -9,23 +9,6 @@
 #include <pthread.h>
 #include <string.h>
 
-static uint32_t flag; /* atomic; a word to sleep on */
-
-static void raise_flag(void)
-{
-    store_seq_cst(&flag, 1);
-    weft__wake(&flag, UINT32_MAX, 0);
-}
-
-static int wait_for_flag(void *arg)
-{
-    (void)arg;
-    int err = 0;
-    while (load_seq_cst(&flag) == 0 && err == 0)
-        err = weft__park(&flag, 0, WEFT_FOREVER, 0, "test");
-    return err;
-}
-
 static int add_one(void *arg)
 {
     return *(int *)arg + 1;
@@ -34,21 +17,6 @@ static int add_one(void *arg)
 static int returns(void *arg)
 {
     return (int)(intptr_t)arg;
-}
-
-static weft_co *start(weft_co_fn *fn, void *arg)
-{
-    weft_co *co = NULL;
-    CHECK_OK(weft_co_start(&co, fn, arg, NULL));
-    CHECK(co != NULL);
-    return co;
-}
-
-static int join(weft_co *co)
-{
-    int result = -12345;
-    CHECK_OK(weft_co_join(co, &result, WEFT_FOREVER));
-    return result;
 }
 
 TEST_IN(THREAD | CO, co_result_reaches_the_joiner)

@@ -1,6 +1,6 @@
 /* The scheduler: who runs where and when, stealing, pinning, calls, timers, pollers, idleness. */
+#include "co/co_support.h"
 #include "co/state.h"
-#include "harness/harness.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
@@ -9,37 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-static uint32_t flag;  /* atomic; a word to sleep on */
 static uint32_t count; /* atomic */
-
-static void raise_flag(void)
-{
-    store_seq_cst(&flag, 1);
-    weft__wake(&flag, UINT32_MAX, 0);
-}
-
-static int wait_for_flag(void *arg)
-{
-    (void)arg;
-    int err = 0;
-    while (load_seq_cst(&flag) == 0 && err == 0)
-        err = weft__park(&flag, 0, WEFT_FOREVER, 0, "test");
-    return err;
-}
-
-static int join(weft_co *co)
-{
-    int result = -12345;
-    CHECK_OK(weft_co_join(co, &result, WEFT_FOREVER));
-    return result;
-}
-
-static weft_co *start(weft_co_fn *fn, void *arg)
-{
-    weft_co *co = NULL;
-    CHECK_OK(weft_co_start(&co, fn, arg, NULL));
-    return co;
-}
 
 static weft_co *start_on(unsigned index, weft_co_fn *fn, void *arg)
 {

@@ -199,8 +199,10 @@ TEST_LIMIT(60, stress_100000_parked_coroutines_take_little_memory_and_all_wake)
     long before = test_rss_kb();
     for (uint32_t i = 0; i < n; i++)
         CHECK_OK(weft_go(park_at_gate, NULL));
-    while (weft__sleepers(&gate) < n)
+    while (load_relaxed(&parked) < n)
         sched_yield();
+    while (weft__sleepers(&gate) < n) /* it walks the queue under its lock: not while they all want in */
+        weft_sleep(weft_in_ms(1));
     if (test_limit_factor() <= 1)
         CHECK_BETWEEN(4 * n, 5 * n, test_rss_kb() - before); /* KiB: a touched page each and little more */
     store_seq_cst(&gate, 1);

@@ -110,6 +110,25 @@ void io_tcp_pair(int fds[2])
     CHECK_OK(weft__sys_setsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, 1));
 }
 
+weft__poller *io_open_on_pair(const char *kind, weft__fd_slot *slot, const weft__slot_fn *fn, unsigned events,
+                              int fds[2])
+{
+    weft__poller *p = io_open(kind);
+    io_tcp_pair(fds);
+    slot->fn = fn;
+    slot->fd = fds[0];
+    CHECK_OK(weft__slot_add(p, slot, events));
+    return p;
+}
+
+void io_close_on_pair(weft__poller *p, weft__fd_slot *slot, int fds[2])
+{
+    weft__slot_remove(slot);
+    close(fds[0]);
+    close(fds[1]);
+    weft__poller_close(p);
+}
+
 io_pair io_stream_pair(const weft_tcp_options *options)
 {
     io_pair p;

@@ -107,6 +107,11 @@ void io_settle(void);
 /* A connected pair of TCP sockets on loopback, non-blocking. */
 void io_tcp_pair(int fds[2]);
 
+/* A poller with a slot on the first end of such a pair; and the end of all that. */
+weft__poller *io_open_on_pair(const char *kind, weft__fd_slot *slot, const weft__slot_fn *fn, unsigned events,
+                              int fds[2]);
+void io_close_on_pair(weft__poller *p, weft__fd_slot *slot, int fds[2]);
+
 /* A listening TCP socket on loopback, and a non-blocking connection to it. */
 int io_listener(void);
 int io_connection_to(int listener);

@@ -71,13 +71,11 @@ static void *read_all(void *arg)
 
 TEST_BACKENDS(send_small_leaves_whole)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     weft__fd_slot slot = {0};
+    weft__poller *p = io_open_on_pair(kind, &slot, &quiet, 0, fds);
     message m;
     char data[64], got[64];
-    io_tcp_pair(fds);
-    add(p, &slot, fds[0]);
     io_pattern(data, sizeof data, 0);
     for (unsigned empty = 0; empty < 4; empty++) {
         start(&slot, &m, data, 0, 1 + empty, empty % 2 == 0 ? WEFT__SEND_NOW : 0);
@@ -93,10 +91,7 @@ TEST_BACKENDS(send_small_leaves_whole)
         CHECK_INT(1, m.dones);
         CHECK_PTR(NULL, slot.sends);
     }
-    weft__slot_remove(&slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_close_on_pair(p, &slot, fds);
 }
 
 static void check_large(const char *kind, unsigned pieces, unsigned flags)
@@ -130,12 +125,9 @@ static void check_large(const char *kind, unsigned pieces, unsigned flags)
     io_check_pattern(got, SIZE, 0);
     for (int i = 0; i < 3; i++)
         CHECK_INT(1, m[i].dones);
-    weft__slot_remove(&slot);
-    close(fds[0]);
-    close(fds[1]);
     free(data);
     free(got);
-    weft__poller_close(p);
+    io_close_on_pair(p, &slot, fds);
 }
 
 TEST_BACKENDS(send_large_leaves_whole_and_in_order)
@@ -168,13 +160,11 @@ enum {
 
 TEST_BACKENDS(send_cancelled_is_done_once_with_an_error)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     weft__fd_slot slot = {0};
+    weft__poller *p = io_open_on_pair(kind, &slot, &quiet, 0, fds);
     message *m = calloc(16, sizeof *m), last;
     char *data = malloc(CHUNK);
-    io_tcp_pair(fds);
-    add(p, &slot, fds[0]);
     int n = fill(p, &slot, m, 16, data, CHUNK);
     CHECK_ERR(-EINPROGRESS, start(&slot, &last, data, 10, 1, 0));
     weft__send_cancel(&last.send);
@@ -188,23 +178,18 @@ TEST_BACKENDS(send_cancelled_is_done_once_with_an_error)
     io_run_dry(p);
     CHECK_INT(1, m[n - 1].dones);
     CHECK_INT(1, last.dones);
-    weft__slot_remove(&slot);
-    close(fds[0]);
-    close(fds[1]);
     free(m);
     free(data);
-    weft__poller_close(p);
+    io_close_on_pair(p, &slot, fds);
 }
 
 TEST_BACKENDS(send_of_a_removed_slot_is_done_once_with_an_error)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     weft__fd_slot slot = {0};
+    weft__poller *p = io_open_on_pair(kind, &slot, &quiet, 0, fds);
     message *m = calloc(16, sizeof *m), last;
     char *data = malloc(CHUNK);
-    io_tcp_pair(fds);
-    add(p, &slot, fds[0]);
     int n = fill(p, &slot, m, 16, data, CHUNK);
     CHECK_ERR(-EINPROGRESS, start(&slot, &last, data, 10, 1, 0));
     weft__slot_remove(&slot);
@@ -259,13 +244,11 @@ TEST_BACKENDS(send_of_a_removed_slot_reaches_no_reused_number)
 
 TEST_BACKENDS(send_to_a_peer_that_left_is_an_error_and_no_signal)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     weft__fd_slot slot = {0};
+    weft__poller *p = io_open_on_pair(kind, &slot, &quiet, 0, fds);
     message m;
     char data[100] = {0};
-    io_tcp_pair(fds);
-    add(p, &slot, fds[0]);
     CHECK_OK(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger)));
     close(fds[1]);
     for (int i = 0; i < 2; i++) {
@@ -282,13 +265,11 @@ TEST_BACKENDS(send_to_a_peer_that_left_is_an_error_and_no_signal)
 /* A peer that resets in the middle of a large send. */
 TEST_BACKENDS(send_is_ended_by_a_reset_in_the_middle)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     weft__fd_slot slot = {0};
+    weft__poller *p = io_open_on_pair(kind, &slot, &quiet, 0, fds);
     message *m = calloc(16, sizeof *m);
     char *data = malloc(CHUNK);
-    io_tcp_pair(fds);
-    add(p, &slot, fds[0]);
     int n = fill(p, &slot, m, 16, data, CHUNK);
     CHECK_OK(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger)));
     close(fds[1]);
@@ -416,12 +397,9 @@ TEST_BACKENDS(send_to_a_slow_reader_shows_that_it_moves)
     }
     CHECK_INT(CHUNK, m.result);
     CHECK(moves > 10);
-    weft__slot_remove(&slot);
-    close(fds[0]);
-    close(fds[1]);
     free(data);
     free(some);
-    weft__poller_close(p);
+    io_close_on_pair(p, &slot, fds);
 }
 
 TEST(uring_that_is_forbidden_becomes_epoll)

@@ -103,11 +103,9 @@ static void send_pattern(int fd, size_t size, size_t at)
 
 TEST_BACKENDS(slot_tells_readiness_when_it_comes)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     owner o = {0};
-    io_tcp_pair(fds);
-    add(p, &o, fds[0], WEFT_POLLIN);
+    weft__poller *p = io_open_on_pair(kind, &o.slot, &notes, WEFT_POLLIN, fds);
     CHECK_INT(0, weft__poller_run(p, 0, 256));
     CHECK_INT(0, o.events);
     send_pattern(fds[1], 5, 0);
@@ -140,20 +138,15 @@ TEST_BACKENDS(slot_tells_what_is_already_so_when_wanted)
     CHECK_OK(weft__slot_want(&o.slot, WEFT_POLLIN));
     io_run_until(p, &o.events, 1);
     CHECK_INT(WEFT_POLLIN, o.seen);
-    weft__slot_remove(&o.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_close_on_pair(p, &o.slot, fds);
 }
 
 TEST_BACKENDS(slot_tells_writability_once)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     owner o = {0};
+    weft__poller *p = io_open_on_pair(kind, &o.slot, &notes, 0, fds);
     char *much = calloc(1, 1 << 16);
-    io_tcp_pair(fds);
-    add(p, &o, fds[0], 0);
     CHECK_OK(weft__recv_start(&o.slot));
     while (weft__sys_send(fds[0], much, 1 << 16, MSG_DONTWAIT) > 0)
         ;
@@ -174,11 +167,8 @@ TEST_BACKENDS(slot_tells_writability_once)
     send_pattern(fds[1], 7, 0);
     run_until_bytes(p, &o, 7);
     CHECK_INT(2, o.events);
-    weft__slot_remove(&o.slot);
     free(much);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_close_on_pair(p, &o.slot, fds);
 }
 
 TEST_BACKENDS(poller_sleeps_until_the_deadline_when_nothing_comes)
@@ -277,11 +267,9 @@ TEST_BACKENDS(poller_is_interrupted_before_and_during_a_poll)
 
 TEST_BACKENDS(recv_brings_bytes_and_the_end)
 {
-    weft__poller *p = io_open(kind);
     int fds[2];
     owner o = {0};
-    io_tcp_pair(fds);
-    add(p, &o, fds[0], 0);
+    weft__poller *p = io_open_on_pair(kind, &o.slot, &notes, 0, fds);
     CHECK_OK(weft__recv_start(&o.slot));
     for (size_t i = 0; i < 100; i++) {
         send_pattern(fds[1], 100, i * 100);
@@ -292,10 +280,7 @@ TEST_BACKENDS(recv_brings_bytes_and_the_end)
     CHECK_INT(0, o.end);
     io_run_dry(p);
     CHECK_INT(1, o.ends);
-    weft__slot_remove(&o.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_close_on_pair(p, &o.slot, fds);
 }
 
 TEST_BACKENDS(recv_brings_the_end_that_came_with_the_bytes)
@@ -321,11 +306,9 @@ TEST_BACKENDS(recv_brings_much_more_than_a_buffer)
     enum {
         SIZE = 1 << 20
     };
-    weft__poller *p = io_open(kind);
     int fds[2];
     owner o = {0};
-    io_tcp_pair(fds);
-    add(p, &o, fds[0], 0);
+    weft__poller *p = io_open_on_pair(kind, &o.slot, &notes, 0, fds);
     CHECK_OK(weft__recv_start(&o.slot));
     char *data = malloc(SIZE);
     io_pattern(data, SIZE, 0);
@@ -338,10 +321,7 @@ TEST_BACKENDS(recv_brings_much_more_than_a_buffer)
     run_until_bytes(p, &o, SIZE);
     CHECK_INT(SIZE, o.bytes);
     free(data);
-    weft__slot_remove(&o.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_close_on_pair(p, &o.slot, fds);
 }
 
 static void stop_receiving(owner *o)
@@ -354,11 +334,9 @@ TEST_BACKENDS(recv_stopped_and_started_loses_no_byte)
     enum {
         SIZE = 300000
     };
-    weft__poller *p = io_open(kind);
     int fds[2];
     owner o = {.then = stop_receiving};
-    io_tcp_pair(fds);
-    add(p, &o, fds[0], 0);
+    weft__poller *p = io_open_on_pair(kind, &o.slot, &notes, 0, fds);
     char *data = malloc(SIZE);
     io_pattern(data, SIZE, 0);
     size_t sent = 0;
@@ -374,10 +352,7 @@ TEST_BACKENDS(recv_stopped_and_started_loses_no_byte)
     io_run_dry(p);
     CHECK_INT(SIZE, o.bytes);
     free(data);
-    weft__slot_remove(&o.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_close_on_pair(p, &o.slot, fds);
 }
 
 /* Owners may sit on buffers without end; the others still get theirs. */
@@ -412,10 +387,7 @@ TEST_BACKENDS(recv_goes_on_while_owners_hold_their_buffers)
     }
     while (held > 0)
         weft__buffer_release(p, holding[--held]);
-    weft__slot_remove(&o.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_close_on_pair(p, &o.slot, fds);
 }
 
 TEST_BACKENDS_LIMIT(30, recv_from_many_at_once_reaches_each)

@@ -30,16 +30,29 @@ static bool four_wait(void *service)
     return load_seq_cst(&((line_service *)service)->waiting) == 4;
 }
 
+/* A server that has room for four connections, and has them. */
+static weft_server *serve_four(const serve_kind *kind, line_service *service, int fds[4])
+{
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, service);
+    for (int i = 0; i < 4; i++)
+        fds[i] = client_open(weft_server_port(s));
+    return s;
+}
+
+static void close_four(const int fds[4])
+{
+    for (int i = 0; i < 4; i++)
+        client_close(fds[i]);
+}
+
 SERVE_CASE(attack_a_full_server_closes_who_has_waited_longest)
 {
     line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
-    unsigned port = weft_server_port(s);
     int fds[4];
-    for (int i = 0; i < 4; i++) {
-        fds[i] = client_open(port);
+    weft_server *s = serve_four(kind, &service, fds);
+    unsigned port = weft_server_port(s);
+    for (int i = 0; i < 4; i++)
         client_expect_reply(fds[i], i == 1 ? "echo x\nhalf a li" : "echo x\n", "x\n");
-    }
     usleep(300000); /* longer than the grain in which the server keeps the order */
     client_expect_reply(fds[0], "echo again\n", "again\n"); /* now 1 has waited longest, though it has sent something */
     int fifth = client_open(port);
@@ -51,8 +64,7 @@ SERVE_CASE(attack_a_full_server_closes_who_has_waited_longest)
     client_expect_reply(fds[0], "echo still\n", "still\n");
     CHECK_INT(2, stats_of(s).shed);
     CHECK_INT(0, stats_of(s).refused);
-    for (int i = 0; i < 4; i++)
-        client_close(fds[i]);
+    close_four(fds);
     client_close(fifth);
     client_close(sixth);
     serve_stop(s);
@@ -61,13 +73,11 @@ SERVE_CASE(attack_a_full_server_closes_who_has_waited_longest)
 SERVE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 {
     line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
-    unsigned port = weft_server_port(s);
     int fds[4];
-    for (int i = 0; i < 4; i++) {
-        fds[i] = client_open(port);
+    weft_server *s = serve_four(kind, &service, fds);
+    unsigned port = weft_server_port(s);
+    for (int i = 0; i < 4; i++)
         client_say(fds[i], "wait\n");
-    }
     wait_until(four_wait, &service, "four requests");
     for (int i = 0; i < 10; i++) {
         int fd = client_open(port);
@@ -82,19 +92,17 @@ SERVE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
     int fd = client_open(port); /* room again: they are idle */
     client_expect_reply(fd, "echo in\n", "in\n");
     client_close(fd);
-    for (int i = 0; i < 4; i++)
-        client_close(fds[i]);
+    close_four(fds);
     serve_stop(s);
 }
 
 SERVE_CASE(attack_readers_that_stall_give_way_after_a_second)
 {
     line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
-    unsigned port = weft_server_port(s);
     int fds[4];
+    weft_server *s = serve_four(kind, &service, fds);
+    unsigned port = weft_server_port(s);
     for (int i = 0; i < 4; i++) {
-        fds[i] = client_open(port);
         client_say(fds[i], "big 30000000\n");
         client_expect_pattern(fds[i], 1000);
     }
@@ -103,10 +111,42 @@ SERVE_CASE(attack_readers_that_stall_give_way_after_a_second)
     client_expect_reply(fd, "echo in\n", "in\n");
     CHECK_INT(1, stats_of(s).shed);
     client_close(fd);
-    for (int i = 0; i < 4; i++)
-        client_close(fds[i]);
+    close_four(fds);
     wait_open(s, 0);
     serve_stop(s);
+}
+
+/* Three stall us, one has just come, and there is another: a staller gives way. False: it took too long to tell. */
+static bool just_come_stays(const serve_kind *kind)
+{
+    line_service service = {0};
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
+    unsigned port = weft_server_port(s);
+    int fds[4];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = client_open(port);
+        client_say(fds[i], "big 30000000\n");
+        client_expect_pattern(fds[i], 1000);
+    }
+    usleep(1500000);
+    int64_t begin = weft_now();
+    fds[3] = client_open(port);
+    int fd = client_open(port);
+    client_expect_reply(fd, "echo in\n", "in\n");
+    bool in_time = weft_now() - begin < WEFT_SECOND;
+    if (in_time)
+        client_expect_reply(fds[3], "echo still\n", "still\n");
+    client_close(fd);
+    close_four(fds);
+    wait_open(s, 0);
+    serve_stop(s);
+    return in_time;
+}
+
+SERVE_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
+{
+    while (!just_come_stays(kind))
+        ;
 }
 
 /* ---- no descriptors: the clients are another process ---- */

@@ -5,6 +5,8 @@
 #include "base/atomic.h"
 
 #include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,6 +187,14 @@ SERVE_CASE(conn_answers_larger_than_every_buffer)
     serve_stop(s);
 }
 
+static unsigned packets_received(int fd)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    CHECK(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
+    return info.tcpi_data_segs_in;
+}
+
 /* A pattern file of this size in the test's directory. */
 static void make_file(char *path, size_t size)
 {
@@ -213,6 +223,45 @@ SERVE_CASE(conn_files_follow_their_head)
     }
     client_close(fd);
     serve_stop(s);
+}
+
+/* A file sent with WEFT_CONN_MORE shares its last packet with what is written next, and nothing is held back once the
+ * handler has returned or waits for input. */
+static void parts_share_packets(const serve_kind *kind, bool stays)
+{
+    static const size_t sizes[] = {100, 5000, 100000, 5000000};
+    line_service service = {.stays = stays};
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    int fd = client_open(weft_server_port(s));
+    char path[200], request[300];
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        make_file(path, sizes[i]);
+        sprintf(request, "parts %s %zu\n", path, sizes[i]);
+        client_say(fd, request);
+        client_expect_pattern(fd, sizes[i]);
+        client_expect_reply(fd, "corked\n", "not corked\n");
+    }
+    make_file(path, 1000);
+    sprintf(request, "parts %s 1000\n", path);
+    unsigned packets;
+    do { /* until the server is not kept from the second part for as long as the kernel waits for it */
+        unsigned before = packets_received(fd);
+        client_say(fd, request);
+        client_expect_pattern(fd, 1000);
+        packets = packets_received(fd) - before;
+    } while (packets != 1);
+    client_close(fd);
+    serve_stop(s);
+}
+
+SERVE_CASE(conn_a_file_shares_its_last_packet)
+{
+    parts_share_packets(kind, false);
+}
+
+SERVE_CASE(conn_a_file_shares_its_last_packet_with_a_handler_that_stays)
+{
+    parts_share_packets(kind, true);
 }
 
 SERVE_CASE(conn_a_file_that_ends_early_ends_the_connection)

@@ -5,6 +5,8 @@
 
 #include "base/atomic.h"
 #include "park/park.h"
+#include "serve/serve.h"
+#include "sys/net.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,9 +73,33 @@ static int answer_file(weft_conn *c, const char *path, uint64_t size)
     snprintf(head, sizeof(head), "size %llu", (unsigned long long)size);
     int err = answer(c, head);
     if (err == 0)
-        err = weft_conn_sendfile(c, fd, 0, size, WEFT_FOREVER);
+        err = weft_conn_sendfile(c, fd, 0, size, 0, WEFT_FOREVER);
     close(fd);
     return err;
+}
+
+/* All but the last bytes from the file, those from memory. */
+static int answer_parts(weft_conn *c, const char *path, uint64_t size)
+{
+    unsigned char last[100];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && size >= sizeof last);
+    uint64_t most = size - sizeof last;
+    for (size_t i = 0; i < sizeof last; i++)
+        last[i] = line_pattern(most + i);
+    int err = weft_conn_sendfile(c, fd, 0, most, WEFT_CONN_MORE, WEFT_FOREVER);
+    if (err == 0)
+        err = weft_conn_write(c, last, sizeof last);
+    close(fd);
+    return err;
+}
+
+/* Does the kernel hold back packets that are not full? */
+static int answer_corked(weft_conn *c)
+{
+    int corked = -1;
+    CHECK_OK(weft__sys_getsockopt(c->slot.fd, IPPROTO_TCP, TCP_CORK, &corked));
+    return answer(c, corked != 0 || c->corked ? "corked" : "not corked");
 }
 
 static int answer_peer(weft_conn *c)
@@ -129,6 +155,10 @@ static int run_line(weft_conn *c, char *line, line_service *service)
         return answer_big(c, n, true);
     if (sscanf(line, "file %255s %llu", path, &n) == 2)
         return answer_file(c, path, n);
+    if (sscanf(line, "parts %255s %llu", path, &n) == 2)
+        return answer_parts(c, path, n);
+    if (strcmp(line, "corked") == 0)
+        return answer_corked(c);
     if (strcmp(line, "peer") == 0)
         return answer_peer(c);
     if (strcmp(line, "state") == 0)

@@ -53,6 +53,8 @@ extern const serve_kind serve_thread, serve_select, serve_poll, serve_epoll, ser
  *      big N          N bytes of a pattern (line_pattern) by write, without a line end
  *      send N         the same by send in three pieces
  *      file PATH N    "size N\n" gathered, then N bytes of the file
+ *      parts PATH N   N bytes of the file, the last 100 of them by write
+ *      corked         "corked" if the kernel holds back a packet that is not full, or "not corked"
  *      peer           "ADDRESS PORT" of the client
  *      state          a number that counts the calls this state has seen
  *      stopping       "0" or "1"

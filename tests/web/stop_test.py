@@ -107,17 +107,18 @@ def idle_server_ends_at_once():
                     c.socket.close()
 
 
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as f:
-        return [int(p) for p in f.read().split()]
-
-
 def gone(pid):
     try:
         with open(f"/proc/{pid}/stat") as f:
             return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def children(pid):
+    """Those that live: one that was killed stays on the kernel's list until its parent has buried it."""
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(p) for p in f.read().split() if not gone(int(p))]
 
 
 def wait_until(condition, text, seconds=8):

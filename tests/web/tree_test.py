@@ -302,6 +302,18 @@ def precompressed_comes_and_goes():
             check(body() == text, "sent after it was removed")
 
 
+def read_to_end(s):
+    """What comes until the server ends the connection, in whichever way."""
+    got = b""
+    try:
+        while data := s.recv(1 << 20):
+            got += data
+    except ConnectionResetError:
+        pass
+    s.close()
+    return got
+
+
 def growing_file():
     """A log that grows while it is sent: what was promised, to the byte."""
     with Tree() as tree:
@@ -328,15 +340,7 @@ def shrinking_file():
             s.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\n\r\n")
             got = s.recv(65536)
             os.truncate(full, 1000000)
-            while True:
-                try:
-                    data = s.recv(1 << 20)
-                except ConnectionResetError:
-                    break
-                if not data:
-                    break
-                got += data
-            s.close()
+            got += read_to_end(s)
             head, body = got.split(b"\r\n\r\n", 1)
             check(b"Content-Length: 30000000" in head, "length")
             check(len(body) < 30000000, "padded")
@@ -353,16 +357,22 @@ def rewritten_while_sent():
             count = len(s.recv(65536))
             with open(full, "r+b") as f:
                 f.write(b"b" * 40000000)
-            while True:
-                try:
-                    data = s.recv(1 << 20)
-                except ConnectionResetError:
-                    break
-                if not data:
-                    break
-                count += len(data)
-            s.close()
+            count += len(read_to_end(s))
             check(count < 40000000, "a transfer of two versions came to its end")
+
+
+def replaced_while_sent():
+    """A large file that another is renamed to while a slow client takes it: the old one comes whole."""
+    with Tree() as tree:
+        full = tree.write("big.bin", b"a" * 40000000)
+        other = tree.write("other.bin", b"b" * 40000000)
+        with Server(tree.path) as server:
+            s = server.connect(30)
+            s.sendall(b"GET /big.bin HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+            got = s.recv(65536)
+            os.rename(other, full)
+            got += read_to_end(s)
+            check(got.split(b"\r\n\r\n", 1)[1] == b"a" * 40000000, "the old file did not come whole")
 
 
 def many_files_open_few():
@@ -441,5 +451,5 @@ if __name__ == "__main__":
     only = sys.argv[1:]
     run([(f.__name__.replace("_", " "), f) for f in (
         curl_gets_every_byte, wget_gets_every_byte, replaced_under_load, rewritten_under_load, seen_within_two_seconds,
-        index_changes, precompressed_comes_and_goes, growing_file, shrinking_file, rewritten_while_sent, many_files_open_few, cache_is_bounded,
+        index_changes, precompressed_comes_and_goes, growing_file, shrinking_file, rewritten_while_sent, replaced_while_sent, many_files_open_few, cache_is_bounded,
         missing_page, listings) if not only or f.__name__ in only])
