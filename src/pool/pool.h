@@ -66,7 +66,8 @@ typedef struct weft__engine {
     void (*join)(weft__worker *w); /* it is about to end: wait for that */
     unsigned jobs_before_yield;    /* 0: never */
     bool helps_always;             /* a worker that waits for a job runs it itself, also if others could */
-    bool spins;                    /* a worker looks for a while before it sleeps */
+    uint32_t spins;                /* looks of an idle worker before it sleeps */
+    void (*pause)(void);           /* between two of them; NULL: a moment, and only with several processors */
 } weft__engine;
 
 extern const weft__engine weft__thread_engine, weft__co_engine;
