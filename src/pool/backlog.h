@@ -81,8 +81,8 @@ typedef struct weft__backlog {
     _Alignas(WEFT__CACHE_LINE) weft__slot ring[1u << WEFT__RING_LOG2];
 } weft__backlog;
 
-/* Workers, and how many jobs may be outstanding (0: no limit). `spins`: how often a searcher looks before it sleeps, and
- * what it does in between. */
+/* Workers, and how many jobs may be outstanding (0: no limit). `spins`: how often a searcher looks before it sleeps,
+ * and what it does in between. */
 void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint32_t spins, void (*pause)(void));
 
 /* Put a job in. 0; -EPIPE when closed; -WEFT_EFULL. weft__backlog_notify must follow, also after several. */

@@ -1,5 +1,5 @@
-/* pool_model.c - the backlog of a pool: no job is lost or run twice, no worker sleeps while one waits, and all end after
- * a close, whatever the order. Workers are here from the beginning; the ring has room for two jobs. */
+/* pool_model.c - the backlog of a pool: no job is lost or run twice, no worker sleeps while one waits, and all end
+ * after a close, whatever the order. Workers are here from the beginning; the ring has room for two jobs. */
 #include "explorer.h"
 
 #include "pool/backlog.h"
