@@ -194,6 +194,7 @@ static void *watch(void *arg)
     for (;;) {
         make_calls();
         told = 0;
+        int64_t begin = weft__aside_spent();
         round_ r = {.now = weft__aside_now()};
         weft__stuck stuck = WEFT__STUCK_NO;
         bool anybody = true;
@@ -206,7 +207,7 @@ static void *watch(void *arg)
         }
         if (!anybody && !r.unsettled && may_end())
             return NULL; /* the last thread has gone: let the process end */
-        int64_t pause = (weft__aside_now() - r.now - told) * REST_FACTOR;
+        int64_t pause = (weft__aside_spent() - begin - told) * REST_FACTOR;
         if (r.unsettled || ask)
             rest(pause < TICK ? TICK : pause < PAUSE_MAX ? pause : PAUSE_MAX);
         else if (!idle(stuck == WEFT__STUCK_UNKNOWN ? ANEW : LINGER, true) && stuck == WEFT__STUCK_NO && may_end())
