@@ -15,7 +15,10 @@
  * thousands of jobs that wait.
  *
  * A job that waits for the future of another job of the same pool runs that job itself if it has not begun, so jobs may
- * submit jobs and wait for them in a pool of any size.
+ * submit jobs and wait for them in a pool of any size (coroutines do so only when no other worker is free). The inner
+ * job then runs to its end, whatever the deadline of the wait. A job that submits to its own full pool does some of the
+ * queue's work instead of waiting. One that ends its thread (pthread_exit) fails with -ECANCELED, and the thread is
+ * replaced. In a child of fork the parent's pools take no jobs.
  *
  * Unless said otherwise: call from threads and coroutines, also from jobs, by any number of callers at once, not from
  * signal handlers. */
@@ -45,7 +48,7 @@ enum weft_when_full {
 typedef struct weft_pool_options {
     unsigned workers;              /* the most that run at a time; 0 = min(32, processors + 4) for threads, 10,000 for
                                    coroutines */
-    size_t max_queued;             /* jobs that wait for a worker; 0 = no limit */
+    size_t max_queued;             /* jobs that wait while all workers are busy; 0 = no limit */
     enum weft_when_full full;      /* what happens beyond */
     int (*initializer)(void *arg); /* runs once in each worker before its first job; negative: the pool is broken */
     void *initializer_arg;
@@ -56,7 +59,8 @@ typedef struct weft_pool_options {
                           an initializer */
 } weft_pool_options;
 
-/* Make a pool. Workers start on demand, and idle ones are used first. Returns 0, -EINVAL or -ENOMEM. */
+/* Make a pool. Workers start on demand, and idle ones are used first; at most a million. `options` may be NULL. Returns
+ * 0, -EINVAL or -ENOMEM. */
 WEFT_API int weft_thread_pool_new(weft_executor **ex, const weft_pool_options *options);
 WEFT_API int weft_co_pool_new(weft_executor **ex, const weft_pool_options *options);
 
@@ -70,7 +74,8 @@ typedef struct weft_job_options {
 
 /* Submit fn(arg). *f gets the future and one reference to it; f may be NULL when nobody asks for the outcome. Returns
  * 0, -WEFT_EFULL, -ETIMEDOUT (no room in time), -EPIPE (shut down), -WEFT_EBROKEN (the initialiser failed),
- * -ECANCELED (the caller) or -ENOMEM. */
+ * -ECANCELED (the caller) or -ENOMEM (also when there is no worker at all and none can be started). Allocates the job,
+ * or reuses one. */
 WEFT_API int weft_submit(weft_executor *ex, weft_job_fn *fn, void *arg, weft_future **f);
 WEFT_API int weft_submit_with(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_job_options *options,
                               weft_future **f);
@@ -84,7 +89,8 @@ WEFT_API long weft_submit_many(weft_executor *ex, weft_job_fn *fn, void *const *
 typedef struct weft_map weft_map;
 
 typedef struct weft_map_options {
-    size_t look_ahead; /* results that may be under way or waiting to be taken; 0 = twice the workers */
+    size_t look_ahead; /* results that may be under way or waiting to be taken, but at least one chunk; 0 = two chunks
+                          for each worker */
     size_t chunk;      /* inputs that one job does; 0 = 1 */
 } weft_map_options;
 
@@ -95,7 +101,8 @@ WEFT_API int weft_map_new(weft_map **m, weft_executor *ex, weft_job_fn *fn, int 
                           void *arg, const weft_map_options *options);
 
 /* The next result. Returns 0; -ENODATA at the end; the job's error, after which the rest is cancelled and -ENODATA
- * follows; -ETIMEDOUT, which can be tried again; -ECANCELED (the caller). */
+ * follows; -ETIMEDOUT, which can be tried again; -ECANCELED (the caller). A full queue is waited for, in a pool that
+ * refuses (-WEFT_EFULL, which can be tried again) only behind the map's own jobs. By one caller at a time. */
 WEFT_API int weft_map_next(weft_map *m, void **result, weft_until until);
 
 /* Cancel what has not begun, wait for what has, free. NULL is nothing. */
@@ -108,8 +115,9 @@ enum {
     WEFT_SHUTDOWN_CANCEL = 2 /* cancel the jobs that have not begun */
 };
 
-/* Take no more jobs. Returns 0, -ETIMEDOUT or -ECANCELED (the wait ended, the shutdown goes on), or -EDEADLK with
- * WEFT_SHUTDOWN_WAIT from a job of this very pool. May be called again. */
+/* Take no more jobs; those that were taken are done, unless they are cancelled. `how` is 0 or some of the above.
+ * Returns 0; -ETIMEDOUT or -ECANCELED (the wait ended, the shutdown goes on); -EINVAL, or -EDEADLK with WEFT_SHUTDOWN_WAIT from
+ * a job of this very pool, and then nothing has changed. May be called again, and by several. */
 WEFT_API int weft_executor_shutdown(weft_executor *ex, int how, weft_until until);
 
 /* Shut down, wait, free. Not from one of its jobs. NULL is nothing. At the end of the process pools that were not freed

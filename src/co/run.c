@@ -494,7 +494,8 @@ static void sleep_until(weft__sched *s, int64_t until_ns)
     bool at_rest = until_ns == INT64_MAX && (s->poller == NULL || !load_acquire(&weft__idler_ops)->watches(s->poller));
     store_relaxed(&s->at_rest, at_rest);
     store_seq_cst(&s->sleeping, s->poller != NULL ? WEFT__ASLEEP_POLL : WEFT__ASLEEP);
-    if (load_seq_cst(&s->inbox) == NULL && !weft__share_any()) {
+    bool work = s->searching ? weft__share_waiting() : weft__share_any();
+    if (load_seq_cst(&s->inbox) == NULL && !work) {
         if (at_rest)
             weft__watch_poke();
         if (s->poller != NULL)
@@ -509,15 +510,20 @@ static void sleep_until(weft__sched *s, int64_t until_ns)
 static void idle(weft__sched *s)
 {
     drain(s);
-    weft__share_search(s);
     fire_timers(s);
+    weft__share_search(s, s->first == NULL && ring_empty(&s->ring));
     if (s->first != NULL || !ring_empty(&s->ring))
         return;
-    if (spin_for_work(s))
+    int64_t until = weft__wheel_next(&s->wheel);
+    if (s->searching) {
+        int64_t doze = weft__sys_now() + WEFT__DOZE_NS;
+        until = doze < until ? doze : until;
+    } else if (spin_for_work(s)) {
         return;
-    sleep_until(s, weft__wheel_next(&s->wheel));
+    }
+    sleep_until(s, until);
     if (s->searching) /* somebody else must not be kept from searching while we are busy */
-        weft__share_search(s);
+        weft__share_search(s, false);
 }
 
 void weft__run(weft__sched *s)

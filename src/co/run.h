@@ -34,7 +34,14 @@ bool weft__share_any(void);
 /* Take what other threads brought, if there is something. */
 void weft__share_take(weft__sched *s);
 
-/* s is idle: take unstarted coroutines from wherever there are some. Gives up the right to search if s held it. */
-void weft__share_search(weft__sched *s);
+/* Take unstarted coroutines from wherever there are some. Gives up the right to search if s held it; but when s is idle
+ * and the search was in vain though coroutines are started all the time, as by one that starts one after the other and
+ * waits for each, it keeps the right (s->searching) and must doze with it: sleep for WEFT__DOZE_NS at most, and search
+ * again. Who starts coroutines meanwhile need not wake anybody. */
+void weft__share_search(weft__sched *s, bool idle);
+
+enum {
+    WEFT__DOZE_NS = 50000 /* about what a wake takes to arrive */
+};
 
 #endif

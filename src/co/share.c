@@ -7,7 +7,8 @@
  * and nobody holds the right to search. So who brings work when some was there already wakes nobody. S2  at most one
  * thread is woken or created to search at a time (`searching`). When it has found something, it gives the right up,
  * looks once more, and wakes the next one if there is more: a burst of work wakes as many threads as it needs, one
- * after the other, and a trickle only one. Order, all seq_cst: bring is store work; load searching; load each
+ * after the other, and a trickle only one, which dozes with the right as long as it comes in vain and the trickle lasts
+ * (share_search). Order, all seq_cst: bring is store work; load searching; load each
  * `sleeping`. Sleep is store `sleeping`; load all work. Giving up is decrement searching; load all work. Of each pair
  * one side sees the other. Lock order: start_lock, then nothing of ours. Pinned by tests/co/sched_test.c and
  * tests/co/stress_test.c. */
@@ -26,7 +27,8 @@ WEFT__UNTRACED_BEGIN
 
 enum {
     SCHEDS_MAX = 1024,
-    OWN_STACK = 256 << 10 /* bytes of a scheduler thread's own stack: callbacks run there */
+    OWN_STACK = 256 << 10, /* bytes of a scheduler thread's own stack: callbacks run there */
+    PATIENCE = 40          /* pauses: longer than a thread takes that has started a coroutine in order to wait for it */
 };
 
 static weft__sched *scheds[SCHEDS_MAX]; /* atomic pointers */
@@ -35,6 +37,7 @@ static uint32_t running;                /* atomic: how many have been started */
 static uint32_t limit;                  /* atomic: how many there may be; 0: not decided yet */
 static weft__call *injected;            /* atomic: coroutines from other threads, newest first */
 static uint32_t searching;              /* atomic */
+static weft__sched *dozer;              /* atomic: it dozes, or is about to, with the right to search; or NULL */
 static weft__rawlock start_lock;
 
 /* ---- how many ---- */
@@ -186,8 +189,12 @@ static weft__sched *find_sleeper(void)
 static void wake_searcher(void)
 {
     uint32_t none = 0;
-    if (load_seq_cst(&searching) != 0)
+    if (load_seq_cst(&searching) != 0) {
+        weft__sched *d = load_seq_cst(&dozer);
+        if (d != NULL && load_seq_cst(&injected) != NULL) /* which nobody but a scheduler thread will take */
+            weft__run_notify(d, WEFT__NOTIFIED);
         return;
+    }
     weft__sched *s = find_sleeper();
     if (s == NULL && load_relaxed(&running) >= weft__sched_count())
         return;
@@ -242,7 +249,7 @@ void weft__sched_submit(weft_co *co)
 
 bool weft__share_waiting(void)
 {
-    return load_relaxed(&injected) != NULL;
+    return load_seq_cst(&injected) != NULL;
 }
 
 bool weft__share_any(void)
@@ -279,13 +286,25 @@ static bool take_injected(weft__sched *s)
     return some;
 }
 
+/* A coroutine that lies alone in its ring is mostly what its thread will run next, for whoever started it waits for it
+ * now. Only one that stays there is worth the way to another processor. */
+static bool is_left(const weft__ring *r)
+{
+    uint64_t head = load_acquire(&r->head);
+    if (load_acquire(&r->tail) - head != 1 || !weft__may_spin())
+        return true;
+    for (unsigned i = 0; i < PATIENCE; i++)
+        cpu_relax();
+    return load_acquire(&r->head) == head;
+}
+
 static bool steal(weft__sched *s)
 {
     void *entries[WEFT__RING_STEAL];
     uint32_t n = load_acquire(&started);
     for (uint32_t i = 0; i < n; i++) {
         weft__sched *victim = load_acquire(&scheds[s->victim++ % n]);
-        if (victim == NULL || victim == s)
+        if (victim == NULL || victim == s || !is_left(&victim->ring))
             continue;
         unsigned taken = ring_take(&victim->ring, entries, WEFT__RING_STEAL);
         for (unsigned j = 0; j < taken; j++)
@@ -302,16 +321,39 @@ void weft__share_take(weft__sched *s)
         wake_searcher();
 }
 
-void weft__share_search(weft__sched *s)
+/* Whether any thread has put a coroutine in its ring since this was asked last. */
+static bool is_trickling(weft__sched *s)
 {
-    if (!s->searching) {
-        if (!weft__share_any())
+    uint64_t sum = 0;
+    uint32_t n = load_acquire(&started);
+    for (uint32_t i = 0; i < n; i++) {
+        const weft__sched *other = load_acquire(&scheds[i]);
+        sum += other != NULL ? load_relaxed(&other->ring.tail) : 0;
+    }
+    bool moved = sum != s->pushes;
+    s->pushes = sum;
+    return moved;
+}
+
+void weft__share_search(weft__sched *s, bool idle)
+{
+    bool sent = s->searching;
+    if (!sent) {
+        if (!(idle && s->vain) && !weft__share_any())
             return;
         add_seq_cst(&searching, 1);
+    } else if (load_relaxed(&dozer) == s) {
+        store_seq_cst(&dozer, NULL);
     }
     s->searching = false;
-    if (!take_injected(s))
-        steal(s);
+    bool found = take_injected(s) || steal(s);
+    if (sent || found)
+        s->vain = !found && s->poller == NULL && is_trickling(s);
+    if (idle && s->vain && !found) {
+        s->searching = true;
+        store_seq_cst(&dozer, s);
+        return;
+    }
     if (sub_seq_cst(&searching, 1) == 1 && weft__share_any())
         wake_searcher();
 }
@@ -365,6 +407,7 @@ void weft__sched_after_fork_child(void)
         scheds[i] = NULL;
     }
     started = running = searching = 0;
+    dozer = NULL;
     injected = NULL;
     start_lock.word = 0;
     if (weft__sched_self != NULL) {

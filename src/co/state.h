@@ -69,6 +69,8 @@ struct weft__sched {
     uint32_t spin;
     bool searching;  /* holds the right to search for unstarted coroutines */
     uint32_t victim; /* where the next search begins */
+    bool vain;       /* it was sent to search and found nothing, though coroutines are being started */
+    uint64_t pushes; /* into all rings, when it last asked */
 #if WEFT__TSAN
     void *dead_fiber; /* of a coroutine that has ended, to be destroyed from another */
 #endif

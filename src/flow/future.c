@@ -371,7 +371,7 @@ WEFT__COLD static int wait_slow(weft_future *f, weft_until until, const void *wh
     return 0;
 }
 
-static inline int wait_for(weft_future *f, weft_until until, const void *where)
+int weft__future_wait(weft_future *f, weft_until until, const void *where)
 {
     if (likely(weft__future_is_done(f)))
         return 0;
@@ -380,12 +380,12 @@ static inline int wait_for(weft_future *f, weft_until until, const void *where)
 
 int weft_future_wait(weft_future *f, weft_until until)
 {
-    return wait_for(f, until, WEFT__CALLER());
+    return weft__future_wait(f, until, WEFT__CALLER());
 }
 
 int weft_future_result(weft_future *f, void **result, weft_until until)
 {
-    int err = wait_for(f, until, WEFT__CALLER());
+    int err = weft__future_wait(f, until, WEFT__CALLER());
     if (err < 0)
         return err;
     err = weft_future_error(f);

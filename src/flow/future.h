@@ -127,6 +127,9 @@ static inline bool weft__future_is_done(const weft_future *f)
     return load_acquire(&f->word) & WEFT__FUTURE_DONE;
 }
 
+/* As weft_future_wait, which was called at `where`. */
+int weft__future_wait(weft_future *f, weft_until until, const void *where);
+
 /* Before a sleep on f->word: mark that somebody may sleep. True: *expected is what to sleep on. False: it is done. */
 bool weft__future_expect(weft_future *f, uint32_t *expected);
 

@@ -22,6 +22,7 @@ typedef struct crowd {
     uint32_t enough;  /* atomic: 1 when the wait is over; its waiter sleeps on it */
     uint32_t pending; /* atomic: how many are not done, and one more until all are entered */
     enum weft_wait_for what;
+    const void *where; /* the call */
 } crowd;
 
 typedef struct member {
@@ -56,45 +57,45 @@ static void help_crowd(weft_future **futures, size_t n, const crowd *c, weft_unt
 static const weft__awaited several_kind = {.what = "futures"};
 static const weft__awaited completion_kind = {.what = "completion of futures"};
 
-static int wait_in_crowd(weft_future **futures, size_t n, enum weft_wait_for what, weft_until until, member *members)
+static int wait_in_crowd(crowd *c, weft_future **futures, size_t n, weft_until until, member *members)
 {
-    crowd c = {.pending = (uint32_t)n + 1, .what = what};
+    c->pending = (uint32_t)n + 1;
     size_t entered = 0;
     bool enough = false;
     for (; entered < n && !enough; entered++) {
-        members[entered] = (member){.watcher.notify = member_done, .crowd = &c};
+        members[entered] = (member){.watcher.notify = member_done, .crowd = c};
         if (!weft__future_watch(futures[entered], &members[entered].watcher))
-            enough = is_enough(&c, futures[entered]);
+            enough = is_enough(c, futures[entered]);
     }
-    enough = enough || sub_seq_cst(&c.pending, 1) == 1;
+    enough = enough || sub_seq_cst(&c->pending, 1) == 1;
     int err = 0;
     if (!enough && until.at > 0)
-        help_crowd(futures, n, &c, until);
-    while (!enough && err == 0 && load_acquire(&c.enough) == 0)
-        err = weft__park_for(&several_kind, futures, WEFT__CALLER(), &c.enough, 0, until, 0);
-    if (load_acquire(&c.enough) != 0)
+        help_crowd(futures, n, c, until);
+    while (!enough && err == 0 && load_acquire(&c->enough) == 0)
+        err = weft__park_for(&several_kind, futures, c->where, &c->enough, 0, until, 0);
+    if (load_acquire(&c->enough) != 0)
         err = 0;
     while (entered-- > 0)
         weft__future_unwatch(futures[entered], &members[entered].watcher);
     return err;
 }
 
-static int wait_first(weft_future **futures, size_t n, enum weft_wait_for what, weft_until until)
+static int wait_first(crowd *c, weft_future **futures, size_t n, weft_until until)
 {
     member few[FEW], *members = few;
     if (n > FEW && (members = weft__malloc(n * sizeof *members)) == NULL)
         return -ENOMEM;
-    int err = wait_in_crowd(futures, n, what, until, members);
+    int err = wait_in_crowd(c, futures, n, until, members);
     if (members != few)
         weft__free(members);
     return err;
 }
 
-static int wait_all(weft_future **futures, size_t n, weft_until until)
+static int wait_all(weft_future **futures, size_t n, weft_until until, const void *where)
 {
     int err = 0;
     for (size_t i = 0; i < n && err == 0; i++)
-        err = weft_future_wait(futures[i], until);
+        err = weft__future_wait(futures[i], until, where);
     return err;
 }
 
@@ -142,7 +143,8 @@ static bool is_over(weft_future *const *futures, size_t n, enum weft_wait_for wh
 long weft_futures_wait(weft_future **futures, size_t n, enum weft_wait_for what, weft_until until)
 {
     if (until.at > 0 && !is_over(futures, n, what)) {
-        int err = what == WEFT_ALL_DONE ? wait_all(futures, n, until) : wait_first(futures, n, what, until);
+        crowd c = {.what = what, .where = WEFT__CALLER()};
+        int err = what == WEFT_ALL_DONE ? wait_all(futures, n, until, c.where) : wait_first(&c, futures, n, until);
         if (err < 0 && err != -ETIMEDOUT)
             return err;
     }

@@ -563,9 +563,8 @@ void weft_queue_free(weft_queue *q)
 {
     if (q == NULL)
         return;
-    for (unsigned side = PUT; side <= GET; side++)
-        if (weft__sleepers(&q->words[side]) != 0)
-            weft__panic("weft_queue_free: the queue at %p is waited for", (void *)q);
+    if (weft__sleepers(&q->words[PUT]) != 0 || weft__sleepers(&q->words[GET]) != 0 || weft__sleepers(&q->finished) != 0)
+        weft__panic("weft_queue_free: the queue at %p is waited for", (void *)q);
     weft__queue_destroy_all(q, q->halves[GET].count, q->halves[PUT].count);
     if (q->named)
         weft_name_object(q, NULL);

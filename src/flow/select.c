@@ -17,6 +17,7 @@
 #include "flow/future.h"
 #include "flow/queue.h"
 #include "io/watch.h"
+#include "park/await.h"
 #include "sync/event.h"
 #include "sys/multiplex.h"
 #include "sys/sys.h"
@@ -42,7 +43,8 @@ typedef struct selection {
     weft__fd_case *fds;
     struct pollfd *polls; /* as fds, to look */
     unsigned nwords, nfds;
-    bool shared; /* an event of several processes is among them */
+    const void *where; /* the call */
+    bool shared;       /* an event of several processes is among them */
 } selection;
 
 static bool is_fd(const weft_case *c)
@@ -225,6 +227,8 @@ static bool woken_for(selection *s, unsigned i)
     return done;
 }
 
+static const weft__awaited select_kind = {.what = "select"};
+
 /* Returns the case that was carried out, -EAGAIN to look again, or why the wait has ended. */
 static int sleep_for_all(selection *s)
 {
@@ -235,7 +239,10 @@ static int sleep_for_all(selection *s)
             return -EAGAIN;
     int r;
     if (s->nfds == 0) {
+        if (!s->shared)
+            weft__await(weft__self(), &select_kind, s->cases, s->where, s->earliest);
         r = weft__park_any(s->words, s->nwords, s->earliest, 0);
+        weft__awaited_end(weft__self());
     } else {
         /* A coroutine that sleeps for shared words is away now and then without being seen by its descriptors. */
         int64_t slice = s->shared ? weft__sys_now() + SLICE : INT64_MAX;
@@ -281,14 +288,15 @@ static int run(selection *s)
     }
 }
 
-static int select_few(weft_case *cases, unsigned n, weft_until until)
+static int select_few(weft_case *cases, unsigned n, weft_until until, const void *where)
 {
     weft__case words[FEW];
     weft__fd_case fds[FEW];
     struct pollfd polls[FEW];
     uint32_t before[FEW];
     uint16_t order[FEW], which[2 * FEW];
-    selection s = {.cases = cases, .n = n, .until = until, .order = order, .which = which, .before = before};
+    selection s = {
+        .cases = cases, .n = n, .until = until, .order = order, .which = which, .before = before, .where = where};
     s.words = words;
     s.fds = fds;
     s.polls = polls;
@@ -303,12 +311,12 @@ typedef struct room {
     uint16_t order, which[2];
 } room;
 
-WEFT__COLD static int select_many(weft_case *cases, unsigned n, weft_until until)
+WEFT__COLD static int select_many(weft_case *cases, unsigned n, weft_until until, const void *where)
 {
     char *memory = weft__malloc(n * sizeof(room));
     if (memory == NULL)
         return -ENOMEM;
-    selection s = {.cases = cases, .n = n, .until = until};
+    selection s = {.cases = cases, .n = n, .until = until, .where = where};
     s.words = (weft__case *)(void *)memory; /* by falling alignment */
     s.fds = (weft__fd_case *)(void *)(s.words + n);
     s.polls = (struct pollfd *)(void *)(s.fds + n);
@@ -324,5 +332,6 @@ int weft_select(weft_case *cases, unsigned n, weft_until until)
 {
     if (n > WEFT__CASES_MAX)
         return -EINVAL;
-    return n <= FEW ? select_few(cases, n, until) : select_many(cases, n, until);
+    const void *where = WEFT__CALLER();
+    return n <= FEW ? select_few(cases, n, until, where) : select_many(cases, n, until, where);
 }

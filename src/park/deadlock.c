@@ -10,6 +10,7 @@
 #include "park/rawlock.h"
 #include "park/report.h"
 #include "park/watch.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -277,6 +278,7 @@ void weft__deadlock_report(const weft__found *members, unsigned n, unsigned tota
         members[i].waiter->reported = members[i].waits + 1 != 0 ? members[i].waits + 1 : 1;
     if (n == 0)
         return;
+    int64_t begin = weft__aside_spent();
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -307,6 +309,7 @@ no_memory:
     free(r.texts);
     free(r.members);
     free(found);
+    weft__watch_excuse(weft__aside_spent() - begin);
 }
 
 /* ---- start and fork ---- */

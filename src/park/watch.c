@@ -29,15 +29,17 @@ enum {
     REST_FACTOR = 50
 };
 
-#define TICK    (20 * WEFT_MS)
-#define SETTLED (18 * WEFT_MS) /* asleep for so long, it is looked at */
-#define HOLD    (60 * WEFT_MS) /* between two questions whether anybody is left that were answered by yes */
-#define ANEW    WEFT_SECOND    /* between two while threads unknown to weft may be the ones */
-#define LINGER  (10 * WEFT_SECOND)
+#define TICK      (20 * WEFT_MS)
+#define SETTLED   (18 * WEFT_MS) /* asleep for so long, it is looked at */
+#define HOLD      (60 * WEFT_MS) /* between two questions whether anybody is left that were answered by yes */
+#define ANEW      WEFT_SECOND    /* between two while threads unknown to weft may be the ones */
+#define PAUSE_MAX (500 * WEFT_MS)
+#define LINGER    (10 * WEFT_SECOND)
 
 uint32_t weft__watch_marks[WEFT__WATCH_CHUNKS];
 uint32_t weft__watch_wanted;
 
+static int64_t told;                       /* the thread's: how long reports have taken in this round */
 static weft__watch_job *jobs;              /* atomic: calls to be made, newest first */
 static uint32_t state;                     /* atomic */
 static bool unsettled[WEFT__WATCH_CHUNKS]; /* the thread's: somebody there has not slept for long enough */
@@ -190,10 +192,12 @@ static void *watch(void *arg)
     int64_t may_ask = 0; /* whether anybody is left, not before */
     bool ask = true;
     for (;;) {
+        make_calls();
+        told = 0;
+        int64_t begin = weft__aside_spent();
         round_ r = {.now = weft__aside_now()};
         weft__stuck stuck = WEFT__STUCK_NO;
         bool anybody = true;
-        make_calls();
         look_around(&r);
         ask = ask || r.settled;
         if (ask && !r.unsettled && r.now >= may_ask) {
@@ -203,9 +207,9 @@ static void *watch(void *arg)
         }
         if (!anybody && !r.unsettled && may_end())
             return NULL; /* the last thread has gone: let the process end */
-        int64_t took = weft__aside_now() - r.now;
+        int64_t pause = (weft__aside_spent() - begin - told) * REST_FACTOR;
         if (r.unsettled || ask)
-            rest(took * REST_FACTOR > TICK ? took * REST_FACTOR : TICK);
+            rest(pause < TICK ? TICK : pause < PAUSE_MAX ? pause : PAUSE_MAX);
         else if (!idle(stuck == WEFT__STUCK_UNKNOWN ? ANEW : LINGER, true) && stuck == WEFT__STUCK_NO && may_end())
             return NULL;
         else
@@ -236,6 +240,11 @@ WEFT__COLD void weft__watch_mark(const weft__waiter *self)
         return;
     store_seq_cst(&weft__watch_marks[self->slot >> WEFT__WATCH_CHUNK_LOG2], 1);
     wake(true);
+}
+
+void weft__watch_excuse(int64_t ns)
+{
+    told += ns;
 }
 
 void weft__watch_call(weft__watch_job *job)

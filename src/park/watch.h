@@ -79,6 +79,7 @@ weft__stuck weft__stuck_look(bool *anybody);
 
 /* deadlock.c: tell of a deadlock, and do what was asked for. */
 void weft__deadlock_report(const weft__found *members, unsigned n, unsigned total, bool ring);
+void weft__watch_excuse(int64_t ns); /* a report took so long: it does not count as looking */
 bool weft__deadlock_on(void);
 void weft__deadlock_environment(void); /* read WEFT_DEADLOCK */
 

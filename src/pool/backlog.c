@@ -48,12 +48,13 @@ static void release(weft__backlog *b)
     rawlock_release(&b->lock);
 }
 
-void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint32_t spins)
+void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint32_t spins, void (*pause)(void))
 {
     memset(b, 0, sizeof *b);
     b->workers = workers * ONE_UNSTARTED;
     b->limit = limit;
     b->spins = b->spins_max = spins;
+    b->pause = pause;
     for (uint64_t i = 0; i < SIZE; i++)
         b->ring[i].turn = i;
 }
@@ -72,7 +73,7 @@ static int ring_put(weft__backlog *b, weft__item *it)
         if (ahead == 0) {
             if (!cas_seq_cst(&b->head, &head, head + 1))
                 continue;
-            s->item = it;
+            store_relaxed(&s->item, it);
             s->fn = it->fn;
             s->arg = it->arg;
             store_release(&s->turn, head + 1);
@@ -89,7 +90,7 @@ static void expect_next(weft__backlog *b, uint64_t position)
 {
     const weft__slot *s = &b->ring[position % SIZE];
     if (load_acquire(&s->turn) == position + 1)
-        __builtin_prefetch(s->item, 1);
+        __builtin_prefetch(load_relaxed(&s->item), 1);
 }
 
 static bool ring_take(weft__backlog *b, weft__taken *out)
@@ -249,9 +250,26 @@ bool weft__backlog_take(weft__backlog *b, weft__taken *out)
            (load_relaxed(&b->listed) != 0 && take_listed(b, out));
 }
 
+/* The job of the ring that is next, if it is this one. */
+static bool ring_take_this(weft__backlog *b, const weft__item *it)
+{
+    uint64_t tail = load_relaxed(&b->tail);
+    weft__slot *s = &b->ring[tail % SIZE];
+    /* The slot changes only after tail has moved on, and then the exchange fails. */
+    if (load_acquire(&s->turn) != tail + 1 || load_relaxed(&s->item) != it || !cas_seq_cst(&b->tail, &tail, tail + 1))
+        return false;
+    store_release(&s->turn, tail + SIZE);
+    return true;
+}
+
 bool weft__backlog_remove(weft__backlog *b, weft__item *it)
 {
-    if (load_relaxed(&it->place) != WEFT__IN_LIST)
+    uint32_t place = load_relaxed(&it->place);
+    if (place == WEFT__IN_RING && ring_take_this(b, it)) {
+        store_relaxed(&it->place, WEFT__OUT);
+        return true;
+    }
+    if (place != WEFT__IN_LIST)
         return false;
     acquire(b);
     bool listed = load_relaxed(&it->place) == WEFT__IN_LIST;
@@ -416,17 +434,20 @@ bool weft__backlog_worker_gone(weft__backlog *b)
 /* Look for a while, if no other searcher does. The while is as long as it paid of late. */
 static bool look(weft__backlog *b, weft__taken *out)
 {
-    uint32_t spins = load_relaxed(&b->spins);
+    uint32_t spins = load_relaxed(&b->spins), least = b->spins_max / 16 + 1;
     if (spins == 0 || SEARCHING(load_relaxed(&b->workers)) != 1)
         return false;
     for (uint32_t i = 0; i < spins; i++) {
-        cpu_relax();
+        if (b->pause != NULL)
+            b->pause();
+        else
+            cpu_relax();
         if (weft__backlog_take(b, out)) {
             store_relaxed(&b->spins, spins * 2 < b->spins_max ? spins * 2 : b->spins_max);
             return true;
         }
     }
-    store_relaxed(&b->spins, spins / 2 > b->spins_max / 16 ? spins / 2 : b->spins_max / 16);
+    store_relaxed(&b->spins, spins / 2 > least ? spins / 2 : least);
     return false;
 }
 

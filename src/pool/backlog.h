@@ -61,6 +61,7 @@ typedef struct weft__backlog {
     uint32_t tokens;                             /* atomic: wakes not taken yet; sleeping workers sleep on it */
     uint32_t spins;                              /* atomic: how long a searcher looks; adapts */
     uint32_t spins_max;
+    void (*pause)(void); /* between two looks of a searcher; NULL: as short as can be */
 
     /* Atomic: read without the lock, written under it. */
     _Alignas(WEFT__CACHE_LINE) uint32_t listed; /* jobs in the lists */
@@ -80,8 +81,9 @@ typedef struct weft__backlog {
     _Alignas(WEFT__CACHE_LINE) weft__slot ring[1u << WEFT__RING_LOG2];
 } weft__backlog;
 
-/* Workers, and how many jobs may be outstanding (0: no limit). `spins`: how often a searcher looks before it sleeps. */
-void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint32_t spins);
+/* Workers, and how many jobs may be outstanding (0: no limit). `spins`: how often a searcher looks before it sleeps,
+ * and what it does in between. */
+void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint32_t spins, void (*pause)(void));
 
 /* Put a job in. 0; -EPIPE when closed; -WEFT_EFULL. weft__backlog_notify must follow, also after several. */
 int weft__backlog_put(weft__backlog *b, weft__item *it);
@@ -94,7 +96,8 @@ void weft__backlog_not_started(weft__backlog *b);
 /* The next job; false when none is there now. Any caller. */
 bool weft__backlog_take(weft__backlog *b, weft__taken *out);
 
-/* Take this very job out. False: it is not in a list, and whoever comes to it in the ring finds it done. */
+/* Take this very job out. False: it is neither in a list nor the next of the ring, and who comes to it there finds it
+ * done. */
 bool weft__backlog_remove(weft__backlog *b, weft__item *it);
 
 /* A full backlog's oldest job of the lowest priority, taken out; NULL when there is room. */

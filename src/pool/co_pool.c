@@ -39,4 +39,6 @@ const weft__engine weft__co_engine = {
     .start = start,
     .join = join,
     .jobs_before_yield = 32,
+    .spins = 2, /* who waited for the job may have the next one */
+    .pause = weft_yield,
 };

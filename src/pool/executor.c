@@ -272,7 +272,8 @@ static int make(weft_executor **out, const weft__engine *engine, const weft_pool
         return -ENOMEM;
     unsigned workers = o->workers != 0 ? o->workers : engine->workers();
     uint64_t limit = o->max_queued == 0 ? 0 : (uint64_t)o->max_queued + workers;
-    weft__backlog_init(&ex->backlog, workers, limit, engine->spins && weft__may_spin() ? WEFT__POOL_SPINS : 0);
+    weft__backlog_init(&ex->backlog, workers, limit, weft__may_spin() || engine->pause != NULL ? engine->spins : 0,
+                       engine->pause);
     weft__worker_ops(&ex->ops);
     ex->engine = engine;
     ex->initializer = o->initializer;

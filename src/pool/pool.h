@@ -1,7 +1,7 @@
 /* pool.h - what the engines and the common part of the pools know of each other.
  *
- * P1  an executor's memory is never returned, but kept for the next pool: who comes late (a canceller, a report) finds a
- *     backlog whose lock it can take, and then that its job is not there.
+ * P1  an executor's memory is never returned, but kept for the next pool: who comes late (a canceller, a report) finds
+ *     a backlog whose lock it can take, and then that its job is not there.
  * P2  `alive` counts the workers from before their start until they have moved to `ended`; when it is 0 and the backlog
  *     is closed and empty, nobody works for the pool any more, and `ended` are to be joined.
  * P3  a job's future has one reference of the queue's until the job was taken out, then its runner's.
@@ -66,7 +66,8 @@ typedef struct weft__engine {
     void (*join)(weft__worker *w); /* it is about to end: wait for that */
     unsigned jobs_before_yield;    /* 0: never */
     bool helps_always;             /* a worker that waits for a job runs it itself, also if others could */
-    bool spins;                    /* a worker looks for a while before it sleeps */
+    uint32_t spins;                /* looks of an idle worker before it sleeps */
+    void (*pause)(void);           /* between two of them; NULL: a moment, and only with several processors */
 } weft__engine;
 
 extern const weft__engine weft__thread_engine, weft__co_engine;

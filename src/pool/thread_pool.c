@@ -44,5 +44,5 @@ const weft__engine weft__thread_engine = {
     .start = start,
     .join = join,
     .helps_always = true,
-    .spins = true,
+    .spins = 400, /* some microseconds */
 };

@@ -4,10 +4,6 @@
 
 #include "pool/pool.h"
 
-enum {
-    WEFT__POOL_SPINS = 400 /* looks of an idle worker before it sleeps: some microseconds */
-};
-
 void weft__worker_ops(weft__future_ops *ops);
 
 /* Start a worker that the backlog has counted as a searcher; on failure it is uncounted. 0, -ENOMEM or -EAGAIN. */

@@ -17,11 +17,21 @@
 #include <time.h>
 #include <unistd.h>
 
-int64_t weft__aside_now(void)
+static int64_t read_clock(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t weft__aside_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t weft__aside_spent(void)
+{
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void weft__aside_wait(const uint32_t *word, uint32_t expected, int64_t ns)

@@ -8,6 +8,9 @@
 /* CLOCK_MONOTONIC in ns. */
 int64_t weft__aside_now(void);
 
+/* What the calling thread has used of processors, in ns. */
+int64_t weft__aside_spent(void);
+
 /* Sleep while *word == expected, for at most `ns` (INT64_MAX: no limit); may end without cause. */
 void weft__aside_wait(const uint32_t *word, uint32_t expected, int64_t ns);
 void weft__aside_wake(const uint32_t *word);

@@ -36,6 +36,7 @@ static uint32_t left_count;              /* atomic */
 static unsigned listed_count;
 static uint64_t last_ident;
 static bool exiting;
+static uint32_t exit_watched; /* atomic */
 
 /* ---- names ---- */
 
@@ -361,15 +362,10 @@ void weft__threads_wait(void)
     reap_unjoined();
 }
 
-static void watch_exit(void)
-{
-    atexit(weft__threads_wait); /* cannot fail: C promises 32 places, and glibc has no limit but memory */
-}
-
 void weft__thread_watch_exit(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, watch_exit);
+    if (swap_acq_rel(&exit_watched, 1) == 0)
+        atexit(weft__threads_wait); /* cannot fail: glibc has no limit but memory, and no program is without 32 places */
 }
 
 /* ---- fork ---- */
@@ -409,6 +405,8 @@ static void after_fork_child(void)
     list_each (it, &records)
         if (it != &me->all)
             forget(container_of(it, weft__thread, all));
+    exiting = false;
+    exit_watched = 0; /* exit may have been at work and have taken our function off its list; twice does no harm */
     if (me != main_record)
         me->refs++; /* what weft_thread_main has told of stays one */
     main_record = me;

@@ -11,6 +11,13 @@
 
 static uint32_t count; /* atomic */
 
+static int raise_it(void *arg)
+{
+    (void)arg;
+    raise_flag();
+    return 0;
+}
+
 static weft_co *start_on(unsigned index, weft_co_fn *fn, void *arg)
 {
     weft_co *co = NULL;
@@ -282,6 +289,59 @@ TEST_PANICS(sched_callback_that_waits_is_told, "must not wait")
     weft_sleep(WEFT_FOREVER);
 }
 
+/* ---- trickles: one coroutine after the other is started and waited for ---- */
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int start_one_by_one(void *arg)
+{
+    for (long i = *(long *)arg; i > 0; i--)
+        CHECK_OK(join(start(nothing, NULL)));
+    return 0;
+}
+
+static int start_then_keep_busy(void *arg)
+{
+    (void)arg;
+    for (long i = test_rounds(20, 2000); i > 0; i--) {
+        long n = 20000;
+        start_one_by_one(&n);
+        store_seq_cst(&flag, 0);
+        CHECK_OK(weft_go(raise_it, NULL));
+        while (load_seq_cst(&flag) == 0) /* does not give its thread away */
+            sched_yield();
+    }
+    return 0;
+}
+
+TEST(sched_coroutine_that_is_left_after_a_trickle_is_stolen)
+{
+    weft_co_threads(2);
+    CHECK_OK(join(start(start_then_keep_busy, NULL)));
+}
+
+static int trickle_until_flag(void *arg)
+{
+    (void)arg;
+    while (load_seq_cst(&flag) == 0)
+        CHECK_OK(join(start(nothing, NULL)));
+    return 0;
+}
+
+TEST(sched_coroutines_from_threads_run_beside_a_trickle)
+{
+    weft_co_threads(2);
+    weft_co *trickle = start(trickle_until_flag, NULL);
+    for (long i = test_rounds(2000, 100000); i > 0; i--)
+        CHECK_OK(join(start(nothing, NULL)));
+    raise_flag();
+    CHECK_OK(join(trickle));
+}
+
 /* ---- idling ---- */
 
 static double cpu_time(void)
@@ -442,13 +502,6 @@ static int hold_after_poll(void *arg)
     wait_in_poller(arg);
     while (load_seq_cst(&flag) == 0)
         sched_yield();
-    return 0;
-}
-
-static int raise_it(void *arg)
-{
-    (void)arg;
-    raise_flag();
     return 0;
 }
 

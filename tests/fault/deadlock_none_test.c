@@ -45,6 +45,8 @@ NONE(hand_over_ping_pong, "hand0 hand1 | hand0 nap unhand1", "| nap unhand0 hand
 NONE(hand_over_by_a_third, "hand0 | hand1", "hand1 | hand0 unhand1", "| nap unhand0")
 NONE(lock_that_was_passed_on, "lock0 | lock0 | nap unlock0", "| nap unlock0 | lock0 unlock0")
 NONE(event_that_is_set_late, "event0", "nap set0")
+NONE(select_that_is_served_late, "select0 get0", "nap set0 nap put0")
+NONE(select_with_a_deadline, "select-timed0", "select-timed0")
 NONE(semaphore_that_is_released_late, "sem0", "nap post0")
 NONE(producer_that_naps, "get0 get0", "nap put0 nap put0")
 NONE(consumer_that_naps, "put0 put0 put0 put0", "nap get0 nap get0")

@@ -38,6 +38,7 @@ STUCK(semaphore_that_nobody_releases, "sem0", "sem0")
 STUCK(barrier_short_of_parties, "barrier0", "barrier0", "barrier0")
 STUCK(queue_without_producer, "get0", "get0")
 STUCK(queue_without_consumer, "put0 put0 put0")
+STUCK(select_that_nobody_serves, "select0", "select0")
 STUCK(queues_in_a_ring, "get0 put1", "get1 put0")
 /* S003-17: who notifies waits then itself. */
 STUCK(condition_of_which_all_wait, "lock0 cond0 cond0", "lock0 cond0 cond0", "nap lock0 notify0 cond0")

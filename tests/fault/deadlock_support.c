@@ -9,6 +9,7 @@
 #include <weft/once.h>
 #include <weft/queue.h>
 #include <weft/rwlock.h>
+#include <weft/select.h>
 #include <weft/sem.h>
 #include <weft/thread.h>
 
@@ -157,6 +158,16 @@ static int lock_word(const char *word, unsigned i)
     return 0;
 }
 
+static int select_word(const char *word, unsigned i)
+{
+    int element;
+    weft_case cases[] = {WEFT_CASE_GET(queues[i], &element), WEFT_CASE_EVENT(&events[i]), WEFT_CASE_NONE};
+    if (strcmp(word, "select-timed") == 0)
+        cases[2] = (weft_case)WEFT_CASE_UNTIL(weft_in_ms(150));
+    int chosen = weft_select(cases, 3, WEFT_FOREVER);
+    return chosen < 0 ? chosen : 0;
+}
+
 static int other_word(const char *word, unsigned i, actor *self)
 {
     int element = 1;
@@ -172,6 +183,8 @@ static int other_word(const char *word, unsigned i, actor *self)
         return weft_queue_get(queues[i], &element, WEFT_FOREVER);
     if (strcmp(word, "put") == 0)
         return weft_queue_put(queues[i], &element, WEFT_FOREVER);
+    if (strncmp(word, "select", 6) == 0)
+        return select_word(word, i);
     if (strcmp(word, "barrier") == 0)
         return weft_barrier_wait(&barriers[i], WEFT_FOREVER);
     if (strcmp(word, "cond") == 0)

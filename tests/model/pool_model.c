@@ -1,5 +1,5 @@
-/* pool_model.c - the backlog of a pool: no job is lost or run twice, no worker sleeps while one waits, and all end after
- * a close, whatever the order. Workers are here from the beginning; the ring has room for two jobs. */
+/* pool_model.c - the backlog of a pool: no job is lost or run twice, no worker sleeps while one waits, and all end
+ * after a close, whatever the order. Workers are here from the beginning; the ring has room for two jobs. */
 #include "explorer.h"
 
 #include "pool/backlog.h"
@@ -17,7 +17,7 @@ static uint32_t second_runs; /* a word to sleep on: the second worker has been s
 /* `workers` that search already, 1 or 2. */
 static void reset_with(unsigned workers, uint64_t limit)
 {
-    weft__backlog_init(&b, 1, limit, 0);
+    weft__backlog_init(&b, 1, limit, 0, NULL);
     MODEL_CHECK(weft__backlog_notify(&b));
     if (workers == 2)
         MODEL_CHECK(weft__backlog_search_early(&b));
@@ -50,7 +50,7 @@ static void tell(void)
 static void reset_meet(void)
 {
     reset_with(1, 0);
-    weft__backlog_init(&b, 2, 0, 0);
+    weft__backlog_init(&b, 2, 0, 0, NULL);
     for (int i = 0; i < 2; i++) {
         MODEL_CHECK(weft__backlog_put(&b, &items[i]) == 0);
         accepted[i] = 1;
@@ -205,6 +205,22 @@ static void removed(unsigned i)
     }
 }
 
+/* The same for the next one of the ring. */
+static void removed_from_ring(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+    } else if (i == 1) {
+        put(0);
+        put(1);
+        weft__backlog_close(&b);
+    } else {
+        for (int k = 0; k < 2; k++)
+            if (weft__backlog_remove(&b, &items[k]))
+                taken[k]++;
+    }
+}
+
 /* Room for two: the third waits until one is done. */
 static void room(unsigned i)
 {
@@ -232,7 +248,8 @@ const model_case pool_cases[] = {
     {"pool_close_reaches_all", 3, reset_two, close_reaches_all, each_once, 3, .share = 2},
     {"pool_two_put", 3, reset_one, two_put, each_once, 2, .share = 3},
     {"pool_more_than_the_ring", 2, reset_one, more_than_the_ring, in_order, 3, .share = 3},
-    {"pool_removed", 3, reset_one, removed, each_once, 2, .share = 2},
+    {"pool_taken_out_of_list", 3, reset_one, removed, each_once, 2, .share = 2},
+    {"pool_taken_out_of_ring", 3, reset_one, removed_from_ring, each_once, 2, .share = 2},
     {"pool_room", 2, reset_limit, room, in_order, 3, .share = 3},
     {NULL},
 };

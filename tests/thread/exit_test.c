@@ -316,13 +316,14 @@ static int fork_in_thread(void *arg)
     pid_t pid = fork();
     if (pid == 0) {
         CHECK_OK(weft_thread_start(&t, speak_late, "child ", NULL));
+        if (arg != NULL)
+            exit(0);
         return 0; /* the child's last thread but one: it ends when that has spoken */
     }
     int status;
     CHECK_INT(pid, waitpid(pid, &status, 0));
     CHECK_INT(0, status);
     say("parent");
-    (void)arg;
     return 0;
 }
 
@@ -332,10 +333,19 @@ static void start_forking(void)
     CHECK_OK(weft_thread_start(&t, fork_in_thread, NULL, NULL));
 }
 
-/* 134 */
+static void start_forking_and_exiting(void)
+{
+    weft_thread t = WEFT_THREAD_INIT;
+    CHECK_OK(weft_thread_start(&t, fork_in_thread, &t, NULL));
+}
+
+/* 134; main is in exit already when its thread forks, or is not */
 TEST(exit_of_a_child_forked_by_a_thread_waits_for_its_own_threads_only)
 {
-    CHECK_STR("child parent", output_of(start_forking, 0, NULL));
+    for (long i = 0; i < test_rounds(5, 200); i++)
+        CHECK_STR("child parent", output_of(start_forking_and_exiting, 0, NULL));
+    if (!WEFT__TSAN) /* it cannot bear that the C library calls exit in a last thread that it takes for ended */
+        CHECK_STR("child parent", output_of(start_forking, 0, NULL));
 }
 
 /* ---- daemons do no harm ---- */
