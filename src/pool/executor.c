@@ -3,7 +3,7 @@
  *
  * A process that ends first closes all its pools and waits until their jobs are done. In a child of fork the parent's
  * pools have no workers: they refuse jobs, and nobody waits for them.
- * Lock order: pool.h. Pinned by tests/pool/executor_test.c. */
+ * Lock order: pool.h. Pinned by tests/pool: executor, full and shutdown. */
 #include "pool/pool.h"
 
 #include "base/panic.h"
@@ -195,14 +195,6 @@ void weft_executor_free(weft_executor *ex)
     rawlock_acquire(&pools_lock);
     list_remove(&ex->all);
     list_push_front(&spare, &ex->all);
-    rawlock_release(&pools_lock);
-}
-
-void weft__pools_each(void (*fn)(weft_executor *ex, void *arg), void *arg)
-{
-    rawlock_acquire(&pools_lock);
-    list_each (it, &pools)
-        fn(container_of(it, weft_executor, all), arg);
     rawlock_release(&pools_lock);
 }
 
