@@ -266,7 +266,7 @@ int weft_threads_each(void (*fn)(const weft_thread_info *info, void *arg), void 
     entry *list = NULL;
     unsigned n, room = 0;
     rawlock_acquire(&weft__threads_lock);
-    while ((n = listed_count) > room) {
+    while ((n = listed_count) > room || list == NULL) {
         rawlock_release(&weft__threads_lock);
         weft__free(list);
         room = n + 8;
