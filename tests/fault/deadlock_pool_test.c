@@ -73,7 +73,7 @@ static int waits_for(void *arg, void **result)
     weft_future **f = arg;
     (void)result;
     add_seq_cst(&begun, 1);
-    until_begun(2);
+    until_begun(3);
     return weft_future_wait(*f, WEFT_FOREVER);
 }
 
@@ -85,6 +85,7 @@ static void jobs_wait_for_each_other(make_pool *make)
     CHECK_OK(make(&other, &(weft_pool_options){.workers = 1, .name = "two"}));
     CHECK_OK(weft_submit(pool, waits_for, &second, &first));
     CHECK_OK(weft_submit(other, waits_for, &first, &second));
+    add_seq_cst(&begun, 1); /* both futures are known now */
     int a = weft_future_result(first, NULL, weft_in_seconds(5 * test_limit_factor()));
     int b = weft_future_result(second, NULL, weft_in_seconds(5 * test_limit_factor()));
     CHECK_INT(-EDEADLK, a + b); /* one of them; the other's wait then ended well */
