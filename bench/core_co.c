@@ -91,7 +91,7 @@ static int roundtrip_sems(void *arg)
 }
 
 BENCH_PEER(roundtrip_go_channels, "pingpong")
-BENCH(roundtrip_coroutines_semaphores, .baseline = "roundtrip_go_channels", .cores = 1)
+BENCH(roundtrip_coroutines_semaphores, .baseline = "roundtrip_go_channels", .at_most = 0.667, .cores = 1)
 {
     in_coroutine(b, roundtrip_sems);
 }
@@ -146,12 +146,12 @@ static int start_and_join(void *arg)
 }
 
 BENCH_PEER(start_join_go, "start_join")
-BENCH(start_join_coroutine, .baseline = "start_join_go", .cores = 1)
+BENCH(start_join_coroutine, .baseline = "start_join_go", .at_most = 0.5, .cores = 1)
 {
     in_coroutine(b, start_and_join);
 }
 
-BENCH(start_join_coroutine_all_cores, .baseline = "start_join_go")
+BENCH(start_join_coroutine_all_cores, .baseline = "start_join_go", .at_most = 0.5)
 {
     in_coroutine(b, start_and_join);
 }
@@ -179,7 +179,7 @@ static int start_thousands(void *arg)
 }
 
 BENCH_PEER(start_batch_go, "start_batch")
-BENCH(start_batch_coroutines, .baseline = "start_batch_go", .cores = 1)
+BENCH(start_batch_coroutines, .baseline = "start_batch_go", .at_most = 0.5, .cores = 1)
 {
     in_coroutine(b, start_thousands);
 }
@@ -277,7 +277,8 @@ static int64_t own_rss(void)
 }
 
 BENCH_PEER(parked_million_go, "parked", .unit = "bytes", .fixed_n = MILLION)
-BENCH(parked_million_coroutines, .baseline = "parked_million_go", .unit = "bytes", .fixed_n = MILLION, .samples = 3)
+BENCH(parked_million_coroutines, .baseline = "parked_million_go", .value_at_most = 6144, .unit = "bytes",
+      .fixed_n = MILLION, .samples = 3)
 {
     measure_parked(b, own_rss, 1);
 }

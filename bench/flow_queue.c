@@ -89,30 +89,22 @@ static void run_coroutines(bench *b, unsigned pairs)
 #define PEER(b, call) bench_skip(b, "TBB, GLib or Boost.Fiber is not installed")
 #endif
 
-/* What `pairs` threads put and as many get, beside each peer. */
+/* What `pairs` threads put and as many get, beside each peer. The number is fixed: one that is found out in a first run
+ * counts the starts of threads. */
+#define MILLION .fixed_n = 1000000
+#define BESIDE(pairs, peer)                                                                                            \
+    BENCH(queue_##pairs##_pairs_beside_##peer, .baseline = "queue_" #pairs "_pairs_" #peer, .at_most = 0.667, MILLION) \
+    {                                                                                                                  \
+        run_threads(b, pairs, WEFT_FIFO, CAPACITY);                                                                    \
+    }
 #define PAIRS(pairs)                                                                                                   \
-    BENCH_PEER(queue_##pairs##_pairs_go, "queue_" #pairs)                                                              \
-    BENCH_BASELINE(queue_##pairs##_pairs_tbb){PEER(b, peer_queue_tbb(pairs, b->n, CAPACITY))} BENCH_BASELINE(          \
-        queue_##pairs##_pairs_boost){                                                                                  \
-        PEER(b, peer_queue_boost(pairs, b->n, CAPACITY))} BENCH_BASELINE(queue_##pairs##_pairs_glib){                  \
-        PEER(b, peer_queue_glib(pairs, b->n))} BENCH(queue_##pairs##_pairs_beside_go,                                  \
-                                                     .baseline = "queue_" #pairs "_pairs_go", .at_most = 0.667)        \
-    {                                                                                                                  \
-        run_threads(b, pairs, WEFT_FIFO, CAPACITY);                                                                    \
-    }                                                                                                                  \
-    BENCH(queue_##pairs##_pairs_beside_tbb, .baseline = "queue_" #pairs "_pairs_tbb", .at_most = 0.667)                \
-    {                                                                                                                  \
-        run_threads(b, pairs, WEFT_FIFO, CAPACITY);                                                                    \
-    }                                                                                                                  \
-    BENCH(queue_##pairs##_pairs_beside_boost, .baseline = "queue_" #pairs "_pairs_boost", .at_most = 0.667)            \
-    {                                                                                                                  \
-        run_threads(b, pairs, WEFT_FIFO, CAPACITY);                                                                    \
-    }                                                                                                                  \
-    BENCH(queue_##pairs##_pairs_beside_glib, .baseline = "queue_" #pairs "_pairs_glib", .at_most = 0.667)              \
-    {                                                                                                                  \
-        run_threads(b, pairs, WEFT_FIFO, CAPACITY);                                                                    \
-    }                                                                                                                  \
-    BENCH(queue_##pairs##_pairs_coroutines, .baseline = "queue_" #pairs "_pairs_go", .at_most = 0.667)                 \
+    BENCH_PEER(queue_##pairs##_pairs_go, "queue_" #pairs, MILLION)                                                     \
+    BENCH_BASELINE(queue_##pairs##_pairs_tbb, MILLION){PEER(b, peer_queue_tbb(pairs, b->n, CAPACITY))} BENCH_BASELINE( \
+        queue_##pairs##_pairs_boost, MILLION){                                                                         \
+        PEER(b, peer_queue_boost(pairs, b->n, CAPACITY))} BENCH_BASELINE(queue_##pairs##_pairs_glib, MILLION){         \
+        PEER(b, peer_queue_glib(pairs, b->n))} BESIDE(pairs, go) BESIDE(pairs, tbb) BESIDE(pairs, boost)               \
+        BESIDE(pairs, glib) BENCH(queue_##pairs##_pairs_coroutines, .baseline = "queue_" #pairs "_pairs_go",           \
+                                  .at_most = 0.667, MILLION)                                                           \
     {                                                                                                                  \
         run_coroutines(b, pairs);                                                                                      \
     }
@@ -123,23 +115,23 @@ PAIRS(4)
 
 /* --- what is not the common case ------------------------------------------------------------------------------- */
 
-BENCH(queue_unbounded_2_pairs, .baseline = "queue_2_pairs_glib", .at_most = 0.667)
+BENCH(queue_unbounded_2_pairs, .baseline = "queue_2_pairs_glib", .at_most = 0.667, MILLION)
 {
     run_threads(b, 2, WEFT_FIFO, 0);
 }
 
-BENCH(queue_lifo_2_pairs, .baseline = "queue_2_pairs_glib")
+BENCH(queue_lifo_2_pairs, .baseline = "queue_2_pairs_glib", MILLION)
 {
     run_threads(b, 2, WEFT_LIFO, CAPACITY);
 }
 
-BENCH(queue_priority_2_pairs, .baseline = "queue_2_pairs_glib")
+BENCH(queue_priority_2_pairs, .baseline = "queue_2_pairs_glib", MILLION)
 {
     run_threads(b, 2, WEFT_PRIORITY, CAPACITY);
 }
 
-BENCH_PEER(queue_capacity_16_go, "queue_16")
-BENCH(queue_capacity_16_threads, .baseline = "queue_capacity_16_go")
+BENCH_PEER(queue_capacity_16_go, "queue_16", MILLION)
+BENCH(queue_capacity_16_threads, .baseline = "queue_capacity_16_go", MILLION)
 {
     run_threads(b, 1, WEFT_FIFO, 16);
 }

@@ -116,8 +116,8 @@ enum {
 };
 
 /* Take no more jobs; those that were taken are done, unless they are cancelled. `how` is 0 or some of the above.
- * Returns 0; -ETIMEDOUT or -ECANCELED (the wait ended, the shutdown goes on); -EINVAL, or -EDEADLK with WEFT_SHUTDOWN_WAIT from
- * a job of this very pool, and then nothing has changed. May be called again, and by several. */
+ * Returns 0; -ETIMEDOUT or -ECANCELED: the wait ended, the shutdown goes on; -EINVAL; -EDEADLK with WEFT_SHUTDOWN_WAIT
+ * from a job of this very pool: nothing has changed. May be called again, and by several. */
 WEFT_API int weft_executor_shutdown(weft_executor *ex, int how, weft_until until);
 
 /* Shut down, wait, free. Not from one of its jobs. NULL is nothing. At the end of the process pools that were not freed

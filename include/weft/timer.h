@@ -54,9 +54,9 @@ struct weft_timer {
     }
 
 /* Call fn(t) at `at`, and then every `period` nanoseconds (0: once). A timer that is pending is set anew. Points of a
- * period's row that passed while fn or the machine was busy are left out: the next call comes at the next point. `at` in
- * the past is at once, WEFT_FOREVER never. Returns 0, -EINVAL for a negative period, or -EAGAIN when the timer thread
- * cannot be started; then the timer is as it was. Allocates nothing but, the first time, that thread. */
+ * period's row that passed while fn or the machine was busy are left out: the next call comes at the next point. `at`
+ * in the past is at once, WEFT_FOREVER never. Returns 0, -EINVAL for a negative period, or -EAGAIN when the timer
+ * thread cannot be started; then the timer is as it was. Allocates nothing but, the first time, that thread. */
 WEFT_API int weft_timer_start(weft_timer *t, weft_timer_fn *fn, weft_until at, int64_t period);
 
 /* Take it back. Returns 1 when it was pending and will not fire any more, 0 when it was not set or has fired. If fn is

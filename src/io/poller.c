@@ -354,8 +354,7 @@ static bool idler_watches(void *p)
     return ((const weft__poller *)p)->slots != 0;
 }
 
-static const weft__idler idler = {idler_open,      idler_close, idler_poll,
-                                  idler_interrupt, idler_close, idler_watches};
+static const weft__idler idler = {idler_open, idler_close, idler_poll, idler_interrupt, idler_close, idler_watches};
 
 static void after_fork_child(void)
 {

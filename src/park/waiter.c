@@ -165,9 +165,9 @@ bool weft__may_spin(void)
     return v == 2;
 }
 
-/* How long to look this time. Two threads that answer each other, each asleep when the other's answer comes, would never
- * find out how quick they are: so now and then one waits long enough for a woken one to answer. Its own next answer then
- * comes within the other's least budget, and from there on both stay awake. */
+/* How long to look this time. Two threads that answer each other, each asleep when the other's answer comes, would
+ * never find out how quick they are: so now and then one waits long enough for a woken one to answer. Its own next
+ * answer then comes within the other's least budget, and from there on both stay awake. */
 static uint32_t spin_budget(const weft__waiter *self, int64_t until_ns)
 {
     if (self->waits % RETRY != 0 || (until_ns != INT64_MAX && until_ns - weft__sys_now() < PROBE_NS))

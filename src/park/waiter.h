@@ -78,11 +78,11 @@ struct weft__waiter {
     uint32_t id;     /* atomic for readers: slot and generation, never 0 while in use */
     uint32_t generation;
     uint32_t shown_id; /* atomic: what weft__self_id is while this one runs: its id, or 0 while they are hidden */
-    uint32_t waits;  /* atomic for readers: counts waits; unchanged between two looks = the same sleep */
-    int32_t tid;     /* atomic for readers; threads: kernel id */
-    int32_t wake_fd; /* atomic; threads: an eventfd that ready writes as well, for a sleep in poll(2); -1 otherwise */
-    uint32_t spin;   /* threads: how long the next wait looks before it sleeps; adapts */
-    uint32_t slot;   /* index in the registry */
+    uint32_t waits;    /* atomic for readers: counts waits; unchanged between two looks = the same sleep */
+    int32_t tid;       /* atomic for readers; threads: kernel id */
+    int32_t wake_fd;   /* atomic; threads: an eventfd that ready writes as well, for a sleep in poll(2); -1 otherwise */
+    uint32_t spin;     /* threads: how long the next wait looks before it sleeps; adapts */
+    uint32_t slot;     /* index in the registry */
     const weft__waiter_ops *ops;
     weft__waiter *next_ready;    /* the claimer's chain (I2); free list while unused */
     const uint32_t *word;        /* atomic for readers: what it sleeps on, NULL when running */

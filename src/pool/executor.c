@@ -3,7 +3,7 @@
  *
  * A process that ends first closes all its pools and waits until their jobs are done. In a child of fork the parent's
  * pools have no workers: they refuse jobs, and nobody waits for them.
- * Lock order: pool.h. Pinned by tests/pool/executor_test.c. */
+ * Lock order: pool.h. Pinned by tests/pool: executor, full and shutdown. */
 #include "pool/pool.h"
 
 #include "base/panic.h"
@@ -123,24 +123,25 @@ int weft_submit_with(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_j
 
 long weft_submit_many(weft_executor *ex, weft_job_fn *fn, void *const *args, size_t n, weft_future **futures)
 {
-    int err = weft__pool_inherited(ex) ? -EPIPE : 0;
-    size_t taken = 0;
-    for (; taken < n && err >= 0; taken++) {
+    if (n == 0)
+        return 0;
+    int err = submit(ex, fn, args[0], NULL, futures); /* it begins while the rest is put */
+    if (err < 0)
+        return err;
+    size_t taken = 1;
+    for (; taken < n; taken++) {
         weft__job *j = weft__job_new(ex, fn, args[taken], futures != NULL ? 2 : 1);
-        err = j == NULL ? -ENOMEM : put(ex, j, WEFT_FOREVER);
-        if (err < 0) {
-            if (j != NULL)
-                weft__job_free(&j->future);
+        if (j == NULL)
+            break;
+        if (put(ex, j, WEFT_FOREVER) < 0) {
+            weft__job_free(&j->future);
             break;
         }
         if (futures != NULL)
             futures[taken] = &j->future;
-        if (taken == 0 && err == 0)
-            notify(ex); /* they begin while the rest is put */
     }
-    if (taken > 0)
-        notify(ex);
-    return taken > 0 || n == 0 ? (long)taken : err;
+    notify(ex);
+    return (long)taken;
 }
 
 /* ---- the end ---- */
@@ -195,14 +196,6 @@ void weft_executor_free(weft_executor *ex)
     rawlock_acquire(&pools_lock);
     list_remove(&ex->all);
     list_push_front(&spare, &ex->all);
-    rawlock_release(&pools_lock);
-}
-
-void weft__pools_each(void (*fn)(weft_executor *ex, void *arg), void *arg)
-{
-    rawlock_acquire(&pools_lock);
-    list_each (it, &pools)
-        fn(container_of(it, weft_executor, all), arg);
     rawlock_release(&pools_lock);
 }
 
@@ -314,6 +307,10 @@ int weft_co_pool_new(weft_executor **ex, const weft_pool_options *options)
 
 void weft_executor_look(weft_executor *ex, weft_executor_info *info)
 {
+    if (weft__pool_inherited(ex)) {
+        *info = (weft_executor_info){.name = ex->name, .engine = ex->engine->name, .workers_max = ex->workers_max};
+        return;
+    }
     weft__backlog_counts counts = weft__backlog_look(&ex->backlog);
     uint64_t stale = load_relaxed(&ex->stale);
     *info = (weft_executor_info){

@@ -3,7 +3,7 @@
  * A thread keeps up to two batches of free records. Who only takes gets a batch from the common list, who only gives
  * puts one there, so that a submitter and its workers meet once in BATCH jobs. Under AddressSanitizer each record is
  * allocated and freed, so that it sees what is used too late.
- * Lock order: common_lock is a leaf. Pinned by tests/pool/job_test.c. */
+ * Lock order: common_lock is a leaf. Pinned by tests/pool/stress_test.c. */
 #include "pool/pool.h"
 
 #include "base/panic.h"

@@ -114,9 +114,6 @@ void weft__pool_worker_name(const weft__worker *w, char *buf, size_t size);
 /* The pool that the calling thread or coroutine works for, NULL when it is no worker. */
 weft__worker *weft__pool_me(void);
 
-/* Call fn for each pool that can still have jobs, under a lock: it must not wait. For reports. */
-void weft__pools_each(void (*fn)(weft_executor *ex, void *arg), void *arg);
-
 /* ---- job.c: records ---- */
 
 /* A job with two references, or one if nobody asks for its future; NULL: no memory. */

@@ -136,6 +136,8 @@ static bool run_inside(weft_executor *ex, weft__job *j, bool owned)
 void weft__job_left(weft__job *j)
 {
     weft_executor *ex = weft__job_pool(j);
+    if (weft__pool_inherited(ex)) /* locks may be held by threads that do not exist here */
+        return;
     if (weft__backlog_remove(&ex->backlog, &j->item))
         weft_future_unref(&j->future);
     else if (load_relaxed(&j->item.place) == WEFT__IN_RING)
@@ -157,7 +159,7 @@ static bool help(weft_future *f, weft_until until)
     weft_executor *ex = weft__job_pool(j);
     const weft__worker *w = weft__pool_me();
     bool other = w == NULL || w->ex != ex || w->frame == NULL;
-    if (other && (!ex->waiters_help || until.at != INT64_MAX || weft__pool_inherited(ex)))
+    if (weft__pool_inherited(ex) || (other && (!ex->waiters_help || until.at != INT64_MAX)))
         return false;
     if (!other && !ex->engine->helps_always && weft__backlog_has_workers(&ex->backlog))
         return false;

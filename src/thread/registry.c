@@ -13,6 +13,7 @@
 #include "thread/thread.h"
 
 #include "base/panic.h"
+#include "co/sched.h"
 #include "park/await.h"
 
 #include <errno.h>
@@ -22,6 +23,10 @@
 #include <unistd.h>
 
 #define MAIN_NAME "MainThread"
+
+enum {
+    LEFT_MAX = 2 /* threads on their last instructions before a start waits for one: else they could pile up */
+};
 
 weft__rawlock weft__threads_lock;
 uint32_t weft__threads_awaited;
@@ -266,7 +271,7 @@ int weft_threads_each(void (*fn)(const weft_thread_info *info, void *arg), void 
     entry *list = NULL;
     unsigned n, room = 0;
     rawlock_acquire(&weft__threads_lock);
-    while ((n = listed_count) > room) {
+    while ((n = listed_count) > room || list == NULL) {
         rawlock_release(&weft__threads_lock);
         weft__free(list);
         room = n + 8;
@@ -307,6 +312,8 @@ void weft__thread_reap(weft__thread *r)
 bool weft__thread_reap_left(bool all)
 {
     unsigned n = 0;
+    /* Many that have not got a processor for their last instructions: they go before there are more. */
+    bool wait = all || (load_relaxed(&left_count) > LEFT_MAX && weft_co_self() == NULL);
     while (load_relaxed(&left_count) != 0 && (n == 0 || all)) {
         rawlock_acquire(&weft__threads_lock);
         weft__list *link = list_pop_front(&left);
@@ -317,7 +324,7 @@ bool weft__thread_reap_left(bool all)
             break;
         n++;
         weft__thread *r = container_of(link, weft__thread, link);
-        if (!all) {
+        if (!wait) {
             weft__thread_reap(r);
             continue;
         }

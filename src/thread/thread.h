@@ -99,7 +99,8 @@ void weft__threads_wait(void);
  * later; then drop the reference. Never waits. Pre: the caller has set `joined`. */
 void weft__thread_reap(weft__thread *r);
 
-/* Try it with the oldest that was left for later; or wait for all of them. False: there were none. */
+/* Try it with the oldest that was left for later, or wait for it when there are many and the caller is a thread; or
+ * wait for all of them. False: there were none. */
 bool weft__thread_reap_left(bool all);
 
 /* Have the end of the process wait for threads. At least once a process. */

@@ -119,10 +119,18 @@ static int takes_it(void *arg)
     return err;
 }
 
+static int naps(void *arg)
+{
+    (void)arg;
+    return weft_sleep(weft_in_ms(400));
+}
+
+/* One member is enough to hold it up; the other would end. */
 static int waits_for_its_group(void *arg)
 {
     weft_group g = WEFT_GROUP_INIT;
     weft_lock_acquire(&held);
+    CHECK_OK(weft_group_go(&g, naps, arg));
     CHECK_OK(weft_group_go(&g, takes_it, arg));
     int err = weft_group_wait(&g, WEFT_FOREVER);
     weft_lock_release(&held);

@@ -44,6 +44,9 @@ NONE(hand_over_ping_pong, "hand0 hand1 | hand0 nap unhand1", "| nap unhand0 hand
 /* It looks like a ring, and a third one releases the first's lock. */
 NONE(hand_over_by_a_third, "hand0 | hand1", "hand1 | hand0 unhand1", "| nap unhand0")
 NONE(lock_that_was_passed_on, "lock0 | lock0 | nap unlock0", "| nap unlock0 | lock0 unlock0")
+/* It was released by another once, so it may be again: this is no ring either. */
+NONE(ring_with_a_lock_that_was_passed_on, "lock0 | lock0 | lock1 unlock1", "lock1 | | lock0 unlock0 unlock1",
+     "| nap unlock0 | nap unlock0")
 NONE(event_that_is_set_late, "event0", "nap set0")
 NONE(select_that_is_served_late, "select0 get0", "nap set0 nap put0")
 NONE(select_with_a_deadline, "select-timed0", "select-timed0")

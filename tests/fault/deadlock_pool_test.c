@@ -2,9 +2,12 @@
 #include "fault/deadlock_support.h"
 
 #include <weft/co.h>
+#include <weft/event.h>
 #include <weft/executor.h>
 #include <weft/future.h>
 #include <weft/lock.h>
+#include <weft/queue.h>
+#include <weft/select.h>
 #include <weft/thread.h>
 
 #include "base/atomic.h"
@@ -70,7 +73,7 @@ static int waits_for(void *arg, void **result)
     weft_future **f = arg;
     (void)result;
     add_seq_cst(&begun, 1);
-    until_begun(2);
+    until_begun(3);
     return weft_future_wait(*f, WEFT_FOREVER);
 }
 
@@ -82,6 +85,7 @@ static void jobs_wait_for_each_other(make_pool *make)
     CHECK_OK(make(&other, &(weft_pool_options){.workers = 1, .name = "two"}));
     CHECK_OK(weft_submit(pool, waits_for, &second, &first));
     CHECK_OK(weft_submit(other, waits_for, &first, &second));
+    add_seq_cst(&begun, 1); /* both futures are known now */
     int a = weft_future_result(first, NULL, weft_in_seconds(5 * test_limit_factor()));
     int b = weft_future_result(second, NULL, weft_in_seconds(5 * test_limit_factor()));
     CHECK_INT(-EDEADLK, a + b); /* one of them; the other's wait then ended well */
@@ -147,6 +151,21 @@ TEST(pool_future_that_nobody_sets_is_stuck)
     CHECK_ERR(-EDEADLK, weft_future_wait(first, WEFT_FOREVER));
     CHECK_INT(0, report_at(0)->ring);
     weft_future_unref(first);
+}
+
+TEST(pool_select_without_deadline_can_be_stuck)
+{
+    need_stuck();
+    weft_event e = WEFT_EVENT_INIT;
+    weft_queue *q;
+    int element;
+    collect_reports(WEFT_DEADLOCK_ERROR);
+    CHECK_OK(weft_queue_new(&q, sizeof element, NULL));
+    weft_case cases[] = {WEFT_CASE_GET(q, &element), WEFT_CASE_EVENT(&e)};
+    CHECK_ERR(-EDEADLK, weft_select(cases, 2, WEFT_FOREVER));
+    CHECK_ERR(-ETIMEDOUT, weft_select(cases, 2, weft_in_ms(150)));
+    CHECK_INT(1, reports());
+    weft_queue_free(q);
 }
 
 /* Idle workers and timers keep no program going. */

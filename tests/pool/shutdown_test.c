@@ -259,7 +259,11 @@ static int in_child(weft_executor *inherited)
 {
     weft_executor *ex;
     weft_future *f[50];
+    weft_executor_info info;
     CHECK_ERR(-EPIPE, weft_submit(inherited, pool_count, &ran, NULL));
+    CHECK_ERR(-EPIPE, weft_submit_many(inherited, pool_count, (void *[1]){&ran}, 1, NULL));
+    weft_executor_look(inherited, &info);
+    CHECK_INT(0, info.workers);
     CHECK_OK(weft_executor_shutdown(inherited, WEFT_SHUTDOWN_WAIT, WEFT_FOREVER));
     CHECK_OK(weft_thread_pool_new(&ex, &(weft_pool_options){.workers = 3}));
     for (intptr_t i = 0; i < 50; i++)
@@ -333,7 +337,8 @@ TEST(pool_without_a_thread_says_so_and_goes_on_when_there_is_one)
     CHECK_OK(weft_thread_pool_new(&ex, &(weft_pool_options){.workers = 2}));
     weft__sys_plan(WEFT__SYS_THREAD, 1, UINT32_MAX, -EAGAIN, 0);
     for (int i = 0; i < 10; i++)
-        CHECK_ERR(-ENOMEM, weft_submit(ex, pool_count, &ran, &f));
+        CHECK_ERR(-ENOMEM, i % 2 ? weft_submit(ex, pool_count, &ran, &f)
+                                 : weft_submit_many(ex, pool_count, (void *[2]){&ran, &ran}, 2, NULL));
     weft__sys_plan_none();
     CHECK_OK(weft_submit(ex, pool_count, &ran, &f));
     CHECK_OK(weft_future_result(f, NULL, WEFT_FOREVER));

@@ -651,11 +651,14 @@ TEST(timer_function_may_fork_a_child_that_does_not_return)
     CHECK_INT(SIGABRT, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 }
 
-static uint32_t busy = 1;
+static uint32_t busy = 1, setting; /* atomic */
 
 static int keep_setting(void *arg)
 {
     record *r = arg;
+    set(r, weft_now());
+    wait_for(r);
+    add_acq_rel(&setting, 1);
     while (load_relaxed(&busy)) {
         set(r, weft_now() + 10 * WEFT_US);
         weft_timer_cancel(&r->timer);
@@ -668,6 +671,8 @@ TEST_IN_LIMIT(30, THREAD, timers_work_in_children_forked_while_others_set_them)
 {
     for (int i = 0; i < 2; i++)
         test_spawn(t, keep_setting, test_alloc(t, sizeof(record)));
+    while (load_acquire(&setting) < 2) /* AddressSanitizer cannot bear a fork while threads start */
+        usleep(1000);
     for (long i = test_rounds(30, 1000); i > 0; i--) {
         pid_t child = fork();
         if (child == 0) {
