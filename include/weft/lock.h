@@ -37,8 +37,8 @@ typedef struct weft_lock {
         0, 0, 0                                                                                                        \
     }
 
-/* Make *l free. `flags`: 0, WEFT_SHARED, WEFT_LOCK_HANDOFF or both. Returns 0, or -EINVAL for other flags. Not while others use it; for locks in
- * fresh memory, and in the child of a fork for a lock that was held in the parent. */
+/* Make *l free. `flags`: 0, WEFT_SHARED, WEFT_LOCK_HANDOFF or both. Returns 0, or -EINVAL for other flags. Not while
+ * others use it; for locks in fresh memory, and in the child of a fork for a lock that was held in the parent. */
 WEFT_API int weft_lock_init(weft_lock *l, unsigned flags);
 
 /* Check that *l is free and unawaited; panics if not. It owns nothing, so calling this is a choice. */

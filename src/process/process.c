@@ -318,7 +318,7 @@ static void run_child(start *s)
         watch_parent(parent, s->by_main);
     if (!s->options->keep_stdin)
         close_stdin();
-    int result = s->run != NULL ? s->run(s->p) : s->fn(s->arg);
+    int result = s->fn(s->arg);
     if (result < 0) {
         fprintf(stderr, "weft: process \"%s\" (%d) ended with an error: %s\n", self_name, (int)getpid(),
                 weft_strerror(result));
@@ -417,9 +417,16 @@ int weft_process_start(weft_process *p, weft_process_fn *fn, void *arg, const we
     return start_process(&(start){.p = p, .fn = fn, .arg = arg, .options = options});
 }
 
+static int run_object(void *arg)
+{
+    const start *s = arg;
+    return s->run(s->p);
+}
+
 int weft_process_run(weft_process *p, int (*run)(weft_process *p), const weft_process_options *options)
 {
-    return start_process(&(start){.p = p, .run = run, .options = options});
+    start s = {.p = p, .run = run, .fn = run_object, .arg = &s, .options = options};
+    return start_process(&s);
 }
 
 /* ---- fork ---- */

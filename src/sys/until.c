@@ -52,7 +52,7 @@ int64_t weft_left(weft_until u)
 const char *weft_strerror(int err)
 {
     static const char *const own[] = {
-        [WEFT_EEMPTY - WEFT_EEMPTY] = "The queue is empty",
+        [0] = "The queue is empty",
         [WEFT_EFULL - WEFT_EEMPTY] = "The queue is full",
         [WEFT_ESTARTED - WEFT_EEMPTY] = "A thread can only be started once",
         [WEFT_ENOTSTARTED - WEFT_EEMPTY] = "A thread cannot be joined before it is started",

@@ -372,7 +372,7 @@ void weft__threads_wait(void)
 void weft__thread_watch_exit(void)
 {
     if (swap_acq_rel(&exit_watched, 1) == 0)
-        atexit(weft__threads_wait); /* cannot fail: glibc has no limit but memory, and no program is without 32 places */
+        atexit(weft__threads_wait); /* cannot fail: glibc has no limit but memory */
 }
 
 /* ---- fork ---- */

@@ -9,6 +9,7 @@
 #include <weft/local.h>
 #include <weft/lock.h>
 #include <weft/once.h>
+#include <weft/process.h>
 #include <weft/rwlock.h>
 #include <weft/select.h>
 #include <weft/sem.h>
@@ -25,6 +26,7 @@ static weft_once once = WEFT_ONCE_INIT;
 static weft_group group = WEFT_GROUP_INIT;
 static weft_local local = WEFT_LOCAL_INIT(NULL);
 static weft_thread thread = WEFT_THREAD_INIT;
+static weft_process process = WEFT_PROCESS_INIT;
 static weft_timer timer = WEFT_TIMER_INIT;
 
 int main(void)
@@ -39,6 +41,7 @@ int main(void)
     int numbers[] = {WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH};
     (void)untils, (void)durations, (void)version, (void)numbers;
     (void)cases, (void)rwlock, (void)cond, (void)sem, (void)event, (void)once, (void)group, (void)local, (void)timer;
+    (void)process;
     (void)WEFT_CONTAINER(&thread.result, weft_thread, result);
     WEFT_WITH_LOCK (&lock)
         numbers[0]++;

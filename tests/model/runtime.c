@@ -9,6 +9,8 @@
 #include "sys/aside.h"
 #include "sys/multiplex.h"
 
+#include <weft/deadlock.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
