@@ -43,7 +43,6 @@ const weft__thread_watch *weft__thread_watcher;
 typedef struct thread_slot {
     weft__waiter waiter;
     char name[WEFT__THREAD_NAME]; /* atomic bytes: reports read it at any time; empty: the kernel's */
-    bool leaving;                 /* own: see give_back */
 } thread_slot;
 
 static weft__rawlock registry_lock;
@@ -252,11 +251,13 @@ static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
 static void give_back(void *arg)
 {
     weft__waiter *w = arg;
-    thread_slot *slot = container_of(w, thread_slot, waiter);
     if (w->locals != NULL)
         weft__locals_end(w);
-    slot->leaving = !slot->leaving;
-    if (slot->leaving) { /* once more, when the destructors of others have had their turn: they may still use weft */
+    /* Once more, when the destructors of others have had their turn, for they may still use weft. Not for a waiter that
+     * one of them made after that: the turns are few. */
+    static WEFT__TLS bool had_a_turn;
+    if (!had_a_turn) {
+        had_a_turn = true;
         pthread_setspecific(thread_end, w);
         return;
     }
