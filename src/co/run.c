@@ -347,12 +347,14 @@ const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_n
 
 void weft__thread_enter_slow(void)
 {
-    fiber_acquire(weft__sched_self);
+    if (weft__sched_self != NULL) /* a plain thread has what is its own to itself */
+        fiber_acquire(weft__sched_self);
 }
 
 void weft__thread_leave_slow(void)
 {
-    fiber_release(weft__sched_self);
+    if (weft__sched_self != NULL)
+        fiber_release(weft__sched_self);
 }
 
 /* ---- what comes from elsewhere ---- */

@@ -7,6 +7,7 @@
 #include "pool/pool.h"
 
 #include "base/panic.h"
+#include "co/sched.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -137,20 +138,42 @@ WEFT__COLD static void put_batch(void)
     mine = (magazine){0};
 }
 
+/* A record out of the thread's own, which its coroutines share. NULL: no memory. */
+static weft__job *take_record(void)
+{
+    weft__job *j = NULL;
+    weft__thread_enter();
+    if (likely(mine.first != NULL) || take_batch() || make_block()) {
+        j = job_of(mine.first);
+        mine.first = mine.first->next;
+        mine.count--;
+    }
+    weft__thread_leave();
+    return j;
+}
+
+static void put_record(weft__job *j)
+{
+    weft__thread_enter();
+    if (unlikely(mine.first == NULL))
+        watch_thread();
+    j->item.next = mine.first;
+    mine.first = &j->item;
+    if (unlikely(++mine.count >= BATCH))
+        put_batch();
+    weft__thread_leave();
+}
+
 weft__job *weft__job_new(weft_executor *ex, weft_job_fn *fn, void *arg, uint32_t refs)
 {
     weft__job *j;
     if (WEFT__ASAN) {
         j = weft__sys_fault(WEFT__SYS_MALLOC) < 0 ? NULL : aligned_alloc(WEFT__CACHE_LINE, sizeof *j);
-        if (j == NULL)
-            return NULL;
     } else {
-        if (unlikely(mine.first == NULL) && !take_batch() && !make_block())
-            return NULL;
-        j = job_of(mine.first);
-        mine.first = mine.first->next;
-        mine.count--;
+        j = take_record();
     }
+    if (unlikely(j == NULL))
+        return NULL;
     weft__future_init(&j->future, &ex->ops, refs);
     j->item.priority = 0;
     j->item.place = WEFT__NOWHERE;
@@ -165,16 +188,10 @@ void weft__job_free(weft_future *f)
 {
     weft__job *j = (weft__job *)f;
     weft__free(j->limits);
-    if (WEFT__ASAN) {
+    if (WEFT__ASAN)
         weft__free(j);
-        return;
-    }
-    if (unlikely(mine.first == NULL))
-        watch_thread();
-    j->item.next = mine.first;
-    mine.first = &j->item;
-    if (unlikely(++mine.count >= BATCH))
-        put_batch();
+    else
+        put_record(j);
 }
 
 /* ---- times ---- */
