@@ -269,7 +269,7 @@ static int start_and_join(void *arg)
 /* 134 */
 TEST_LIMIT(60, registry_bears_forks_while_threads_come_and_go)
 {
-    if (WEFT__ASAN || WEFT__TSAN) /* its locks are not made new in a child: one that a starting thread held stays held */
+    if (WEFT__ASAN || WEFT__TSAN) /* a lock of theirs that a starting thread held stays held in the child */
         SKIP("a sanitizer cannot bear a fork while threads start");
     weft_event set = WEFT_EVENT_INIT;
     weft_thread busy[3] = {0};
