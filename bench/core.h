@@ -2,6 +2,8 @@
 #ifndef BENCH_CORE_H
 #define BENCH_CORE_H
 
+#include <weft/co.h>
+
 #include "base/atomic.h"
 #include "bench.h"
 
@@ -15,6 +17,9 @@ void core_keep_second_thread(void);
 /* Share b->n operations out to `threads` threads; worker(&n) does n of them. Timed from the first start to the last
  * end. */
 void core_run_threads(bench *b, unsigned threads, void *(*worker)(void *));
+
+/* Run fn(b) in a coroutine and wait for it. */
+void core_in_coroutine(bench *b, weft_co_fn *fn);
 
 void core_sleep_ms(unsigned ms);
 

@@ -13,16 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Run fn(b) in a coroutine and wait for it. */
-static void in_coroutine(bench *b, weft_co_fn *fn)
-{
-    weft_co *co;
-    int result;
-    BENCH_MUST(weft_co_start(&co, fn, b, NULL));
-    BENCH_MUST(weft_co_join(co, &result, WEFT_FOREVER));
-    BENCH_MUST(result);
-}
-
 /* --- round trips ---------------------------------------------------------------------------------------------- */
 
 struct side {
@@ -61,7 +51,7 @@ static int roundtrip_words(void *arg)
 /* The gate: two coroutines of one thread, each asleep on a word of its own in turn. */
 BENCH(roundtrip_coroutines, .baseline = "switch_twice_bare", .value_at_most = 200, .cores = 1)
 {
-    in_coroutine(b, roundtrip_words);
+    core_in_coroutine(b, roundtrip_words);
 }
 
 static weft_sem ping, pong;
@@ -93,7 +83,7 @@ static int roundtrip_sems(void *arg)
 BENCH_PEER(roundtrip_go_channels, "pingpong")
 BENCH(roundtrip_coroutines_semaphores, .baseline = "roundtrip_go_channels", .at_most = 0.667, .cores = 1)
 {
-    in_coroutine(b, roundtrip_sems);
+    core_in_coroutine(b, roundtrip_sems);
 }
 
 /* --- yields --------------------------------------------------------------------------------------------------- */
@@ -121,7 +111,7 @@ static int yield_in_turns(void *arg)
 BENCH_PEER(yield_go, "yield")
 BENCH(yield_coroutines, .baseline = "yield_go", .cores = 1)
 {
-    in_coroutine(b, yield_in_turns);
+    core_in_coroutine(b, yield_in_turns);
 }
 
 /* --- starts and ends ------------------------------------------------------------------------------------------ */
@@ -148,12 +138,12 @@ static int start_and_join(void *arg)
 BENCH_PEER(start_join_go, "start_join")
 BENCH(start_join_coroutine, .baseline = "start_join_go", .at_most = 0.5, .cores = 1)
 {
-    in_coroutine(b, start_and_join);
+    core_in_coroutine(b, start_and_join);
 }
 
 BENCH(start_join_coroutine_all_cores, .baseline = "start_join_go", .at_most = 0.5)
 {
-    in_coroutine(b, start_and_join);
+    core_in_coroutine(b, start_and_join);
 }
 
 static int give_unit(void *arg)
@@ -181,7 +171,7 @@ static int start_thousands(void *arg)
 BENCH_PEER(start_batch_go, "start_batch")
 BENCH(start_batch_coroutines, .baseline = "start_batch_go", .at_most = 0.5, .cores = 1)
 {
-    in_coroutine(b, start_thousands);
+    core_in_coroutine(b, start_thousands);
 }
 
 /* --- many sleepers -------------------------------------------------------------------------------------------- */
@@ -221,23 +211,23 @@ static int wake_each(void *arg)
 
 BENCH_BASELINE(wake_12500_sleepers, .fixed_n = 12500)
 {
-    in_coroutine(b, wake_each);
+    core_in_coroutine(b, wake_each);
 }
 
 /* Linear: a sleeper of many costs what a sleeper of few does, but for the cache misses of stacks that no longer fit. */
 BENCH(wake_25000_sleepers, .baseline = "wake_12500_sleepers", .fixed_n = 25000, .at_most = 1.5, .cores = 1)
 {
-    in_coroutine(b, wake_each);
+    core_in_coroutine(b, wake_each);
 }
 
 BENCH(wake_50000_sleepers, .baseline = "wake_12500_sleepers", .fixed_n = 50000, .at_most = 1.5, .cores = 1)
 {
-    in_coroutine(b, wake_each);
+    core_in_coroutine(b, wake_each);
 }
 
 BENCH(wake_100000_sleepers, .baseline = "wake_12500_sleepers", .fixed_n = 100000, .at_most = 1.5, .cores = 1)
 {
-    in_coroutine(b, wake_each);
+    core_in_coroutine(b, wake_each);
 }
 
 /* --- a million that wait -------------------------------------------------------------------------------------- */
@@ -261,7 +251,7 @@ static void measure_parked(bench *b, int64_t (*memory)(void), int sign)
 {
     if (core_available_bytes() < (int64_t)ENOUGH_MIB << 20)
         bench_skip(b, "less than %d MiB of memory are available", ENOUGH_MIB);
-    in_coroutine(b, nothing); /* the scheduler's own memory is not theirs */
+    core_in_coroutine(b, nothing); /* the scheduler's own memory is not theirs */
     int64_t before = memory();
     for (uint64_t i = 0; i < b->n; i++)
         BENCH_MUST(weft_go(wait_for_event, NULL));

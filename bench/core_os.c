@@ -24,6 +24,15 @@ void core_keep_to(unsigned which)
     }
 }
 
+void core_in_coroutine(bench *b, weft_co_fn *fn)
+{
+    weft_co *co;
+    int result;
+    BENCH_MUST(weft_co_start(&co, fn, b, NULL));
+    BENCH_MUST(weft_co_join(co, &result, WEFT_FOREVER));
+    BENCH_MUST(result);
+}
+
 void core_sleep_ms(unsigned ms)
 {
     struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};

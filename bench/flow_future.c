@@ -91,19 +91,10 @@ static int roundtrip(void *arg)
     return weft_co_join(co, NULL, WEFT_FOREVER);
 }
 
-static void in_coroutine(bench *b, weft_co_fn *fn)
-{
-    weft_co *co;
-    int result;
-    BENCH_MUST(weft_co_start(&co, fn, b, NULL));
-    BENCH_MUST(weft_co_join(co, &result, WEFT_FOREVER));
-    BENCH_MUST(result);
-}
-
 BENCH_PEER(future_roundtrip_go, "future_roundtrip", .cores = 1)
 BENCH(future_roundtrip_coroutines, .baseline = "future_roundtrip_go", .at_most = 0.667, .cores = 1)
 {
-    in_coroutine(b, roundtrip);
+    core_in_coroutine(b, roundtrip);
 }
 
 static void *answers_in_thread(void *arg)
@@ -209,5 +200,5 @@ static int select_roundtrip(void *arg)
 BENCH_PEER(select_roundtrip_go, "select_roundtrip", .cores = 1)
 BENCH(select_roundtrip_coroutines, .baseline = "select_roundtrip_go", .at_most = 1, .cores = 1)
 {
-    in_coroutine(b, select_roundtrip);
+    core_in_coroutine(b, select_roundtrip);
 }

@@ -86,7 +86,7 @@ static void run_coroutines(bench *b, unsigned pairs)
     call;                                                                                                              \
     bench_stop(b);
 #else
-#define PEER(b, call) bench_skip(b, "TBB, GLib or Boost.Fiber is not installed")
+#define PEER(b, call) bench_skip(b, "TBB, GLib or Boost.Fiber is not installed");
 #endif
 
 /* What `pairs` threads put and as many get, beside each peer. The number is fixed: one that is found out in a first run

@@ -4,7 +4,6 @@
  * what, and the lesson ends. */
 #include "lesson.h"
 
-#include <time.h>
 #include <weft/lock.h>
 #include <weft/thread.h>
 
@@ -46,15 +45,6 @@ static int tstart(void *arg)
     return 0;
 }
 
-static void print_time(void)
-{
-    char text[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
-    printf("This is main function at:%s\n", text);
-}
-
 int main(int argc, char **argv)
 {
     lesson_begin(argc, argv);
@@ -62,7 +52,7 @@ int main(int argc, char **argv)
     weft_thread t = WEFT_THREAD_INIT;
     must(weft_thread_start(&t, tstart, NULL, NULL));
     weft_thread_join(&t, NULL, WEFT_FOREVER);
-    print_time();
+    lesson_print_main_time();
     printf("share_data result: %d\n", share_data);
     return 0;
 }

@@ -1,7 +1,6 @@
 /* join_third.c - ten threads, and the main thread waits for the third only: how far the others are is not known. */
 #include "lesson.h"
 
-#include <time.h>
 #include <weft/lock.h>
 #include <weft/thread.h>
 
@@ -17,15 +16,6 @@ static int tstart(void *arg)
     return 0;
 }
 
-static void print_time(void)
-{
-    char text[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
-    printf("This is main function at:%s\n", text);
-}
-
 int main(int argc, char **argv)
 {
     lesson_begin(argc, argv);
@@ -33,7 +23,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 10; i++)
         must(weft_thread_start(&threads[i], tstart, NULL, NULL));
     weft_thread_join(&threads[2], NULL, WEFT_FOREVER);
-    print_time();
+    lesson_print_main_time();
     WEFT_WITH_LOCK (&lock)
         printf("share_data result: %d\n", share_data);
     return 0;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static char **lesson_flags;
@@ -68,6 +69,16 @@ static inline int lesson_rounds(int n)
 static inline double lesson_random(double most)
 {
     return most * (double)random() / (double)RAND_MAX;
+}
+
+/* The line by which main says that it runs beside its threads. */
+static inline void lesson_print_main_time(void)
+{
+    char text[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
+    printf("This is main function at:%s\n", text);
 }
 
 /* ---- the worst moment to lose the processor ----

@@ -17,12 +17,6 @@ typedef struct walk {
     void *arg;
 } walk;
 
-static bool sleeps(const weft__waiter *w)
-{
-    uint32_t state = load_acquire(&w->state);
-    return state == WEFT__WAITING || state == WEFT__HARD;
-}
-
 static void tell(weft__waiter *w, void *arg)
 {
     const walk *to = arg;
@@ -31,13 +25,13 @@ static void tell(weft__waiter *w, void *arg)
     const uint32_t *word = load_relaxed(&w->word);
     weft_sleeper s = {.id = load_relaxed(&w->id), .kind = w->ops->kind, .what = what != NULL ? what : "something"};
     char name[64] = "";
-    if (!sleeps(w))
+    if (!weft__waiter_asleep(w))
         return;
     w->ops->name(w, name, sizeof name);
     s.name = name;
     s.object = word;
     s.cancelled = load_relaxed(&w->cancel) != 0;
-    if (sleeps(w) && load_acquire(&w->waits) == waits && s.id != 0)
+    if (weft__waiter_asleep(w) && load_acquire(&w->waits) == waits && s.id != 0)
         to->fn(&s, to->arg);
 }
 

@@ -209,6 +209,13 @@ static inline void weft__wait_begin(weft__waiter *self, bool hard)
     store_before_rmw(&self->state, self->hard ? WEFT__HARD : WEFT__WAITING);
 }
 
+/* Whether w is in a wait that nobody has decided yet. Racy unless asked by who can know. */
+static inline bool weft__waiter_asleep(const weft__waiter *w)
+{
+    uint32_t state = load_acquire(&w->state);
+    return state == WEFT__WAITING || state == WEFT__HARD;
+}
+
 /* Whether the caller has been asked to stop and may be told. */
 static inline bool weft__wait_cancelled(const weft__waiter *self)
 {

@@ -44,12 +44,6 @@ static inline void weft__watch_poke(void)
 
 /* ---- for the files of the watch thread only ---- */
 
-static inline bool weft__waiter_asleep(const weft__waiter *w)
-{
-    uint32_t state = load_acquire(&w->state);
-    return state == WEFT__WAITING || state == WEFT__HARD;
-}
-
 /* One waiter as it was found asleep. */
 typedef struct weft__found {
     weft__waiter *waiter;

@@ -105,12 +105,6 @@ static int make_paths(start *st)
 
 /* ---- streams ---- */
 
-static int open_null(int stream)
-{
-    int fd = open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 static int make_pipe(start *st, int stream)
 {
     int ends[2], err = weft__sys_pipe(ends);
@@ -119,7 +113,7 @@ static int make_pipe(start *st, int stream)
     int ours = stream == 0 ? ends[1] : ends[0];
     st->theirs[stream] = stream == 0 ? ends[0] : ends[1];
     st->p->fds[stream] = ours;
-    return fcntl(ours, F_SETFL, O_NONBLOCK | (stream == 0 ? O_WRONLY : 0)) < 0 ? -errno : 0;
+    return weft__sys_set_nonblocking(ours);
 }
 
 static int make_stream(start *st, int stream, enum weft_stream_to to, int fd)
@@ -130,20 +124,20 @@ static int make_stream(start *st, int stream, enum weft_stream_to to, int fd)
     case WEFT_PIPE:
         return make_pipe(st, stream);
     case WEFT_NULL:
-        st->theirs[stream] = open_null(stream);
-        return st->theirs[stream] < 0 ? st->theirs[stream] : 0;
+        st->theirs[stream] = weft__sys_null(stream);
+        break;
     case WEFT_FILE:
-        if (fd < 0)
-            return -EBADF;
-        st->theirs[stream] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        return st->theirs[stream] < 0 ? -errno : 0;
+        st->theirs[stream] = weft__sys_dup(fd);
+        break;
     case WEFT_TO_OUTPUT:
         if (stream != 2)
             return -EINVAL;
-        st->theirs[2] = fcntl(st->theirs[1] >= 0 ? st->theirs[1] : 1, F_DUPFD_CLOEXEC, 3);
-        return st->theirs[2] < 0 ? -errno : 0;
+        st->theirs[2] = weft__sys_dup(st->theirs[1] >= 0 ? st->theirs[1] : 1);
+        break;
+    default:
+        return -EINVAL;
     }
-    return -EINVAL;
+    return st->theirs[stream] < 0 ? st->theirs[stream] : 0;
 }
 
 static int make_streams(start *st)
@@ -321,7 +315,8 @@ int weft_popen_poll(weft_popen *p, int *code)
     return err;
 }
 
-int weft__popen_await(weft_popen *p, weft_until until)
+/* Wait for the end without reaping it. As weft_popen_wait. */
+static int await(weft_popen *p, weft_until until)
 {
     int err = weft_fd_wait(p->pidfd, WEFT_POLLIN, until);
     return err < 0 ? err : 0;
@@ -332,7 +327,7 @@ int weft_popen_wait(weft_popen *p, int *code, weft_until until)
     int err = weft_popen_poll(p, code);
     if (err != -EAGAIN)
         return err;
-    err = weft__popen_await(p, until);
+    err = await(p, until);
     return err < 0 ? err : weft_popen_poll(p, code);
 }
 
@@ -350,7 +345,8 @@ int weft_popen_signal_tree(weft_popen *p, int signal)
     weft_lock_acquire(&p->lock);
     if (!p->reaped) {
         weft__tree_signal(p->pid, signal);
-        err = p->own_group && kill(-p->pid, signal) < 0 && errno != ESRCH ? -errno : 0;
+        err = p->own_group ? weft__sys_kill(-p->pid, signal) : 0;
+        err = err == -ESRCH ? 0 : err; /* the tree was all of it */
     }
     weft_lock_release(&p->lock);
     return err;
@@ -362,7 +358,7 @@ int weft_popen_end(weft_popen *p, int64_t grace)
         return 0;
     weft_popen_signal_tree(p, SIGCONT); /* what is stopped could not end */
     int was = weft_shield(1);
-    weft__popen_await(p, weft_in(grace));
+    await(p, weft_in(grace));
     weft_popen_signal_tree(p, SIGKILL); /* also what outlived it */
     int err = weft_popen_wait(p, NULL, WEFT_FOREVER);
     weft_shield(was);

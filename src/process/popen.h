@@ -33,14 +33,9 @@ struct weft_popen {
     size_t line_at[3];   /* of these, given as lines */
 };
 
-/* Room for `more` bytes and a 0. 0 or -ENOMEM. */
-int weft__bytes_reserve(weft__bytes *b, size_t more);
 void weft__bytes_free(weft__bytes *b);
 
 void weft__popen_close_fd(weft_popen *p, int stream);
-
-/* Wait for the end without reaping it. As weft_popen_wait. */
-int weft__popen_await(weft_popen *p, weft_until until);
 
 /* Send `signal` to all that the program has started and that is still below it, and to itself. */
 void weft__tree_signal(pid_t root, int signal);

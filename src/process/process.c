@@ -26,14 +26,12 @@
 #include <weft/poller.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 enum {
@@ -114,9 +112,8 @@ int weft_process_join(weft_process *p, int *code, weft_until until)
     if (err != -EAGAIN)
         return err;
     err = weft_fd_wait(p->record->pidfd, WEFT_POLLIN, until);
-    if (err >= 0 || look(p->record, code) == 0)
-        return look(p->record, code);
-    return err;
+    int ended = look(p->record, code);
+    return ended == -EAGAIN && err < 0 ? err : ended;
 }
 
 int weft_process_alive(const weft_process *p)
@@ -248,7 +245,7 @@ static void *die_with_parent(void *arg)
     struct pollfd end = {.fd = (int)(intptr_t)arg, .events = POLLIN};
     while (weft__sys_poll(&end, 1, INT64_MAX) < 0)
         ;
-    kill(getpid(), SIGKILL);
+    weft__sys_kill(getpid(), SIGKILL);
     return NULL;
 }
 
@@ -256,20 +253,11 @@ static void watch_parent(pid_t from, bool by_main)
 {
     int fd = by_main ? -1 : weft__sys_pidfd_open(from);
     if (by_main)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        weft__sys_death_signal(SIGKILL);
     else if (fd >= 0)
         weft__sys_thread(die_with_parent, (void *)(intptr_t)fd, WATCH_STACK);
     if (getppid() != from)
         _exit(1);
-}
-
-static void close_stdin(void)
-{
-    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || dup2(fd, 0) < 0)
-        close(0);
-    if (fd > 0)
-        close(fd);
 }
 
 static void end(int code)
@@ -317,7 +305,7 @@ static void run_child(start *s)
     if (s->r->daemon)
         watch_parent(parent, s->by_main);
     if (!s->options->keep_stdin)
-        close_stdin();
+        weft__sys_null_stdin();
     int result = s->fn(s->arg);
     if (result < 0) {
         fprintf(stderr, "weft: process \"%s\" (%d) ended with an error: %s\n", self_name, (int)getpid(),
@@ -332,7 +320,7 @@ static void run_child(start *s)
 static void make_name(weft__process *r, const char *name)
 {
     if (name != NULL)
-        snprintf(r->name, sizeof r->name, "%.*s", NAME_SIZE - 1, name);
+        weft__thread_copy_name(r->name, sizeof r->name, name);
     else
         snprintf(r->name, sizeof r->name, "Process-%u", add_relaxed(&started, 1) + 1);
 }
@@ -378,7 +366,7 @@ static int fork_child(start *s)
         s->r->pidfd = weft__sys_pidfd_open(pid);
         err = s->r->pidfd < 0 ? s->r->pidfd : 0;
         if (err < 0) { /* no descriptor left: it must not run on without a handle */
-            kill(pid, SIGKILL);
+            weft__sys_kill(pid, SIGKILL);
             weft__sys_reap(pid);
         }
     }

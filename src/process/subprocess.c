@@ -22,7 +22,8 @@ enum {
 
 /* ---- bytes ---- */
 
-int weft__bytes_reserve(weft__bytes *b, size_t more)
+/* Room for `more` bytes and a 0. 0 or -ENOMEM. */
+static int reserve(weft__bytes *b, size_t more)
 {
     if (b->room - b->size > more)
         return 0;
@@ -63,7 +64,7 @@ static int send_some(weft_popen *p, const char *input, size_t size)
 static int read_some(weft_popen *p, int stream, size_t most)
 {
     weft__bytes *b = &p->read[stream];
-    int err = weft__bytes_reserve(b, most);
+    int err = reserve(b, most);
     if (err < 0)
         return err;
     ssize_t n = weft__sys_pipe_read(p->fds[stream], b->at + b->size, most);

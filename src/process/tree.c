@@ -13,9 +13,7 @@
 
 #include <dirent.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     TREE_MAX = 4096,
@@ -26,19 +24,6 @@ typedef struct tree {
     pid_t *pids;
     unsigned n;
 } tree;
-
-static pid_t parent_of(pid_t pid)
-{
-    char path[64], line[512] = "";
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return -1;
-    const char *end = fgets(line, sizeof line, f) != NULL ? strrchr(line, ')') : NULL;
-    fclose(f);
-    int parent = -1;
-    return end != NULL && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : -1;
-}
 
 static bool has(const tree *t, pid_t pid)
 {
@@ -54,7 +39,7 @@ static bool signal_child(pid_t parent, pid_t pid, int signal)
     int fd = weft__sys_pidfd_open(pid);
     if (fd < 0)
         return false;
-    bool ours = parent_of(pid) == parent && weft__sys_pidfd_signal(fd, signal) == 0;
+    bool ours = weft__sys_parent_of(pid) == parent && weft__sys_pidfd_signal(fd, signal) == 0;
     weft__sys_close(fd);
     return ours;
 }
@@ -66,7 +51,7 @@ static void add_children(tree *t, int signal)
     struct dirent *entry;
     while (proc != NULL && t->n < TREE_MAX && (entry = readdir(proc)) != NULL) {
         pid_t pid = atoi(entry->d_name); /* 0 for what is no process */
-        pid_t parent = pid > 0 && !has(t, pid) ? parent_of(pid) : 0;
+        pid_t parent = pid > 0 && !has(t, pid) ? weft__sys_parent_of(pid) : 0;
         if (parent > 0 && has(t, parent) && signal_child(parent, pid, signal))
             t->pids[t->n++] = pid;
     }
@@ -79,17 +64,17 @@ void weft__tree_signal(pid_t root, int signal)
     tree t = {.pids = weft__malloc(TREE_MAX * sizeof *t.pids), .n = 1};
     int first = signal == SIGKILL ? SIGSTOP : signal;
     if (t.pids == NULL) {
-        kill(root, signal);
+        weft__sys_kill(root, signal);
         return;
     }
     t.pids[0] = root;
-    kill(root, first); /* the caller has not reaped it: the number is its own */
+    weft__sys_kill(root, first); /* the caller has not reaped it: the number is its own */
     for (unsigned walk = 0, before = 0; walk < WALKS_MAX && before != t.n; walk++) {
         before = t.n;
         add_children(&t, first);
     }
     if (signal == SIGKILL)
         for (unsigned i = t.n; i-- > 0;) /* stopped, so each is still who it was; children first */
-            kill(t.pids[i], SIGKILL);
+            weft__sys_kill(t.pids[i], SIGKILL);
     weft__free(t.pids);
 }

@@ -73,15 +73,9 @@ unsigned weft__sys_thread_count(void)
 bool weft__sys_main_ended(void)
 {
     char text[256];
+    const char *fields = NULL;
     snprintf(text, sizeof text, "/proc/self/task/%d/stat", (int)getpid());
-    int fd = open(text, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = 0;
-    const char *end = strrchr(text, ')'); /* the name may hold spaces and brackets */
-    return end != NULL && end[1] == ' ' && end[2] == 'Z';
+    return weft__sys_stat_fields(text, text, sizeof text, &fields) == 0 && fields[0] == ' ' && fields[1] == 'Z';
 }
 
 static int peek_through_pipe(void *to, const void *from, size_t size)

@@ -14,11 +14,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -265,6 +264,42 @@ void weft__sys_reap(pid_t pid)
 {
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
+}
+
+int weft__sys_kill(pid_t pid, int signal)
+{
+    return kill(pid, signal) < 0 ? -errno : 0;
+}
+
+pid_t weft__sys_parent_of(pid_t pid)
+{
+    char buf[512];
+    const char *fields = NULL;
+    int parent;
+    snprintf(buf, sizeof buf, "/proc/%d/stat", (int)pid);
+    if (weft__sys_stat_fields(buf, buf, sizeof buf, &fields) < 0 || sscanf(fields, " %*c %d", &parent) != 1)
+        return -1;
+    return parent;
+}
+
+void weft__sys_death_signal(int signal)
+{
+    prctl(PR_SET_PDEATHSIG, signal);
+}
+
+int weft__sys_null(int stream)
+{
+    int fd = open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+void weft__sys_null_stdin(void)
+{
+    int fd = weft__sys_null(0);
+    if (fd < 0 || dup2(fd, 0) < 0)
+        close(0);
+    if (fd > 0)
+        close(fd);
 }
 
 int weft__sys_pipe(int ends[2])

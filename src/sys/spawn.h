@@ -57,6 +57,23 @@ int weft__sys_pidfd_open(pid_t pid);
 /* Wait for a child that was killed and forget it. */
 void weft__sys_reap(pid_t pid);
 
+/* A signal to a process, or to the group -pid. 0 or -errno. */
+int weft__sys_kill(pid_t pid, int signal);
+
+/* Who started it: its parent now, or -1 when there is no such process. */
+pid_t weft__sys_parent_of(pid_t pid);
+
+/* This process gets `signal` when the thread that forked it ends. */
+void weft__sys_death_signal(int signal);
+
+/* ---- descriptors for programs ---- */
+
+/* /dev/null, close-on-exec, to be read as stream 0 and written as 1 or 2; or -errno. */
+int weft__sys_null(int stream);
+
+/* Make standard input /dev/null, or close it. */
+void weft__sys_null_stdin(void);
+
 /* Both ends close-on-exec and blocking. */
 int weft__sys_pipe(int ends[2]);
 

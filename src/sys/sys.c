@@ -171,25 +171,39 @@ void weft__sys_random(void *p, size_t size)
     }
 }
 
-int weft__sys_process_start(pid_t pid, uint64_t *ticks)
+int weft__sys_stat_fields(const char *path, char *buf, size_t size, const char **fields)
 {
-    *ticks = 0;
-    char buf[1024];
-    snprintf(buf, sizeof buf, "/proc/%d/stat", (int)pid);
-    int fd = open(buf, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return kill(pid, 0) < 0 && errno == ESRCH ? -ESRCH : -ENOENT;
-    ssize_t n = read(fd, buf, sizeof buf - 1);
+        return -errno;
+    ssize_t n = read(fd, buf, size - 1);
     close(fd);
     if (n <= 0)
         return -ESRCH; /* it ended between open and read */
     buf[n] = 0;
-    char *p = strrchr(buf, ')'); /* the name may hold spaces and brackets */
+    const char *end = strrchr(buf, ')'); /* the name may hold spaces and brackets */
+    if (end == NULL)
+        return -EPROTO;
+    *fields = end + 1;
+    return 0;
+}
+
+int weft__sys_process_start(pid_t pid, uint64_t *ticks)
+{
+    *ticks = 0;
+    char buf[1024];
+    const char *fields = NULL;
+    snprintf(buf, sizeof buf, "/proc/%d/stat", (int)pid);
+    int err = weft__sys_stat_fields(buf, buf, sizeof buf, &fields);
+    if (err == -ESRCH || err == -EPROTO)
+        return err == -ESRCH ? -ESRCH : -ENOENT;
+    if (err < 0)
+        return kill(pid, 0) < 0 && errno == ESRCH ? -ESRCH : -ENOENT;
     char state;
     long threads;
     unsigned long long start;
-    if (p == NULL || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu",
-                            &state, &threads, &start) != 3)
+    if (sscanf(fields, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu", &state,
+               &threads, &start) != 3)
         return -ENOENT;
     /* A leader that has left while its threads go on is a zombie too, but its process lives. */
     if (state == 'X' || (state == 'Z' && threads <= 1))

@@ -138,6 +138,10 @@ pid_t weft__sys_tid(void);
 /* Fill p with random bytes; never fails (falls back on addresses and the clock). */
 void weft__sys_random(void *p, size_t size);
 
+/* What a `stat` file of /proc says behind the name: the state and what follows, in *fields, which points into buf
+ * (whose beginning may be the path). 0, -errno of the open, -ESRCH when it ended meanwhile, -EPROTO. */
+int weft__sys_stat_fields(const char *path, char *buf, size_t size, const char **fields);
+
 /* When the process started, in clock ticks since boot (field 22 of /proc/PID/stat). Returns 0 and *ticks; -ESRCH when
  * there is no such process or it is dead and only waits to be reaped; -ENOENT when /proc cannot tell (then *ticks is 0
  * and the process exists). */
