@@ -1,5 +1,5 @@
-/* weft/stream.h - byte streams between programs: TCP connections and listeners, used in blocking style from threads
- * and coroutines alike.
+/* weft/stream.h - byte streams between programs: connections and listeners over TCP and Unix sockets, used in blocking
+ * style from threads and coroutines alike. weft/tls.h puts TLS on them, weft/buffered.h lines and frames.
  *
  *     weft_stream *s;
  *     int err = weft_tcp_connect(&s, "localhost", 8000, NULL, weft_in_ms(2000));
@@ -21,6 +21,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <weft/address.h>
 #include <weft/base.h>
 
 #ifdef __cplusplus
@@ -28,10 +29,6 @@ extern "C" {
 #endif
 
 typedef struct weft_stream weft_stream;
-
-enum {
-    WEFT_ADDRESS_MAX = 128 /* bytes that hold any address as text, "[fe80::1%eth0]:8000" say, with its final 0 */
-};
 
 /* Every field's zero is its default. */
 typedef struct weft_tcp_options {
@@ -44,22 +41,51 @@ typedef struct weft_tcp_options {
     unsigned char only_v6;    /* listen: an IPv6 listener does not take IPv4 as well */
 } weft_tcp_options;
 
-/* Listen on `host` (a numeric address or a name; NULL = "127.0.0.1"; "0.0.0.0" or "::" for every address) and `port`
- * (0 = any free one, see weft_stream_port). A name is looked up without blocking other coroutines. A port that closed
- * connections still occupy is taken (SO_REUSEADDR).
+/* Listen on `host` (a numeric address or a name; NULL = "127.0.0.1"; "", "0.0.0.0" or "::" for every address) and
+ * `port` (0 = any free one, see weft_stream_port). A name is looked up without blocking other coroutines. A port that
+ * closed connections still occupy is taken (SO_REUSEADDR).
  * Returns 0 and *s; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOENT (no such name), -EMFILE, -ENOMEM ... Allocates. */
 WEFT_API int weft_tcp_listen(weft_stream **s, const char *host, unsigned port, const weft_tcp_options *options);
 
-/* Take the next connection that came to `listener`. Connections that were aborted meanwhile are skipped.
+/* Take the next connection that came to `listener`, TCP's or a Unix one. Connections that were aborted meanwhile are
+ * skipped. Whose it is says weft_stream_peer.
  * Returns 0 and *s; -ETIMEDOUT, -ECANCELED, -EBADF (closed); -EMFILE, -ENFILE: the connection stays in the queue, make
  * room before the next try; -ENOMEM. One that arrives together with the deadline wins. Allocates. */
+WEFT_API int weft_stream_accept(weft_stream **s, weft_stream *listener, weft_until until);
+
+/* The same by the name that goes with weft_tcp_listen. */
 WEFT_API int weft_tcp_accept(weft_stream **s, weft_stream *listener, weft_until until);
 
-/* Connect to `host` (numeric or a name; NULL = "127.0.0.1") and `port`. The addresses of a name are tried in turn.
+/* Connect to `host` (numeric or a name; NULL, "" and "0.0.0.0" mean this host) and `port`. The addresses of a name are
+ * tried in turn.
  * Returns 0 and *s, or the last address's error: -ECONNREFUSED, -ETIMEDOUT, -ECANCELED, -EHOSTUNREACH, -ENOENT (no such
  * name), -EAGAIN (the name server did not answer), -EMFILE ... The look-up itself is not cut short. Allocates. */
 WEFT_API int weft_tcp_connect(weft_stream **s, const char *host, unsigned port, const weft_tcp_options *options,
                               weft_until until);
+
+/* Every field's zero is its default. */
+typedef struct weft_unix_options {
+    unsigned backlog;        /* listen: connections kept by the kernel until accepted; 0 = 4096, cut as TCP's */
+    unsigned send_buffer;    /* bytes; 0 = the kernel's choice */
+    unsigned recv_buffer;    /* the same */
+    unsigned mode;           /* listen: who may connect, as the socket file's mode: 0 = 0600, its owner alone */
+    unsigned char keep_file; /* listen: 1: the file stays when the listener is closed */
+} weft_unix_options;
+
+/* Listen on a Unix socket at `path` (107 bytes at the most), or under the abstract name "@name", which is no file and
+ * open to every user of this network namespace. A socket file that no living program has open is replaced. The file is
+ * removed by weft_stream_close in the process that made it, if it is still the same.
+ * Returns 0 and *s; -EADDRINUSE: somebody has it; -EACCES, -ENOENT (no such directory), -ENAMETOOLONG, -EINVAL (empty),
+ * -EMFILE, -ENOMEM ... Works on the file system: coroutines go on meanwhile. Allocates. */
+WEFT_API int weft_unix_listen(weft_stream **s, const char *path, const weft_unix_options *options);
+
+/* Connect to the listener at `path` or "@name"; waits while its queue is full.
+ * Returns 0 and *s; -ENOENT: there is none; -ECONNREFUSED: nobody listens there any more; -EACCES, -EPROTOTYPE: it is
+ * no stream; -ETIMEDOUT, -ECANCELED, -EMFILE, -ENOMEM. Allocates. */
+WEFT_API int weft_unix_connect(weft_stream **s, const char *path, const weft_unix_options *options, weft_until until);
+
+/* Two streams that are connected to each other. 0, -EMFILE, -ENOMEM. Allocates. */
+WEFT_API int weft_unix_pair(weft_stream *pair[2]);
 
 /* Receive what there is, at least one byte, at most `size`; waits while there is nothing.
  * Returns the count; 0: the peer's end (or size is 0); -ETIMEDOUT, -ECANCELED, -EBADF, -ECONNRESET ... */
@@ -97,8 +123,8 @@ WEFT_API int weft_stream_shutdown(weft_stream *s, int how);
  * that were sent are still delivered. Takes NULL. Never waits. */
 WEFT_API void weft_stream_close(weft_stream *s);
 
-/* This end's and the other end's address as text, "127.0.0.1:8000" or "[::1]:8000". Returns its length or -errno
- * (-ENOTCONN for the peer of a listener). */
+/* This end's and the other end's address as text, "127.0.0.1:8000", "[::1]:8000" or "unix:/path"; weft_address_parse
+ * reads it. Returns its length or -errno (-ENOTCONN for the peer of a listener). */
 WEFT_API int weft_stream_local(weft_stream *s, char text[WEFT_ADDRESS_MAX]);
 WEFT_API int weft_stream_peer(weft_stream *s, char text[WEFT_ADDRESS_MAX]);
 

@@ -12,6 +12,7 @@
  * who finds it. After fork the child's streams have no home (the epoch differs). Pinned by tests/io/stream_test.c. */
 #include "io/stream.h"
 
+#include "sys/file.h"
 #include "sys/net.h"
 #include "sys/sys.h"
 
@@ -28,13 +29,18 @@ weft_stream *weft__stream_new(int fd, bool tcp)
         weft__sys_close(fd);
         return NULL;
     }
-    s->users = 1;
-    s->fd = fd;
-    s->tcp = tcp;
+    weft__stream_init(s, fd, tcp);
     return s;
 }
 
-static bool is_closed(const weft_stream *s)
+void weft__stream_init(weft_stream *s, int fd, bool tcp)
+{
+    s->users = 1;
+    s->fd = fd;
+    s->tcp = tcp;
+}
+
+bool weft__stream_closed(const weft_stream *s)
 {
     return (load_relaxed(&s->users) & WEFT__STREAM_CLOSED) != 0;
 }
@@ -64,7 +70,10 @@ static void take_apart(weft_stream *s)
         weft__thread_leave();
     }
     weft__sys_close(s->fd);
-    weft__free(s);
+    if (s->layer != NULL && s->layer->gone != NULL)
+        s->layer->gone(s);
+    else
+        weft__free(s);
 }
 
 static void take_apart_at_home(weft__call *call)
@@ -97,6 +106,8 @@ void weft_stream_close(weft_stream *s)
 {
     if (s == NULL)
         return;
+    if (s->layer != NULL && s->layer->closing != NULL)
+        s->layer->closing(s);
     uint32_t users = or_acq_rel(&s->users, (uint32_t)WEFT__STREAM_CLOSED);
     if (users > 1)
         weft__sys_shutdown(s->fd, SHUT_RDWR);
@@ -189,7 +200,7 @@ static int wait_for(weft_stream *s, unsigned events, weft_until until)
 int weft__stream_wait(weft_stream *s, unsigned events, weft_until until, int *err)
 {
     int got = wait_for(s, events, until);
-    if (is_closed(s))
+    if (weft__stream_closed(s))
         return -EBADF;
     if (events == WEFT_POLLIN)
         store_relaxed(&s->drained, 0u);
@@ -203,12 +214,14 @@ int weft__stream_wait(weft_stream *s, unsigned events, weft_until until, int *er
 
 static ssize_t receive(weft_stream *s, void *buf, size_t size, weft_until until)
 {
+    if (unlikely(s->layer != NULL) && s->layer->recv != NULL)
+        return s->layer->recv(s, buf, size, until);
     bool try = weft__stream_may_try(s, WEFT_POLLIN);
     int last = 0, err = 0;
     for (;;) {
         if (try) {
             ssize_t n = weft__sys_recv(s->fd, buf, size, MSG_DONTWAIT);
-            if (n == 0 && is_closed(s))
+            if (n == 0 && weft__stream_closed(s))
                 return -EBADF;
             if (n == -EAGAIN || (n > 0 && (size_t)n < size && s->tcp))
                 weft__stream_empty(s, WEFT_POLLIN);
@@ -264,7 +277,7 @@ typedef struct sending {
  * try again), or the error that ends the send. */
 static ssize_t tried_to_send(weft_stream *s, sending *state, ssize_t n)
 {
-    if (n == -EPIPE && is_closed(s))
+    if (n == -EPIPE && weft__stream_closed(s))
         return -EBADF;
     if (n != -EAGAIN)
         return n;
@@ -289,24 +302,35 @@ static ssize_t send_bytes(weft_stream *s, const char *data, size_t size, weft_un
     return (ssize_t)size;
 }
 
+/* The layer that stands in the way of what is sent, or NULL. */
+static const weft__stream_layer *sending_layer(const weft_stream *s)
+{
+    return unlikely(s->layer != NULL) && s->layer->send != NULL ? s->layer : NULL;
+}
+
 ssize_t weft_stream_send(weft_stream *s, const void *data, size_t size, weft_until until)
 {
+    size_t sent = 0;
     ssize_t n = weft__stream_enter(s);
     if (n < 0)
         return n;
-    n = send_bytes(s, data, size, until);
+    const weft__stream_layer *layer = sending_layer(s);
+    if (layer != NULL)
+        n = layer->send(s, &(struct iovec){(void *)(uintptr_t)data, size}, 1, &sent, until);
+    else
+        n = send_bytes(s, data, size, until);
     weft__stream_leave(s);
     return n;
 }
 
 /* What a gathering send has left: the first piece not yet sent whole, and how much of it is gone. */
-static ssize_t send_gathered(weft_stream *s, const struct iovec *pieces, unsigned n, weft_until until)
+static ssize_t send_gathered(weft_stream *s, const struct iovec *pieces, unsigned n, size_t *sent, weft_until until)
 {
     enum {
         AT_A_TIME = 64
     };
     sending state = {.until = until};
-    size_t sent = 0, skip = 0;
+    size_t skip = 0, before = *sent;
     while (n > 0) {
         struct iovec some[AT_A_TIME];
         unsigned count = n < AT_A_TIME ? n : AT_A_TIME;
@@ -318,23 +342,29 @@ static ssize_t send_gathered(weft_stream *s, const struct iovec *pieces, unsigne
         k = tried_to_send(s, &state, k);
         if (k < 0)
             return k;
-        sent += (size_t)k;
+        *sent += (size_t)k;
         for (skip += (size_t)k; n > 0 && skip >= pieces->iov_len; n--)
             skip -= pieces++->iov_len;
     }
-    return (ssize_t)sent;
+    return (ssize_t)(*sent - before);
+}
+
+ssize_t weft__stream_send_counted(weft_stream *s, const struct iovec *pieces, unsigned n, size_t *sent,
+                                  weft_until until)
+{
+    ssize_t k = weft__stream_enter(s);
+    if (k < 0)
+        return k;
+    const weft__stream_layer *layer = sending_layer(s);
+    k = layer != NULL ? layer->send(s, pieces, n, sent, until) : send_gathered(s, pieces, n, sent, until);
+    weft__stream_leave(s);
+    return k;
 }
 
 ssize_t weft_stream_send_pieces(weft_stream *s, const struct iovec *pieces, unsigned n, weft_until until)
 {
-    if (n > IOV_MAX)
-        return -EINVAL;
-    ssize_t k = weft__stream_enter(s);
-    if (k < 0)
-        return k;
-    k = send_gathered(s, pieces, n, until);
-    weft__stream_leave(s);
-    return k;
+    size_t sent = 0;
+    return n > IOV_MAX ? -EINVAL : weft__stream_send_counted(s, pieces, n, &sent, until);
 }
 
 static ssize_t send_file(weft_stream *s, int fd, uint64_t offset, size_t size, weft_until until)
@@ -353,6 +383,31 @@ static ssize_t send_file(weft_stream *s, int fd, uint64_t offset, size_t size, w
     return (ssize_t)sent;
 }
 
+/* Through the layer, by way of our own memory. */
+static ssize_t send_file_over(weft_stream *s, int fd, uint64_t offset, size_t size, weft_until until)
+{
+    enum {
+        AT_A_TIME = 16384
+    };
+    size_t sent = 0;
+    ssize_t n = 0;
+    char *part = weft__malloc(AT_A_TIME);
+    if (part == NULL)
+        return -ENOMEM;
+    while (sent < size) {
+        size_t want = size - sent < AT_A_TIME ? size - sent : AT_A_TIME, done = 0;
+        n = weft__sys_pread(fd, part, want, offset + sent, false);
+        if (n <= 0)
+            break;
+        n = s->layer->send(s, &(struct iovec){part, (size_t)n}, 1, &done, until);
+        if (n < 0)
+            break;
+        sent += (size_t)n;
+    }
+    weft__free(part);
+    return n < 0 ? n : (ssize_t)sent;
+}
+
 ssize_t weft_stream_sendfile(weft_stream *s, int fd, uint64_t offset, size_t size, weft_until until)
 {
     if (offset > INT64_MAX || size > SSIZE_MAX)
@@ -360,7 +415,7 @@ ssize_t weft_stream_sendfile(weft_stream *s, int fd, uint64_t offset, size_t siz
     ssize_t n = weft__stream_enter(s);
     if (n < 0)
         return n;
-    n = send_file(s, fd, offset, size, until);
+    n = (sending_layer(s) != NULL ? send_file_over : send_file)(s, fd, offset, size, until);
     weft__stream_leave(s);
     return n;
 }
@@ -374,7 +429,7 @@ int weft_stream_shutdown(weft_stream *s, int how)
     int err = weft__stream_enter(s);
     if (err < 0)
         return err;
-    err = weft__sys_shutdown(s->fd, how);
+    err = s->layer != NULL && s->layer->shutdown != NULL ? s->layer->shutdown(s, how) : weft__sys_shutdown(s->fd, how);
     weft__stream_leave(s);
     return err;
 }

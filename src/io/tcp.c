@@ -9,8 +9,7 @@
 #include <string.h>
 
 enum {
-    ADDRESSES = 16, /* of one name that are tried */
-    BACKLOG = 4096
+    ADDRESSES = WEFT__ADDRESSES
 };
 
 static const weft_tcp_options no_options;
@@ -30,19 +29,41 @@ static int look_up(void *arg)
     return weft__address_lookup(l->host, l->port, l->passive, l->out, ADDRESSES);
 }
 
-/* The addresses of host. Returns how many, or -errno. */
-static int resolve(const char *host, unsigned port, bool passive, weft__address *out)
+int weft__io_resolve(const char *host, unsigned port, bool passive, weft__address *out)
 {
     if (host == NULL)
         host = "127.0.0.1";
     if (port > 65535)
         return -EINVAL;
-    if (weft__address_parse(out, host, port) == 0)
+    if (weft_address_of(out, host, port) == 0)
         return 1;
     return weft_blocking(look_up, &(lookup){host, port, passive, out});
 }
 
+int weft_address_lookup(weft_address *a, unsigned max, const char *host, unsigned port)
+{
+    weft__address found[ADDRESSES];
+    if (max == 0)
+        return -EINVAL;
+    int n = weft__io_resolve(host, port, false, found);
+    if (n <= 0)
+        return n;
+    unsigned count = (unsigned)n < max ? (unsigned)n : max;
+    memcpy(a, found, count * sizeof *a);
+    return (int)count;
+}
+
 /* ---- sockets ---- */
+
+int weft__io_buffers(int fd, unsigned send_buffer, unsigned recv_buffer)
+{
+    int err = 0;
+    if (send_buffer != 0)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, send_buffer > INT32_MAX ? INT32_MAX : (int)send_buffer);
+    if (err == 0 && recv_buffer != 0)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, recv_buffer > INT32_MAX ? INT32_MAX : (int)recv_buffer);
+    return err;
+}
 
 static int open_socket(const weft__address *a, const weft_tcp_options *o)
 {
@@ -54,12 +75,8 @@ static int open_socket(const weft__address *a, const weft_tcp_options *o)
         err = weft__sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (err == 0 && o->keep_alive)
         err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    if (err == 0 && o->send_buffer != 0)
-        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF,
-                                   o->send_buffer > INT32_MAX ? INT32_MAX : (int)o->send_buffer);
-    if (err == 0 && o->recv_buffer != 0)
-        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF,
-                                   o->recv_buffer > INT32_MAX ? INT32_MAX : (int)o->recv_buffer);
+    if (err == 0)
+        err = weft__io_buffers(fd, o->send_buffer, o->recv_buffer);
     if (err < 0) {
         weft__sys_close(fd);
         return err;
@@ -80,7 +97,7 @@ static int listen_at(const weft__address *a, const weft_tcp_options *o)
     if (err == 0)
         err = weft__sys_bind(fd, a);
     if (err == 0)
-        err = weft__sys_listen(fd, o->backlog != 0 ? o->backlog : BACKLOG);
+        err = weft__sys_listen(fd, o->backlog != 0 ? o->backlog : WEFT__BACKLOG);
     if (err < 0) {
         weft__sys_close(fd);
         return err;
@@ -91,7 +108,7 @@ static int listen_at(const weft__address *a, const weft_tcp_options *o)
 int weft_tcp_listen(weft_stream **out, const char *host, unsigned port, const weft_tcp_options *options)
 {
     weft__address addresses[ADDRESSES];
-    int n = resolve(host, port, true, addresses);
+    int n = weft__io_resolve(host, port, true, addresses);
     if (n < 0)
         return n;
     int fd = -ENOENT;
@@ -130,7 +147,7 @@ static int accept_one(weft_stream *listener, weft_until until)
     }
 }
 
-int weft_tcp_accept(weft_stream **out, weft_stream *listener, weft_until until)
+int weft_stream_accept(weft_stream **out, weft_stream *listener, weft_until until)
 {
     int fd = weft__stream_enter(listener);
     if (fd < 0)
@@ -145,6 +162,11 @@ int weft_tcp_accept(weft_stream **out, weft_stream *listener, weft_until until)
         return -ENOMEM;
     *out = s;
     return 0;
+}
+
+int weft_tcp_accept(weft_stream **out, weft_stream *listener, weft_until until)
+{
+    return weft_stream_accept(out, listener, until);
 }
 
 /* ---- connect ---- */
@@ -185,7 +207,7 @@ int weft_tcp_connect(weft_stream **out, const char *host, unsigned port, const w
                      weft_until until)
 {
     weft__address addresses[ADDRESSES];
-    int n = resolve(host, port, false, addresses);
+    int n = weft__io_resolve(host, port, false, addresses);
     if (n < 0)
         return n;
     int fd = -ENOENT;

@@ -296,10 +296,20 @@ ssize_t weft__sys_sendfile(int out, int in, uint64_t *offset, size_t size)
     return n;
 }
 
-int weft__sys_setsockopt(int fd, int level, int name, int value)
+int weft__sys_setsockopt_value(int fd, int level, int name, const void *value, size_t size)
 {
     int err = weft__sys_fault(WEFT__SYS_SOCKOPT);
-    return err < 0 ? err : setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+    return err < 0 ? err : setsockopt(fd, level, name, value, (socklen_t)size) < 0 ? -errno : 0;
+}
+
+int weft__sys_setsockopt(int fd, int level, int name, int value)
+{
+    return weft__sys_setsockopt_value(fd, level, name, &value, sizeof value);
+}
+
+unsigned weft__sys_interface(const char *name)
+{
+    return if_nametoindex(name);
 }
 
 int weft__sys_getsockopt(int fd, int level, int name, int *value)
@@ -348,8 +358,43 @@ int weft__sys_dup(int fd)
     return copy < 0 ? -errno : copy;
 }
 
-int weft__sys_socketpair(int fds[2])
+int weft__sys_socketpair(int type, int fds[2])
 {
     int err = weft__sys_fault(WEFT__SYS_SOCKET);
-    return err < 0 ? err : socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0;
+    return err < 0 ? err : socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0 ? -errno : 0;
+}
+
+/* ---- messages ---- */
+
+int weft__sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned n)
+{
+    int sent;
+    do {
+        sent = weft__sys_fault(WEFT__SYS_SEND);
+        if (sent == 0 && (sent = sendmmsg(fd, messages, n, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0)
+            sent = -errno;
+    } while (sent == -EINTR);
+    return sent;
+}
+
+int weft__sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags)
+{
+    int got;
+    do {
+        got = weft__sys_fault(WEFT__SYS_RECV);
+        if (got == 0 && (got = recvmmsg(fd, messages, n, flags | MSG_CMSG_CLOEXEC, NULL)) < 0)
+            got = -errno;
+    } while (got == -EINTR);
+    return got;
+}
+
+ssize_t weft__sys_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    ssize_t n;
+    do {
+        n = weft__sys_fault(WEFT__SYS_RECV);
+        if (n == 0 && (n = recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC)) < 0)
+            n = -errno;
+    } while (n == -EINTR);
+    return n;
 }

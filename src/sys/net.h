@@ -3,25 +3,15 @@
 #ifndef WEFT_SYS_NET_H
 #define WEFT_SYS_NET_H
 
-#include <netinet/in.h>
+#include <weft/address.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 
-/* Any address that a stream can have. */
-typedef struct weft__address {
-    socklen_t size; /* 0: none */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-        struct sockaddr_un un;
-    };
-} weft__address;
+typedef weft_address weft__address;
 
 /* A numeric IPv4 or IPv6 address (with or without brackets, with a scope). 0, or -EINVAL: it is a name. */
 int weft__address_parse(weft__address *a, const char *host, unsigned port);
@@ -33,6 +23,10 @@ int weft__address_text(const weft__address *a, char *text, size_t size);
 /* The host part alone, without brackets. */
 int weft__address_host(const weft__address *a, char *text, size_t size);
 unsigned weft__address_port(const weft__address *a);
+
+/* An IPv4 address as IPv6 sockets know it, and back; others stay as they are. */
+void weft__address_map(weft_address *a);
+void weft__address_unmap(weft_address *a);
 
 /* Look a name up by getaddrinfo (which blocks: call it through weft_blocking). Stores up to `max` addresses in the
  * order in which they should be tried and returns how many; -ENOENT, -EAGAIN (no answer), -ENOMEM, -EINVAL. `passive`:
@@ -67,6 +61,12 @@ ssize_t weft__sys_sendfile(int out, int in, uint64_t *offset, size_t size);
 int weft__sys_setsockopt(int fd, int level, int name, int value);
 int weft__sys_getsockopt(int fd, int level, int name, int *value);
 
+/* setsockopt with any value. */
+int weft__sys_setsockopt_value(int fd, int level, int name, const void *value, size_t size);
+
+/* The number of the interface of this name; 0: there is none. */
+unsigned weft__sys_interface(const char *name);
+
 /* The pending error as 0 or -errno, which is cleared. */
 int weft__sys_socket_error(int fd);
 int weft__sys_local(int fd, weft__address *a);
@@ -77,7 +77,14 @@ int weft__sys_set_nonblocking(int fd);
 /* A duplicate of fd, close-on-exec. */
 int weft__sys_dup(int fd);
 
-/* Two connected stream sockets, non-blocking and close-on-exec. */
-int weft__sys_socketpair(int fds[2]);
+/* Two connected sockets of this type, non-blocking and close-on-exec. */
+int weft__sys_socketpair(int type, int fds[2]);
+
+/* ---- many messages at once ---- */
+
+/* Returns how many went or came, at least 1, or -errno; -EAGAIN: none without waiting. */
+int weft__sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned n);
+int weft__sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags);
+ssize_t weft__sys_recvmsg(int fd, struct msghdr *message, int flags);
 
 #endif

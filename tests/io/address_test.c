@@ -76,10 +76,92 @@ TEST(address_of_unix_sockets_is_their_path)
     a.size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 5);
     weft__address_text(&a, text, sizeof text);
     CHECK_STR("unix:@name", text);
-    CHECK_OK(weft__sys_socketpair(fds));
+    CHECK_OK(weft__sys_socketpair(SOCK_STREAM, fds));
     CHECK_OK(weft__sys_local(fds[0], &a)); /* it has no name */
     weft__address_text(&a, text, sizeof text);
     CHECK_STR("unix:", text);
     close(fds[0]);
     close(fds[1]);
+}
+
+/* ---- weft/address.h ---- */
+
+static void reads_as(const char *text, const char *shown, unsigned port, int class)
+{
+    weft_address a;
+    char back[WEFT_ADDRESS_MAX];
+    CHECK_OK(weft_address_parse(&a, text));
+    CHECK_INT(strlen(shown), weft_address_text(&a, back));
+    CHECK_STR(shown, back);
+    CHECK_INT(port, weft_address_port(&a));
+    CHECK_INT(class, weft_address_class(&a));
+}
+
+/* S001-04, S001-05, S001-08. */
+TEST(address_text_is_read_shown_and_classed)
+{
+    reads_as("192.168.1.5:8888", "192.168.1.5:8888", 8888, WEFT_ADDRESS_PRIVATE);
+    reads_as("192.168.1.5", "192.168.1.5:0", 0, WEFT_ADDRESS_PRIVATE);
+    reads_as("172.40.91.178:1", "172.40.91.178:1", 1, WEFT_ADDRESS_PUBLIC);
+    reads_as("172.31.0.1:1", "172.31.0.1:1", 1, WEFT_ADDRESS_PRIVATE);
+    reads_as("172.15.255.255", "172.15.255.255:0", 0, WEFT_ADDRESS_PUBLIC);
+    reads_as("10.0.0.1", "10.0.0.1:0", 0, WEFT_ADDRESS_PRIVATE);
+    reads_as("127.0.0.1:65535", "127.0.0.1:65535", 65535, WEFT_ADDRESS_LOOPBACK);
+    reads_as("0.0.0.0", "0.0.0.0:0", 0, WEFT_ADDRESS_ANY);
+    reads_as("255.255.255.255", "255.255.255.255:0", 0, WEFT_ADDRESS_BROADCAST);
+    reads_as("239.1.2.3", "239.1.2.3:0", 0, WEFT_ADDRESS_MULTICAST);
+    reads_as("169.254.7.7", "169.254.7.7:0", 0, WEFT_ADDRESS_LINK_LOCAL);
+    reads_as("203.0.113.9", "203.0.113.9:0", 0, WEFT_ADDRESS_RESERVED);
+    reads_as("8.8.8.8", "8.8.8.8:0", 0, WEFT_ADDRESS_PUBLIC);
+    reads_as("fe80::80a:76cf:ab11:2d73", "[fe80::80a:76cf:ab11:2d73]:0", 0, WEFT_ADDRESS_LINK_LOCAL);
+    reads_as("[::1]:8000", "[::1]:8000", 8000, WEFT_ADDRESS_LOOPBACK);
+    reads_as("::", "[::]:0", 0, WEFT_ADDRESS_ANY);
+    reads_as("[fd00::2]:5", "[fd00::2]:5", 5, WEFT_ADDRESS_PRIVATE);
+    reads_as("2606:4700::1111", "[2606:4700::1111]:0", 0, WEFT_ADDRESS_PUBLIC);
+    reads_as("2001:db8::1", "[2001:db8::1]:0", 0, WEFT_ADDRESS_RESERVED);
+    reads_as("ff02::1", "[ff02::1]:0", 0, WEFT_ADDRESS_MULTICAST);
+    reads_as("::ffff:10.1.2.3", "10.1.2.3:0", 0, WEFT_ADDRESS_PRIVATE);
+    reads_as("unix:/run/a.sock", "unix:/run/a.sock", 0, WEFT_ADDRESS_NONE);
+    reads_as("unix:@name", "unix:@name", 0, WEFT_ADDRESS_NONE);
+}
+
+TEST(address_text_out_of_range_is_refused)
+{
+    static const char *const bad[] = {"",          "256.1.1.1",  "1.2.3",      "1.2.3.4.5", "1.2.3.4:65536", "1.2.3.4:",
+                                      "1.2.3.4:x", "1.2.3.4:-1", "1.2.3.4: 1", "[::1",      "[::1]:99999",   "::1::2",
+                                      "fe80:::1",  "localhost",  "unix:",      "12345::1",  "1.2.3.4:000080"};
+    weft_address a;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        CHECK_ERR(-EINVAL, weft_address_parse(&a, bad[i]));
+}
+
+TEST(address_is_equal_to_itself_in_other_clothes)
+{
+    weft_address a, b;
+    CHECK_OK(weft_address_parse(&a, "[::ffff:127.0.0.1]:80"));
+    CHECK_OK(weft_address_of(&b, "127.0.0.1", 80));
+    CHECK_INT(1, weft_address_equal(&a, &b));
+    CHECK_OK(weft_address_of(&b, "127.0.0.1", 81));
+    CHECK_INT(0, weft_address_equal(&a, &b));
+    CHECK_OK(weft_address_of(&a, "", 81));
+    CHECK_INT(0, weft_address_equal(&a, &b));
+    CHECK_OK(weft_address_unix(&a, "/tmp/x"));
+    CHECK_INT(0, weft_address_equal(&a, &b));
+    CHECK_OK(weft_address_unix(&b, "/tmp/x"));
+    CHECK_INT(1, weft_address_equal(&a, &b));
+    a.size = b.size = 0;
+    CHECK_INT(1, weft_address_equal(&a, &b));
+}
+
+TEST_IN(THREAD | CO, address_of_a_name_is_looked_up)
+{
+    weft_address found[4];
+    int n = weft_address_lookup(found, 4, "localhost", 8888);
+    CHECK_BETWEEN(1, 4, n);
+    CHECK_INT(8888, weft_address_port(&found[0]));
+    CHECK_INT(WEFT_ADDRESS_LOOPBACK, weft_address_class(&found[0]));
+    CHECK_INT(1, weft_address_lookup(found, 4, "10.0.0.1", 1));
+    CHECK_INT(1, weft_address_lookup(found, 1, "localhost", 1));
+    CHECK_ERR(-EINVAL, weft_address_lookup(found, 1, "localhost", 70000));
+    CHECK_ERR(-EINVAL, weft_address_lookup(found, 0, "localhost", 1));
 }

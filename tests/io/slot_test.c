@@ -553,7 +553,7 @@ TEST_BACKENDS(recv_of_a_removed_slot_takes_nothing_from_a_reused_number)
     char bytes[4];
     owner o = {0};
     io_tcp_pair(old);
-    CHECK_OK(weft__sys_socketpair(new));
+    CHECK_OK(weft__sys_socketpair(SOCK_STREAM, new));
     io_run_dry(p);
     add(p, &o, old[0], 0);
     CHECK_OK(weft__recv_start(&o.slot));
