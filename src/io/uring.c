@@ -11,6 +11,8 @@
  * U3 `window` buffers lie in the ring for the kernel to take. It begins small, so that few buffers stay warm, doubles
  *    when the kernel found none and is halved after a second in which most were left over; then what the kernel takes
  *    is not replaced for a while. Buffers that owners hold are replaced, so slow owners starve nobody.
+ * U4 an end or an error that the kernel does not tell to a receive (it loses a reset that comes with the bytes before
+ *    it) is told to a poll beside it, which makes the receive begin anew and thus see it.
  * Before Linux 6.1 only the poll operation is used, with ready.c doing the rest. */
 #include "sys/uring.h"
 
@@ -36,6 +38,7 @@ enum {
     TAG_OUT = 2,
     TAG_SEND = 3,
     TAG_INTERRUPT = 4,
+    TAG_ENDING = 5,
     TAG_MASK = 7
 };
 
@@ -56,7 +59,10 @@ typedef struct uring_op {
     bool again;        /* has is to be cancelled and started anew */
     bool out;          /* the poll for writability is in the kernel */
     bool out_cancelling;
-    bool unsettled; /* on the list of those that could not be handed over */
+    bool ending; /* U4: the poll for the end and for errors is in the kernel */
+    bool ending_cancelling;
+    bool ended;     /* U4: it has told so since the receiving was started */
+    bool unsettled; /* on the list of those that could not be handed over, or are to be looked at in the next round */
     bool busy;      /* a callback is running on its behalf: not to be freed */
 } uring_op;
 
@@ -173,9 +179,33 @@ static int settle_out(uring_poller *p, uring_op *op)
     return err;
 }
 
+static int settle_ending(uring_poller *p, uring_op *op)
+{
+    int err = 0;
+    if (op->ending && op->slot == NULL && !op->ending_cancelling) {
+        err = weft__uring_cancel(p->ring, tag_of(op, TAG_ENDING), TAG_NOTHING);
+        if (err == 0)
+            op->ending_cancelling = true;
+    } else if (!op->ending && op->slot != NULL && op->want == RECEIVE && !op->ended) {
+        err = weft__uring_poll(p->ring, op->fd, WEFT_POLLRDHUP, false, tag_of(op, TAG_ENDING));
+        if (err == 0)
+            op->ending = true;
+    }
+    return err;
+}
+
+static void settle_later(uring_poller *p, uring_op *op)
+{
+    if (op->unsettled)
+        return;
+    op->unsettled = true;
+    op->next = p->unsettled;
+    p->unsettled = op;
+}
+
 static void settle(uring_poller *p, uring_op *op)
 {
-    if (op->slot == NULL && op->has == NONE && !op->out) {
+    if (op->slot == NULL && op->has == NONE && !op->out && !op->ending) {
         if (!op->unsettled && !op->busy) {
             op->next = p->free_ops;
             p->free_ops = op;
@@ -184,13 +214,11 @@ static void settle(uring_poller *p, uring_op *op)
     }
     int err = settle_main(p, op);
     int out_err = p->native ? settle_out(p, op) : 0;
+    int ending_err = p->native ? settle_ending(p, op) : 0;
     if (op->slot != NULL)
         op->slot->index = weft__uring_serial(p->ring);
-    if ((err < 0 || out_err < 0) && !op->unsettled) {
-        op->unsettled = true;
-        op->next = p->unsettled;
-        p->unsettled = op;
-    }
+    if (err < 0 || out_err < 0 || ending_err < 0)
+        settle_later(p, op);
 }
 
 static void uring_cancel(weft__poller *base, weft__send *s);
@@ -229,9 +257,12 @@ static int uring_update(weft__poller *base, weft__fd_slot *slot)
     uring_op *op = op_of(p, slot);
     if (op == NULL)
         return -ENOMEM;
+    if (want == POLL)
+        op->again = op->has == POLL;
+    else if (want != op->want)
+        op->again = op->ended = false;
     op->want = (uint8_t)want;
     op->events = slot->events;
-    op->again = want == POLL && op->has == POLL;
     settle(p, op);
     return 0;
 }
@@ -413,12 +444,23 @@ static void top_up(uring_poller *p)
 
 /* ---- results ---- */
 
+/* The receive in the kernel is to be started again, unless its last result is among those that have come by now. */
+static void begin_anew(uring_poller *p, uring_op *op)
+{
+    if (op->has == RECEIVE && op->want == RECEIVE) {
+        op->again = true;
+        settle_later(p, op);
+    }
+}
+
 /* Each returns callbacks made. op->has is NONE already if this was the last result. */
 static int handle_received(uring_poller *p, uring_op *op, const weft__uring_event *e)
 {
     weft__fd_slot *slot = op->slot;
     weft__buffer *b = take_back(p, e);
     if (e->result > 0 && slot != NULL) {
+        if (op->ended)
+            begin_anew(p, op); /* the rest may be lost as well */
         b->used = (uint32_t)e->result;
         slot->fn->received(slot, b, e->result);
         return 1;
@@ -509,6 +551,17 @@ static int handle_out(uring_poller *p, uring_op *op, const weft__uring_event *e)
     return n;
 }
 
+static int handle_ending(uring_poller *p, uring_op *op)
+{
+    op->ending = false;
+    op->ending_cancelling = false;
+    op->ended = true;
+    begin_anew(p, op);
+    if (op->slot == NULL)
+        settle(p, op);
+    return 0;
+}
+
 static int handle(uring_poller *p, const weft__uring_event *e)
 {
     void *of = (void *)(uintptr_t)(e->tag & ~(uint64_t)TAG_MASK);
@@ -519,6 +572,8 @@ static int handle(uring_poller *p, const weft__uring_event *e)
         return handle_out(p, of, e);
     case TAG_SEND:
         return handle_send(p, of, e);
+    case TAG_ENDING:
+        return handle_ending(p, of);
     case TAG_INTERRUPT:
         p->base.interrupted = true;
         p->watching = e->more;

@@ -51,6 +51,7 @@ enum weft__sys_call {
     WEFT__SYS_EVENTFD,
     WEFT__SYS_URING_SETUP,
     WEFT__SYS_URING_ENTER,
+    WEFT__SYS_URING_RECV, /* as if what it finds had come just after its first look */
     WEFT__SYS_PIPE,
     WEFT__SYS_FORK,
     WEFT__SYS_PEEK,

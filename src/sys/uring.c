@@ -194,6 +194,8 @@ int weft__uring_recv(weft__uring *r, int fd, uint64_t tag)
     if (err < 0)
         return err;
     io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    if (weft__sys_fault(WEFT__SYS_URING_RECV) < 0)
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     io_uring_sqe_set_data64(sqe, tag);
