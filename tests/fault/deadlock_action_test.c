@@ -354,7 +354,7 @@ TEST(ring_is_found_through_a_pipe_where_the_kernel_forbids_looking)
 
 TEST(without_a_thread_to_watch_the_program_runs_on)
 {
-    static const char *const quiet[] = {"lock0 nap unlock0", "lock0 unlock0", NULL};
+    static const char *const quiet[] = {"lock0 | awaited0 unlock0", "| lock0 unlock0", NULL};
     weft__sys_plan(WEFT__SYS_WATCH, 1, 1000, -EAGAIN, 0);
     check_no_report(quiet, MIXED);
     CHECK(weft__sys_seen(WEFT__SYS_WATCH) > 0);

@@ -14,6 +14,7 @@
 #include <weft/thread.h>
 
 #include "base/atomic.h"
+#include "park/park.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,14 @@ static void meet(void)
 
 static int run(void *arg);
 
+/* Until somebody sleeps on this word. */
+static int see_asleep(const uint32_t *word)
+{
+    while (weft__sleepers(word) == 0)
+        weft_yield();
+    return 0;
+}
+
 static int join(actor *other)
 {
     return other->co != NULL ? weft_co_join(other->co, NULL, WEFT_FOREVER)
@@ -201,6 +210,10 @@ static int other_word(const char *word, unsigned i, actor *self)
         return weft_blocking(run, self);
     if (strcmp(word, "nap") == 0)
         return weft_sleep(weft_in_ms(200));
+    if (strcmp(word, "awaited") == 0)
+        return see_asleep(&locks[i].word);
+    if (strcmp(word, "awaited-write") == 0)
+        return see_asleep(&rwlocks[i].state);
     if (strcmp(word, "yield") == 0)
         return weft_yield(), 0;
     return lock_word(word, i);

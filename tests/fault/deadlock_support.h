@@ -11,6 +11,8 @@
  *     join1                          the end of actor 1
  *     once0                          the rest of the actor runs inside that once
  *     blocking                       the rest of the actor runs in weft_blocking
+ *     awaited0                       waits, without sleeping, until another waits for lock0
+ *     awaited-write0                 the same for a writer of an rwlock that waits for its readers
  *     nap                            200 ms asleep, without telling the detector anything
  *     yield                          lets the others run */
 #ifndef TESTS_DEADLOCK_SUPPORT_H
