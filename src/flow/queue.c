@@ -30,11 +30,15 @@
 enum {
     ELEMENT_MAX = 65536,
     ALIGNMENT = _Alignof(weft_queue),
-    PAUSES = 64,      /* between two looks at the other side, at most: about a microsecond */
-    FEW = 64,         /* elements: less is not worth the cache lines that a look moves */
-    LOOK_MIN = 500,   /* ns */
-    LOOK_MAX = 30000, /* about what it takes to be woken by another processor */
-    RETRY = 16        /* waits of a side between two that look for LOOK_MAX */
+    FEW = 64,          /* elements, a quarter of the capacity where that is less; and as many pauses between looks */
+    PAUSE_NS = 25,     /* what a pause takes, about */
+    LOOK_MIN = 500,    /* ns */
+    LOOK_MAX = 30000,  /* about what it takes to be woken by another processor */
+    RETRY = 16,        /* waits of a side between two that look for LOOK_MAX */
+    TURNS = 4,         /* that others get on the caller's processor before it sleeps */
+    TURN_MIN = 1000,   /* ns: less, and nobody else wanted the processor */
+    TURN_MAX = 200000, /* more, and it was not the other side, which has done by then what the capacity lets it do */
+    RESTS_MAX = 1024
 };
 
 #define PUT WEFT__QUEUE_PUT
@@ -98,12 +102,20 @@ void weft__queue_pass_on(weft_queue *q, enum weft__queue_side side)
 /* ---- pace ----
  * Two threads that work on one queue on two processors are quick while each works in its own cache, and ten times
  * slower when they run neck and neck, so that every element moves the counts' lines, or when they sleep in turns,
- * because a wake takes longer than the queue's capacity lasts. Hence two rules for threads; coroutines have other work
- * for their processor, and may be the other side themselves. */
+ * because a wake takes longer than the queue's capacity lasts. And where both have been put on one processor, each
+ * wake takes it from the waker, who has then put one element, or taken one. Hence three rules for threads; coroutines
+ * have other work for their processor, and may be the other side themselves. */
 
-static bool is_thread(void)
+static inline bool is_thread(void)
 {
-    return weft__self()->ops == &weft__thread_ops && weft__may_spin();
+    return weft__self()->ops == &weft__thread_ops;
+}
+
+/* So many elements are few: less is not worth the cache lines that a look at the other side moves. */
+static inline unsigned few_of(const weft_queue *q)
+{
+    size_t limit = load_relaxed(&q->limit);
+    return limit < (size_t)4 * FEW ? (unsigned)limit / 4 : FEW;
 }
 
 static void pause_for(unsigned pauses)
@@ -112,19 +124,39 @@ static void pause_for(unsigned pauses)
         cpu_relax();
 }
 
-/* First: who found little at its last look gives the other side a moment before it looks again. If that brings nothing
- * either, they are not neck and neck but waiting for each other, and for a while there is no such pause. Returns
- * whether there was one. Pre: the side's lock is held. */
-static bool fall_behind(weft__queue_half *half)
+/* Whether the other side works on another processor than the caller, as far as is known: then waiting awake pays.
+ * A guess: who is wrong loses time. Pre: the caller is a thread. */
+static bool apart(weft_queue *q, enum weft__queue_side side)
 {
-    if (half->gain == 0 || half->gain >= FEW || !is_thread())
+    if (!weft__may_spin())
+        return false;
+    uint32_t mine = weft__sys_cpu() + 1, theirs = load_relaxed(&q->halves[!side].cpu);
+    if (load_relaxed(&q->halves[side].cpu) != mine)
+        store_relaxed(&q->halves[side].cpu, mine);
+    return theirs != mine;
+}
+
+/* First: who found little at its last look, which was just now, gives the other side a moment before it looks again. If
+ * that brings nothing either, they are not neck and neck but waiting for each other, and for a while there is no such
+ * pause. Returns whether there was one. Pre: the side's lock is held. */
+static bool fall_behind(weft_queue *q, enum weft__queue_side side)
+{
+    weft__queue_half *half = &q->halves[side];
+    unsigned few = few_of(q);
+    if (!is_thread() || !apart(q, side) || half->gain == 0 || half->gain >= few)
         return false;
     if (half->skip > 0) {
         half->skip--;
         return false;
     }
-    pause_for(PAUSES);
-    return true;
+    int64_t now = weft_now();
+    bool paused = now - half->looked < (int64_t)few * PAUSE_NS;
+    if (paused) {
+        pause_for(few);
+        now = weft_now();
+    }
+    half->looked = now;
+    return paused;
 }
 
 static void note_gain(weft__queue_half *half, size_t gain, bool paused)
@@ -136,16 +168,15 @@ static void note_gain(weft__queue_half *half, size_t gain, bool paused)
 
 /* Second: before it sleeps, a thread looks for as long as that paid lately, and now and then for as long as being woken
  * takes, or two that sleep in turns would never find out that they need not. */
-static bool look(weft_queue *q, enum weft__queue_side side, weft_until until)
+static inline bool look(weft_queue *q, enum weft__queue_side side, weft_until until)
 {
-    if (!is_thread())
-        return false;
     weft__queue_half *half = &q->halves[side];
     uint32_t waits = load_relaxed(&half->waits) + 1, lately = load_relaxed(&half->looks);
     store_relaxed(&half->waits, waits);
     int64_t limit = waits % RETRY == 0 ? LOOK_MAX : lately > LOOK_MIN ? (int64_t)lately : LOOK_MIN;
     int64_t start = weft_now(), spent = 0;
-    for (unsigned pauses = 4; spent < limit && start + spent < until.at; pauses += pauses < PAUSES ? pauses : 0) {
+    unsigned most = few_of(q);
+    for (unsigned pauses = 4; spent < limit && start + spent < until.at; pauses += pauses < most ? pauses : 0) {
         pause_for(pauses);
         spent = weft_now() - start;
         if (weft__queue_ready(q, side)) {
@@ -156,6 +187,44 @@ static bool look(weft_queue *q, enum weft__queue_side side, weft_until until)
     }
     store_relaxed(&half->looks, lately / 2);
     return false;
+}
+
+/* Third: on one processor it lets others run, among them the other side, which then has as much time as the capacity
+ * lasts. Where that brought nothing, or took long, it goes to sleep as usual and leaves this out in more and more of
+ * the waits to come: a sleeper is woken at once, but who gave way has to wait until it is its turn. */
+static inline bool give_way(weft_queue *q, enum weft__queue_side side, weft_until until)
+{
+    weft__queue_half *half = &q->halves[side];
+    uint32_t rest = load_relaxed(&half->rest);
+    if (rest > 0 || until.at <= 0) {
+        store_relaxed(&half->rest, rest > 0 ? rest - 1 : 0);
+        return false;
+    }
+    bool ready = false, paid = true;
+    int64_t before = weft_now(), now;
+    for (unsigned turns = 0; turns < TURNS && paid && !ready; turns++, before = now) {
+        weft__sys_yield();
+        now = weft_now();
+        ready = weft__queue_ready(q, side);
+        paid = now - before < TURN_MAX && (ready || now - before > TURN_MIN);
+    }
+    uint32_t rests = 2 * load_relaxed(&half->rests) + 4;
+    rests = paid && ready ? 0 : rests < RESTS_MAX ? rests : RESTS_MAX;
+    store_relaxed(&half->rests, rests);
+    store_relaxed(&half->rest, rests);
+    return ready;
+}
+
+/* What a thread does before it sleeps. True: it need not. Not explored: the word says when to sleep and to wake,
+ * whatever was seen here. */
+static inline bool wait_awake(weft_queue *q, enum weft__queue_side side, weft_until until)
+{
+#ifndef WEFT_MODEL
+    return apart(q, side) ? look(q, side, until) : give_way(q, side, until);
+#else
+    (void)q, (void)side, (void)until;
+    return false;
+#endif
 }
 
 /* ---- once, without waiting ---- */
@@ -186,7 +255,7 @@ WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
     for (;;) {
         if (q->closed)
             return -EPIPE;
-        bool paused = fall_behind(half);
+        bool paused = fall_behind(q, PUT);
         half->other = load_seq_cst(&q->halves[GET].count);
         size_t used = (size_t)(half->count - half->other), room = used < q->edge ? q->edge - used : 0;
         note_gain(half, room, paused);
@@ -202,7 +271,7 @@ WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
 WEFT__NOINLINE static long find_elements(weft_queue *q, size_t n)
 {
     weft__queue_half *half = &q->halves[GET];
-    bool paused = fall_behind(half);
+    bool paused = fall_behind(q, GET);
     half->other = load_seq_cst(&q->halves[PUT].count);
     size_t there = (size_t)(half->other - half->count);
     note_gain(half, there, paused);
@@ -292,7 +361,7 @@ static const weft__awaited element_kind = {.what = "element of queue"}, room_kin
 static inline int sleep_for(weft_queue *q, enum weft__queue_side side, weft_until until, const void *where)
 {
     weft__waiter *self = weft__self();
-    if (self->ops == &weft__thread_ops && look(q, side, until))
+    if (self->ops == &weft__thread_ops && wait_awake(q, side, until))
         return 0;
     const weft__awaited *kind = side == GET ? &element_kind : &room_kind;
     const uint32_t *word = &q->words[side];

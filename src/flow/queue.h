@@ -35,7 +35,11 @@ typedef struct weft__queue_half {
     uint32_t skip;  /* own: looks to make without a pause before them */
     uint32_t waits; /* atomic: how often somebody of this side had to wait */
     uint32_t looks; /* atomic: for how many ns the next one looks before it sleeps */
-    char pad[2 * WEFT__CACHE_LINE - 40];
+    uint32_t cpu;   /* atomic: 1 + the processor that the last thread of this side was on when it looked; 0: none yet */
+    uint32_t rest;  /* atomic: waits to come in which nobody gives way */
+    uint32_t rests; /* atomic: how many those were the last time */
+    int64_t looked; /* own: when somebody last looked who had found little */
+    char pad[WEFT__CACHE_LINE];
 } weft__queue_half;
 
 /* WEFT_PRIORITY: where in the store an element lies. The entries from `size` on name the free places. */

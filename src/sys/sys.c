@@ -155,6 +155,17 @@ unsigned weft__sys_cpus(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
+unsigned weft__sys_cpu(void)
+{
+    int cpu = sched_getcpu();
+    return cpu >= 0 ? (unsigned)cpu : 0;
+}
+
+void weft__sys_yield(void)
+{
+    sched_yield();
+}
+
 pid_t weft__sys_tid(void)
 {
     return (pid_t)syscall(SYS_gettid);

@@ -134,6 +134,13 @@ int weft__sys_futex_waitv(const weft__sys_futex *words, unsigned n, int64_t unti
 
 /* The processors this process may run on, at least 1. */
 unsigned weft__sys_cpus(void);
+
+/* The number of the processor that the caller is on, or was a moment ago. */
+unsigned weft__sys_cpu(void);
+
+/* Let others run that wait for this processor, if there are any. */
+void weft__sys_yield(void);
+
 pid_t weft__sys_tid(void);
 
 /* Fill p with random bytes; never fails (falls back on addresses and the clock). */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 enum {
@@ -154,6 +155,19 @@ TEST_IN_LIMIT(60, THREAD | CO, queue_hundred_thousand_each_exactly_once) /* G72 
     static const size_t capacities[] = {1024, 1, 3, 64};
     for (int i = 0; i < 4; i++)
         run_stress(t, new_stress(t, WEFT_FIFO, capacities[i], 4, i == 1 ? each / 10 : each), 4);
+}
+
+/* Those who wait give way to each other: in one processor's turns, with all of them or two at the queue. */
+TEST_IN_LIMIT(60, THREAD | CO, queue_on_one_processor_loses_and_doubles_nothing) /* G72 */
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    CHECK_INT(0, sched_setaffinity(0, sizeof one, &one));
+    for (unsigned kind = WEFT_FIFO; kind <= WEFT_PRIORITY; kind++) {
+        run_stress(t, new_stress(t, kind, 16, 1, 20000), 1);
+        run_stress(t, new_stress(t, kind, 3, 4, 2000), 4);
+    }
 }
 
 TEST_IN_LIMIT(60, THREAD | CO, queue_batches_lose_and_double_nothing) /* G72, G85 */

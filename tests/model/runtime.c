@@ -38,6 +38,11 @@ unsigned weft__sys_cpus(void)
     return 1; /* nobody looks before sleeping */
 }
 
+unsigned weft__sys_cpu(void)
+{
+    return 0;
+}
+
 pid_t weft__sys_tid(void)
 {
     return 1;
