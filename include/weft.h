@@ -24,6 +24,8 @@
 #include <weft/select.h>
 #include <weft/sem.h>
 #include <weft/server.h>
+#include <weft/shared_queue.h>
+#include <weft/shm.h>
 #include <weft/stream.h>
 #include <weft/subprocess.h>
 #include <weft/thread.h>

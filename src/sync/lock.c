@@ -218,7 +218,7 @@ int weft_lock_acquire_until(weft_lock *l, weft_until until)
     return weft__lock_acquire(l, until, 0, (weft__taking){&weft__lock_kind, WEFT__CALLER()});
 }
 
-WEFT__COLD static void release_slow(weft_lock *l)
+bool weft__lock_let_go(weft_lock *l)
 {
     uint32_t seen = load_relaxed(&l->word);
     unsigned domain = weft__lock_domain(l);
@@ -233,11 +233,18 @@ WEFT__COLD static void release_slow(weft_lock *l)
     do {
         uint32_t owner = seen & OWNER;
         if (owner == 0 || owner == LOST)
-            weft__panic("weft_lock_release: the lock at %p is not held", (void *)l);
+            return false;
         left = freed | (seen & STARVED ? STARVED | WAITERS : 0);
     } while (!cas_seq_cst(&l->word, &seen, left));
     if (seen & WAITERS) /* from here on l is only an address */
         weft__wake(&l->word, 1, domain);
+    return true;
+}
+
+WEFT__COLD static void release_slow(weft_lock *l)
+{
+    if (!weft__lock_let_go(l))
+        weft__panic("weft_lock_release: the lock at %p is not held", (void *)l);
 }
 
 void weft_lock_release(weft_lock *l)

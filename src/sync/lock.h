@@ -56,6 +56,9 @@ int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags, weft__tak
 /* weft_lock_acquire, which panics as `call`. */
 void weft__lock_must_acquire(weft_lock *l, weft__taking taking, const char *call);
 
+/* weft_lock_release, but false where that panics: in memory that others may have spoilt. */
+bool weft__lock_let_go(weft_lock *l);
+
 /* Take the lock as one that has slept already (it was in a condition): may pass STARVED, keeps WAITERS. Not
  * cancellable. Returns 0 or -EOWNERDEAD. */
 int weft__lock_reacquire(weft_lock *l, weft__taking taking);
