@@ -42,6 +42,7 @@ uint32_t weft__watch_wanted;
 static int64_t told;                       /* the thread's: how long reports have taken in this round */
 static weft__watch_job *jobs;              /* atomic: calls to be made, newest first */
 static uint32_t state;                     /* atomic */
+static uint32_t ever_marked;               /* atomic: until then a fork need not write to all marks */
 static bool unsettled[WEFT__WATCH_CHUNKS]; /* the thread's: somebody there has not slept for long enough */
 
 /* ---- what a waiter is doing ---- */
@@ -238,6 +239,8 @@ WEFT__COLD void weft__watch_mark(const weft__waiter *self)
 {
     if (!weft__deadlock_on())
         return;
+    if (load_relaxed(&ever_marked) == 0)
+        store_seq_cst(&ever_marked, 1);
     store_seq_cst(&weft__watch_marks[self->slot >> WEFT__WATCH_CHUNK_LOG2], 1);
     wake(true);
 }
@@ -261,12 +264,20 @@ WEFT__COLD void weft__watch_poke_slow(void)
     wake(false);
 }
 
+bool weft__watch_runs(void)
+{
+    uint32_t seen = load_seq_cst(&state);
+    return seen == RUNNING || seen == IDLE;
+}
+
 /* In a child of fork nobody watches yet, and those who were seen asleep have gone. */
 static void after_fork_child(void)
 {
     state = NONE;
     weft__watch_wanted = 0;
     jobs = NULL;
+    if (ever_marked == 0)
+        return;
     memset(weft__watch_marks, 0, sizeof weft__watch_marks);
     memset(unsettled, 0, sizeof unsettled);
 }

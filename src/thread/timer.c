@@ -41,6 +41,7 @@ typedef struct wheel {
 } wheel;
 
 static wheel wheels[WHEELS];
+static uint32_t touched; /* atomic: some wheel's lock has been taken; until then a fork need not write to 200 KiB */
 static int64_t planned = INT64_MIN; /* atomic: the thread sleeps until then; long past while it is awake */
 static uint32_t stirred;            /* atomic: changes when it must not sleep on; a word to sleep on */
 static uint16_t epoch = 1;          /* T3; changes in a child of fork only */
@@ -58,6 +59,8 @@ static wheel *lock_wheel_of(const weft_timer *t)
 {
     uint64_t page = (uintptr_t)t >> PAGE_LOG2;
     wheel *w = &wheels[page * UINT64_C(0x9e3779b97f4a7c15) >> (64 - WHEELS_LOG2)];
+    if (unlikely(load_relaxed(&touched) == 0))
+        store_seq_cst(&touched, 1); /* before the lock: a child that finds the lock held finds this as well */
     rawlock_acquire(&w->lock);
     return w;
 }
@@ -317,22 +320,25 @@ int weft_timer_pending(const weft_timer *t)
 
 /* ---- fork ---- */
 
+static bool fork_holds;
+
 static void before_fork(void)
 {
-    for (unsigned i = 0; i < WHEELS; i++)
+    fork_holds = load_seq_cst(&touched) != 0;
+    for (unsigned i = 0; i < WHEELS && fork_holds; i++)
         rawlock_acquire(&wheels[i].lock);
 }
 
 static void after_fork_parent(void)
 {
-    for (unsigned i = 0; i < WHEELS; i++)
+    for (unsigned i = 0; i < WHEELS && fork_holds; i++)
         rawlock_release(&wheels[i].lock);
 }
 
 static void after_fork_child(void)
 {
     epoch++;
-    for (unsigned i = 0; i < WHEELS; i++) {
+    for (unsigned i = 0; i < WHEELS && load_relaxed(&touched) != 0; i++) {
         wheel *w = &wheels[i];
         w->lock.word = 0;
         w->next = 0;
