@@ -57,7 +57,8 @@ enum {
     WEFT_EBROKEN,       /* the pool's initialiser failed */
     WEFT_EEOF,          /* all senders of a pipe are gone */
     WEFT_ECWD,          /* a program's working directory does not exist */
-    WEFT_EEXIT          /* a program failed */
+    WEFT_EEXIT,         /* a program failed */
+    WEFT_ETHREADS       /* the fork server cannot start while there are other threads */
 };
 
 /* Flags for the `init` call of any lock, condition, semaphore, event, once or barrier. */

@@ -34,11 +34,25 @@ extern "C" {
  * */
 typedef int weft_process_fn(void *arg);
 
+/* How a child is made. */
+enum weft_start_method {
+    WEFT_FORK = 0,  /* a copy of the caller's process as it is now */
+    WEFT_FORKSERVER /* a copy of the fork server: of this process as it was when that started */
+};
+
 typedef struct weft_process_options {
     const char *name; /* copied, first 31 bytes; NULL = "Process-N" */
     int daemon;       /* 1: ends with its parent */
     int keep_stdin;   /* 1: the child keeps standard input */
+    enum weft_start_method method;
+    size_t arg_size;   /* > 0: `arg` points to so many bytes; the child's function gets a pointer to its copy of them */
+    const int *fds;    /* descriptors handed over: the child finds them by weft_process_fd */
+    unsigned fd_count; /* at most WEFT_PROCESS_FDS_MAX */
 } weft_process_options;
+
+enum {
+    WEFT_PROCESS_FDS_MAX = 250
+};
 
 /* A child's handle, in the caller's memory, which must stay until close. All zero has not been started. */
 typedef struct weft_process {
@@ -50,17 +64,20 @@ typedef struct weft_process {
         NULL                                                                                                           \
     }
 
-/* Start fn(arg) in a new process. Returns 0, -WEFT_ESTARTED, -EAGAIN or -ENOMEM; *p is as before on failure. Allocates
+/* Start fn(arg) in a new process. Returns 0, -WEFT_ESTARTED, -EAGAIN, -ENOMEM, -EMFILE or -EINVAL (options); by
+ * WEFT_FORKSERVER also what weft_forkserver_start returns, -EPIPE: the server was killed, -EFAULT: fn is not in it,
+ * -EBADF: one of fds is none, or -ETIMEDOUT: it has not answered for a minute. *p is as before on failure. Allocates
  * its record. */
 WEFT_API int weft_process_start(weft_process *p, weft_process_fn *fn, void *arg, const weft_process_options *options);
 
-/* Object style: the child runs run(p) and finds its copy of your struct around it (WEFT_CONTAINER). */
+/* Object style: the child runs run(p) and finds its copy of your struct around it (WEFT_CONTAINER). By WEFT_FORK only,
+ * else -EINVAL: the server does not have your struct. */
 WEFT_API int weft_process_run(weft_process *p, int (*run)(weft_process *p), const weft_process_options *options);
 
 /* Wait until it has ended and store its exit code in *code (may be NULL): 0 ... 255, or minus the number of the signal
  * that ended it. Any number of callers, any number of times. Returns 0, -ETIMEDOUT, -ECANCELED (the caller was
- * cancelled), -WEFT_ENOTSTARTED, or -ECHILD: the caller's process is not its parent, or SIGCHLD is ignored and so its
- * code is lost. An end that comes together with the deadline wins. */
+ * cancelled), -WEFT_ENOTSTARTED, or -ECHILD: the caller's process is not its parent, or its code is lost, because
+ * SIGCHLD is ignored or the fork server was killed. An end that comes together with the deadline wins. */
 WEFT_API int weft_process_join(weft_process *p, int *code, weft_until until);
 
 WEFT_API int weft_process_alive(const weft_process *p); /* 1 or 0 */
@@ -82,7 +99,34 @@ WEFT_API int weft_process_kill(weft_process *p);               /* SIGKILL */
  * anew. */
 WEFT_API int weft_process_close(weft_process *p);
 
+/* ---- the fork server ----
+ *
+ * A helper that is forked once, while this process has no other threads, and forks children from then on. They are
+ * clean: no thread of yours was ever in them, so no lock is held by one that is not there. They see memory, working
+ * directory, environment and signal handlers as they were when the server started, and have the same functions; what
+ * they need of later things comes as bytes (arg_size) and descriptors (fds). With arg_size 0 `arg` itself is passed on:
+ * a number, or an address of something that was there. Besides fds they have descriptors 0, 1 and 2 only.
+ *
+ * The children's parent in the system's eyes is the server, and weft_process_parent() tells who asked for them. All
+ * calls above serve them. The server ends with this process, also when that is killed. If the server itself is killed,
+ * its daemons end, others run on, and their codes are lost: join returns -ECHILD at their end, never later. */
+
+/* Start it, if it does not run: the first line of main is a good place. A first weft_process_start with WEFT_FORKSERVER
+ * does it, too. Returns 0; -WEFT_ETHREADS: there are other threads already, which it cannot get rid of; -EAGAIN,
+ * -ENOMEM, -EMFILE. */
+WEFT_API int weft_forkserver_start(void);
+
+/* Its process id, 0 when it does not run. */
+WEFT_API pid_t weft_forkserver_pid(void);
+
+/* End it. Returns 0, also when it does not run. Daemons it made end; the codes of others are lost. Nobody may be
+ * starting a process by it. */
+WEFT_API int weft_forkserver_stop(void);
+
 /* ---- the calling process ---- */
+
+/* The i-th of the descriptors that its parent handed over to it; -EBADF when there are not so many. */
+WEFT_API int weft_process_fd(unsigned i);
 
 /* Its name; "MainProcess" in one that weft did not start. */
 WEFT_API const char *weft_process_self_name(void);

@@ -19,6 +19,9 @@ extern uint32_t weft__watch_wanted;                    /* atomic: a thread that 
 void weft__watch_mark(const weft__waiter *self);
 void weft__watch_poke_slow(void);
 
+/* Whether there is a watch thread. */
+bool weft__watch_runs(void);
+
 /* The caller is in the queue that it will sleep in: it can be found from now on. Post of its entry, a seq_cst
  * operation: either the watch thread, which clears the mark before it looks, sees the sleeper, or this sees the
  * cleared mark. */

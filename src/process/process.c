@@ -9,9 +9,10 @@
  * R4  a daemon dies with its parent: by the parent's exit function, and, when that is killed, by the kernel's parent
  *     death signal if the main thread forked, else by a thread in the child that waits on the parent's pidfd (the
  *     signal is sent when the forking *thread* ends).
+ * R5  a child of the fork server's (forkserver.c) is no child of this process: its code comes by `status`.
  * Lock order: a record's lock, then children_lock (a leaf, held across fork).
  * Pinned by tests/process/process_test.c. */
-#include <weft/process.h>
+#include "process/forkserver.h"
 
 #include "base/list.h"
 #include "park/rawlock.h"
@@ -35,7 +36,7 @@
 #include <unistd.h>
 
 enum {
-    NAME_SIZE = 32,
+    NAME_SIZE = WEFT__PROCESS_NAME,
     WATCH_STACK = 64 << 10
 };
 
@@ -45,6 +46,7 @@ typedef struct weft__process {
     weft_lock lock;
     pid_t pid, parent;
     int pidfd;
+    int status;   /* R5; -1: a child of this process */
     bool listed;  /* children_lock */
     bool awaited; /* children_lock: by the end of this process */
     bool reaped;  /* lock */
@@ -60,6 +62,8 @@ static uint32_t started;  /* atomic: for default names */
 static bool watches_exit; /* children_lock */
 static pid_t parent;      /* of this process, if weft started it */
 static char self_name[NAME_SIZE] = "MainProcess";
+static int handed[WEFT_PROCESS_FDS_MAX]; /* over to this process, by the one that started it */
+static unsigned handed_count;
 
 /* ---- the list ---- */
 
@@ -80,7 +84,8 @@ static int look(weft__process *r, int *code)
     int err = 0;
     weft_lock_acquire(&r->lock);
     if (!r->reaped) {
-        err = weft__sys_pidfd_reap(r->pidfd, &r->code);
+        err =
+            r->status < 0 ? weft__sys_pidfd_reap(r->pidfd, &r->code) : weft__server_code(r->pidfd, r->status, &r->code);
         r->reaped = err != -EAGAIN;
         r->lost = err == -ECHILD;
         if (r->reaped)
@@ -112,6 +117,8 @@ int weft_process_join(weft_process *p, int *code, weft_until until)
     if (err != -EAGAIN)
         return err;
     err = weft_fd_wait(p->record->pidfd, WEFT_POLLIN, until);
+    if (err >= 0 && p->record->status >= 0)
+        err = weft_fd_wait(p->record->status, WEFT_POLLIN, until);
     int ended = look(p->record, code);
     return ended == -EAGAIN && err < 0 ? err : ended;
 }
@@ -148,6 +155,8 @@ int weft_process_close(weft_process *p)
     if (r->parent == getpid() && look(r, NULL) == -EAGAIN)
         return -EBUSY;
     weft__sys_close(r->pidfd);
+    if (r->status >= 0)
+        weft__sys_close(r->status);
     weft__free(r);
     p->record = NULL;
     return 0;
@@ -183,6 +192,11 @@ const char *weft_process_self_name(void)
 pid_t weft_process_parent(void)
 {
     return parent;
+}
+
+int weft_process_fd(unsigned i)
+{
+    return i < handed_count ? handed[i] : -EBADF;
 }
 
 int weft_processes_each(void (*fn)(weft_process *p, void *arg), void *arg)
@@ -236,6 +250,16 @@ static void await_children(void)
         while (weft__sys_poll(&ended, 1, INT64_MAX) < 0)
             ;
     }
+    weft__server_end();
+}
+
+void weft__process_watch_exit(void)
+{
+    rawlock_acquire(&children_lock);
+    if (!watches_exit)
+        atexit(await_children);
+    watches_exit = true;
+    rawlock_release(&children_lock);
 }
 
 /* ---- in the child ---- */
@@ -260,7 +284,7 @@ static void watch_parent(pid_t from, bool by_main)
         _exit(1);
 }
 
-static void end(int code)
+__attribute__((noreturn)) static void end(int code)
 {
     await_children();
     weft__threads_wait();
@@ -288,31 +312,51 @@ typedef struct start {
     int gate[2]; /* -1: none */
 } start;
 
-static void run_child(start *s)
+static weft__child describe(const start *s)
 {
-    char go;
-    sigset_t none;
-    sigemptyset(&none);
-    if (weft__sys_helper) /* a scheduler thread blocks all signals: others take them. Here are no others */
-        pthread_sigmask(SIG_SETMASK, &none, NULL);
-    parent = s->r->parent;
-    memcpy(self_name, s->r->name, NAME_SIZE);
-    if (s->gate[0] >= 0) {
-        weft__sys_close(s->gate[1]);
-        weft__sys_pipe_read(s->gate[0], &go, 1);
-        weft__sys_close(s->gate[0]);
-    }
-    if (s->r->daemon)
-        watch_parent(parent, s->by_main);
-    if (!s->options->keep_stdin)
+    return (weft__child){.fn = s->fn,
+                         .arg = s->arg,
+                         .name = s->r->name,
+                         .parent = s->r->parent,
+                         .keep_stdin = s->options->keep_stdin != 0,
+                         .fds = s->options->fds,
+                         .fd_count = s->options->fd_count};
+}
+
+void weft__process_child(const weft__child *c)
+{
+    parent = c->parent;
+    memcpy(self_name, c->name, NAME_SIZE);
+    handed_count = c->fd_count;
+    if (c->fd_count > 0)
+        memcpy(handed, c->fds, c->fd_count * sizeof *handed);
+    if (!c->keep_stdin)
         weft__sys_null_stdin();
-    int result = s->fn(s->arg);
+    int result = c->fn(c->arg);
     if (result < 0) {
         fprintf(stderr, "weft: process \"%s\" (%d) ended with an error: %s\n", self_name, (int)getpid(),
                 weft_strerror(result));
         result = 1;
     }
     end(result & 255);
+}
+
+__attribute__((noreturn)) static void run_child(start *s)
+{
+    char go;
+    sigset_t none;
+    sigemptyset(&none);
+    if (weft__sys_helper) /* a scheduler thread blocks all signals: others take them. Here are no others */
+        pthread_sigmask(SIG_SETMASK, &none, NULL);
+    if (s->gate[0] >= 0) {
+        weft__sys_close(s->gate[1]);
+        weft__sys_pipe_read(s->gate[0], &go, 1);
+        weft__sys_close(s->gate[0]);
+    }
+    if (s->r->daemon)
+        watch_parent(s->r->parent, s->by_main);
+    weft__child c = describe(s);
+    weft__process_child(&c);
 }
 
 /* ---- start ---- */
@@ -327,10 +371,8 @@ static void make_name(weft__process *r, const char *name)
 
 static void enlist(weft__process *r)
 {
+    weft__process_watch_exit();
     rawlock_acquire(&children_lock);
-    if (!watches_exit)
-        atexit(await_children);
-    watches_exit = true;
     r->listed = true;
     list_push_back(&children, &r->link);
     rawlock_release(&children_lock);
@@ -376,6 +418,19 @@ static int fork_child(start *s)
     return err;
 }
 
+static int serve_child(start *s)
+{
+    weft__held held = {.pidfd = -1};
+    weft__child c = describe(s);
+    int err = weft__server_child(&c, s->options->arg_size, s->r->daemon, &held);
+    if (err == 0) {
+        s->r->pid = held.pid;
+        s->r->pidfd = held.pidfd;
+        s->r->status = held.status;
+    }
+    return err;
+}
+
 static int start_process(start *s)
 {
     static const weft_process_options defaults;
@@ -383,14 +438,18 @@ static int start_process(start *s)
         return -WEFT_ESTARTED;
     if (s->options == NULL)
         s->options = &defaults;
+    bool by_server = s->options->method == WEFT_FORKSERVER;
+    if (s->options->fd_count > WEFT_PROCESS_FDS_MAX || s->options->method > WEFT_FORKSERVER || (by_server && s->run))
+        return -EINVAL;
     weft__process *r = s->r = weft__calloc(1, sizeof *r);
     if (r == NULL)
         return -ENOMEM;
     r->handle = s->p;
     r->parent = getpid();
+    r->status = -1;
     r->daemon = s->options->daemon != 0;
     make_name(r, s->options->name);
-    int err = fork_child(s);
+    int err = by_server ? serve_child(s) : fork_child(s);
     if (err < 0) {
         weft__free(r);
         return err;

@@ -61,10 +61,11 @@ const char *weft_strerror(int err)
         [WEFT_EEOF - WEFT_EEMPTY] = "All senders are gone",
         [WEFT_ECWD - WEFT_EEMPTY] = "The working directory does not exist or cannot be entered",
         [WEFT_EEXIT - WEFT_EEMPTY] = "The program failed",
+        [WEFT_ETHREADS - WEFT_EEMPTY] = "The fork server must start before there are other threads",
     };
     static WEFT__TLS char text[128];
     err = err < 0 ? -err : err;
-    if (err >= WEFT_EEMPTY && err <= WEFT_EEXIT)
+    if (err >= WEFT_EEMPTY && err <= WEFT_ETHREADS)
         return own[err - WEFT_EEMPTY];
     return strerror_r(err, text, sizeof text);
 }

@@ -1,0 +1,33 @@
+/* helper.h - what a helper process needs that forks children for another: their ends, and clean descriptors. */
+#ifndef WEFT_SYS_HELPER_H
+#define WEFT_SYS_HELPER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The signals of a program: its mask, and what it does about SIGCHLD. */
+typedef struct weft__signals {
+    sigset_t mask;
+    struct sigaction child;
+} weft__signals;
+
+/* Block all signals, and let SIGCHLD have its default meaning, so that children stay until they are reaped; what was is
+ * kept in *old. */
+void weft__sys_signals_off(weft__signals *old);
+void weft__sys_signals_back(const weft__signals *old);
+
+/* A non-blocking, close-on-exec descriptor that is readable when a child has ended, or -errno. */
+int weft__sys_child_ends(void);
+void weft__sys_child_ends_clear(int fd);
+
+/* Reap one child that has ended: its pid, and *code as weft__sys_pidfd_reap; 0 when none has. */
+pid_t weft__sys_reap_any(int *code);
+
+/* Close all descriptors above 2 but these. Reorders them. */
+void weft__sys_close_all_but(int *kept, unsigned n);
+
+/* Whether `code` is in a file that this process has loaded. */
+bool weft__sys_is_code(const void *code);
+
+#endif
