@@ -20,6 +20,7 @@
 #include <weft/poller.h>
 #include <weft/process.h>
 #include <weft/queue.h>
+#include <weft/route.h>
 #include <weft/rwlock.h>
 #include <weft/select.h>
 #include <weft/sem.h>
@@ -30,5 +31,6 @@
 #include <weft/subprocess.h>
 #include <weft/thread.h>
 #include <weft/timer.h>
+#include <weft/websocket.h>
 
 #endif

@@ -1,4 +1,4 @@
-/* weft/http.h - a directory served over HTTP/1.1, on a weft_server.
+/* weft/http.h - a directory served over HTTP/1.1, on a weft_server; weft/route.h adds handlers of your own.
  *
  *     weft_http *site;
  *     weft_server *server;
@@ -36,6 +36,7 @@ typedef struct weft_http weft_http;
 /* Every field's zero is its default. Strings are copied. Times are in nanoseconds, sizes in bytes. */
 typedef struct weft_http_options {
     const char *root;  /* the directory; required. It is opened once: renaming it later changes nothing */
+    int no_files;      /* 1: there is no directory, only routes (weft/route.h) */
     const char *index; /* file names that answer for their directory, best first, separated by commas;
                           NULL = "index.html", "" = none */
     int listing;       /* 1: a directory without an index file is listed; 0: it is 403 */

@@ -9,14 +9,14 @@
  *              buffer.
  * Bodies mean nothing to GET, HEAD and OPTIONS: they are read and dropped. Pinned by tests/web/raw_test.py. */
 #include "http/chunk.h"
+#include "http/exchange.h"
 #include "http/site.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 
 enum {
-    REQUESTS_MAX = 64, /* in one call of the handler; then the thread's other connections have their turn */
-    GO_ON = 3          /* beside WEFT_CONN_CLOSE, _IDLE and _LINGER: look at the next request */
+    REQUESTS_MAX = 64 /* in one call of the handler; then the thread's other connections have their turn */
 };
 
 /* An answer from which the connection cannot go on. */
@@ -116,11 +116,11 @@ static int answer(weft__request *r)
         return weft__answer_options(r);
     if (r->head.status != 0)
         return weft__answer_error(r, r->head.status);
-    return weft__answer_file(r);
+    return r->site->root >= 0 ? weft__answer_file(r) : weft__answer_error(r, 404);
 }
 
-/* The head at view[0..*have) is not complete: wait for the rest of it. Returns GO_ON with *have and r->buf renewed when
- * it is parsed, well or not; else what the handler returns. */
+/* The head at view[0..*have) is not complete: wait for the rest of it. Returns WEFT__GO_ON with *have and r->buf
+ * renewed when it is parsed, well or not; else what the handler returns. */
 static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__http_outcome *what)
 {
     weft_until until = weft_in(r->site->head_timeout);
@@ -136,10 +136,10 @@ static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__h
         *have = (size_t)n;
         *what = weft__http_parse(&r->head, r->buf, *have, &r->site->limits);
     }
-    return GO_ON;
+    return WEFT__GO_ON;
 }
 
-/* Serve the request whose first bytes are r->buf[0..have). Returns GO_ON if more is unread behind it, or what the
+/* Serve the request whose first bytes are r->buf[0..have). Returns WEFT__GO_ON if more is unread behind it, or what the
  * handler returns. */
 static int serve_one(weft__request *r, size_t have)
 {
@@ -151,12 +151,18 @@ static int serve_one(weft__request *r, size_t have)
     enum weft__http_outcome what = weft__http_parse(&r->head, r->buf, have, &r->site->limits);
     if (unlikely(what == WEFT__HTTP_MORE)) {
         int done = wait_for_head(r, &have, &what);
-        if (done != GO_ON)
+        if (done != WEFT__GO_ON)
             return done;
     }
     if (unlikely(what == WEFT__HTTP_REFUSED))
         return refuse(r, r->head.status);
 
+    r->close = !r->head.keep_alive || weft_conn_stopping(r->conn);
+    if (r->site->routes != NULL && (r->head.status == 0 || r->head.status == 405 || r->head.status == 501)) {
+        int done = weft__route_serve(r, have);
+        if (done != WEFT__NO_ROUTE)
+            return done;
+    }
     bool body = r->head.chunked || r->head.content_length > 0, more = have > r->head.size;
     char *copy = NULL;
     if (unlikely(body)) {
@@ -179,7 +185,7 @@ static int serve_one(weft__request *r, size_t have)
         return err;
     if (unlikely(r->close))
         return more || r->head.keep_alive ? WEFT_CONN_LINGER : WEFT_CONN_CLOSE;
-    return more ? GO_ON : WEFT_CONN_IDLE;
+    return more ? WEFT__GO_ON : WEFT_CONN_IDLE;
 }
 
 int weft__http_handle(weft_conn *c, void *arg)
@@ -195,7 +201,7 @@ int weft__http_handle(weft_conn *c, void *arg)
             return n == -ETIMEDOUT ? WEFT_CONN_IDLE : n < 0 ? (int)n : WEFT_CONN_CLOSE;
         r.buf = view;
         int done = serve_one(&r, (size_t)n);
-        if (done != GO_ON)
+        if (done != WEFT__GO_ON)
             return done;
     }
     return WEFT_CONN_IDLE;

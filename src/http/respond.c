@@ -13,6 +13,7 @@
 
 enum {
     HEAD_MAX = 1024,
+    FIELDS_MAX = 8192, /* of a route's handler */
     PAGE_MAX = 512
 };
 
@@ -84,12 +85,17 @@ static void put_page(weft__out *o, int status)
 
 int weft__answer_error(weft__request *r, int status)
 {
-    char head[HEAD_MAX], page[PAGE_MAX];
+    return weft__answer_error_with(r, status,
+                                   status == 405 ? WEFT__SPAN("Allow: GET, HEAD, OPTIONS\r\n") : (weft__span){NULL, 0});
+}
+
+int weft__answer_error_with(weft__request *r, int status, weft__span fields)
+{
+    char head[HEAD_MAX + FIELDS_MAX], page[PAGE_MAX];
     weft__out p = weft__out_over(page, sizeof page), o = weft__out_over(head, sizeof head);
     put_page(&p, status);
     weft__begin_head(r, &o, status);
-    if (status == 405)
-        weft__out_text(&o, "Allow: GET, HEAD, OPTIONS\r\n");
+    weft__out_span(&o, fields);
     if (status == 503)
         weft__out_text(&o, "Retry-After: 1\r\n");
     weft__out_text(&o, "Content-Type: text/html; charset=utf-8\r\n");

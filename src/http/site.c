@@ -1,5 +1,6 @@
 /* site.c - a site: its options, what they open, and the hooks by which a server serves it. */
 #include "http/site.h"
+#include "http/route.h"
 
 #include "base/panic.h"
 #include "sys/limit.h"
@@ -132,7 +133,7 @@ int weft_http_open(weft_http **site, const weft_http_options *options)
     int err = read_numbers(s, o);
     if (err == 0)
         err = make_server_line(s, o->server_field);
-    if (err == 0)
+    if (err == 0 && !o->no_files)
         err = open_root(s, o->root);
     if (err == 0)
         err = read_index(s, o->index);
@@ -157,10 +158,16 @@ void weft_http_close(weft_http *s)
     weft__log_close(&s->log);
     weft__cache_free(s->cache);
     weft__mime_free(s->mime);
+    weft__routes_free(s->routes);
     weft__free(s->index_text);
     if (s->root >= 0)
         weft__sys_file_close(s->root);
     weft__free(s);
+}
+
+int weft_http_route(weft_http *s, const char *pattern, weft_route_handler *fn, void *arg)
+{
+    return weft__routes_add(&s->routes, pattern, fn, arg);
 }
 
 int weft_http_reopen_log(weft_http *s)

@@ -26,7 +26,7 @@
 #define WEFT__GZIP_FILE_MAX (1 << 20)
 
 struct weft_http {
-    int root; /* O_PATH */
+    int root; /* O_PATH; -1: no files */
     bool listing, well_known, gzip;
     unsigned index_count;
     char *index[WEFT__INDEX_MAX]; /* into index_text */
@@ -38,7 +38,8 @@ struct weft_http {
     weft__cache *cache;
     weft__mime *mime; /* NULL: built-in table only */
     weft__log log;
-    char server_line[80]; /* "Server: weft\r\n" or nothing */
+    struct weft__routes *routes; /* NULL: none; does not change once a server has started */
+    char server_line[80];        /* "Server: weft\r\n" or nothing */
     unsigned server_line_len;
     uint64_t requests, errors, hits, misses; /* atomic */
 };
@@ -78,6 +79,11 @@ static inline bool weft__request_is_head(const weft__request *r)
 }
 
 /* ---- request.c ---- */
+
+enum {
+    WEFT__GO_ON = 3,   /* beside WEFT_CONN_CLOSE, _IDLE and _LINGER: look at the next request */
+    WEFT__NO_ROUTE = 4 /* of weft__route_serve: it is not one of the site's routes */
+};
 
 /* The server's handler; arg is the site. */
 weft_conn_handler weft__http_handle;
@@ -131,6 +137,9 @@ int weft__send_head(weft__request *r, weft__out *o, const char *body, size_t len
 /* A small page that says `status`, with the fields that it asks for. A 404 is the site's own /404.html if there is one.
  */
 int weft__answer_error(weft__request *r, int status);
+
+/* The same with header fields of a route's handler. Allow, if need be, is among them. */
+int weft__answer_error_with(weft__request *r, int status, weft__span fields);
 
 /* 301 to the path with a slash at its end. */
 int weft__answer_slash(weft__request *r, const char *path, size_t len);

@@ -1,0 +1,438 @@
+/* websocket.c - a WebSocket on the connection of a routed request: handshake, messages, closing. frame.c has the bytes.
+ *
+ * W1 resumable: what has arrived of a frame is kept in the socket, so a deadline in the midst of it loses nothing.
+ * W2 bounded:   a frame's size is compared with message_max before room is made for it; a control frame has 125 bytes.
+ * W3 one close: our close frame is sent once; after it nothing is sent, after the client's nothing is read.
+ * Pinned by tests/http/websocket_test.c and fuzz/websocket_fuzz.c. */
+#include "http/exchange.h"
+#include "http/frame.h"
+#include "http/parse_scan.h"
+#include "sys/sys.h"
+
+#include <weft/co.h>
+#include <weft/websocket.h>
+
+#include <errno.h>
+#include <strings.h>
+
+enum {
+    CLOSE_WAIT_MS = 2000,
+    FIRST_ROOM = 1024
+};
+
+struct weft_websocket {
+    weft_request *q;
+    weft_conn *conn;
+    size_t message_max;
+    int64_t ping_after, heard; /* when the last byte came */
+    bool pinged, sent_close;
+    int code;  /* weft_websocket_code */
+    int error; /* that ended it; 0 while it is open */
+
+    weft__ws_head frame; /* under way while in_frame */
+    bool in_frame, in_message, text, done;
+    uint64_t taken; /* of the frame's payload */
+    uint8_t *message;
+    size_t size, room;
+    uint8_t control[WEFT__WS_CONTROL_MAX];
+
+    char protocol[64];
+};
+
+/* ---- the handshake ---- */
+
+/* Does a list field (Connection: keep-alive, Upgrade) contain the word? */
+static bool list_has(weft__span list, weft__span lower)
+{
+    for (size_t at = 0; at < list.len;) {
+        const char *p = list.data + at, *comma = memchr(p, ',', list.len - at);
+        size_t len = comma != NULL ? (size_t)(comma - p) : list.len - at;
+        at += len + 1;
+        while (len > 0 && (*p == ' ' || *p == '\t'))
+            p++, len--;
+        while (len > 0 && (p[len - 1] == ' ' || p[len - 1] == '\t'))
+            len--;
+        if (weft__span_is_nocase((weft__span){p, len}, lower))
+            return true;
+    }
+    return false;
+}
+
+static weft__span field(const weft_request *q, const char *name)
+{
+    weft__span s;
+    s.data = weft_request_field(q, name, &s.len);
+    return s;
+}
+
+/* "https://example.org:8000" belongs to the host that the request was sent to. */
+static bool origin_is_ours(const weft_request *q)
+{
+    weft__span origin = field(q, "Origin"), host = weft__slice_span(q->r->buf, q->r->head.authority);
+    if (origin.data == NULL)
+        return true;
+    for (size_t i = 0; i + 3 <= origin.len; i++)
+        if (memcmp(origin.data + i, "://", 3) == 0)
+            return origin.len - i - 3 == host.len && strncasecmp(origin.data + i + 3, host.data, host.len) == 0;
+    return false;
+}
+
+/* The first of our protocols that the client has, too. */
+static int choose_protocol(const weft_request *q, const char *ours, char out[64])
+{
+    weft__span offered = field(q, "Sec-WebSocket-Protocol");
+    out[0] = 0;
+    for (const char *p = ours; p != NULL && *p != 0;) {
+        size_t len = strcspn(p, ",");
+        char lower[64];
+        if (len >= sizeof lower)
+            return -EINVAL;
+        for (size_t i = 0; i < len; i++)
+            lower[i] = p[i] >= 'A' && p[i] <= 'Z' ? (char)(p[i] | 0x20) : p[i];
+        if (list_has(offered, (weft__span){lower, len})) {
+            memcpy(out, p, len);
+            out[len] = 0;
+            return 0;
+        }
+        p += len + (p[len] == ',');
+        p += strspn(p, " ");
+    }
+    return 0;
+}
+
+/* 0, or the status to refuse with. */
+static int check_handshake(const weft_request *q, const weft_websocket_options *o, char accept[WEFT__WS_ACCEPT_LEN])
+{
+    weft__span version = field(q, "Sec-WebSocket-Version");
+    if (strcmp(q->method, "GET") != 0 || q->r->head.minor == 0 || !q->body_done ||
+        !list_has(field(q, "Upgrade"), WEFT__SPAN("websocket")) ||
+        !list_has(field(q, "Connection"), WEFT__SPAN("upgrade")))
+        return 400;
+    if (version.len != 2 || memcmp(version.data, "13", 2) != 0)
+        return 426;
+    if (!o->any_origin && !origin_is_ours(q))
+        return 403;
+    return weft__ws_accept(field(q, "Sec-WebSocket-Key"), accept) ? 0 : 400;
+}
+
+static int refuse(weft_request *q, int status)
+{
+    int err = 0;
+    if (status == 426) {
+        err = weft_response_field(q, "Sec-WebSocket-Version", "13");
+        err = err < 0 ? err : weft_response_field(q, "Upgrade", "websocket");
+    }
+    err = err < 0 ? err : weft_respond(q, status, NULL, NULL, 0);
+    return err < 0 ? err : status == 403 ? -EACCES : -EPROTO;
+}
+
+static int send_101(weft_websocket *ws, const char accept[WEFT__WS_ACCEPT_LEN])
+{
+    weft_request *q = ws->q;
+    char head[1024 + sizeof q->field_text];
+    weft__out o = weft__out_over(head, sizeof head);
+    weft__out_status(&o, 101);
+    weft__out_text(&o, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    weft__out_field(&o, WEFT__SPAN("Sec-WebSocket-Accept"), (weft__span){accept, WEFT__WS_ACCEPT_LEN});
+    if (ws->protocol[0] != 0)
+        weft__out_field(&o, WEFT__SPAN("Sec-WebSocket-Protocol"), (weft__span){ws->protocol, strlen(ws->protocol)});
+    weft__out_span(&o, (weft__span){q->fields.data, q->fields.len});
+    weft__out_text(&o, "\r\n");
+    q->state = WEFT__ANSWER_SWITCHED;
+    q->r->status = 101;
+    q->r->close = true;
+    weft_conn_busy(q->r->conn, 0); /* between messages it waits like any idle client */
+    int err = weft_conn_write(q->r->conn, o.data, o.len);
+    return err < 0 ? err : weft_conn_flush(q->r->conn, WEFT_FOREVER);
+}
+
+int weft_websocket_accept(weft_websocket **out, weft_request *q, const weft_websocket_options *options)
+{
+    static const weft_websocket_options defaults;
+    const weft_websocket_options *o = options != NULL ? options : &defaults;
+    char accept[WEFT__WS_ACCEPT_LEN];
+    if (q->state != WEFT__ANSWER_NONE)
+        return -EALREADY;
+    int status = check_handshake(q, o, accept);
+    if (status != 0)
+        return refuse(q, status);
+    weft_websocket *ws = weft__calloc(1, sizeof *ws);
+    if (ws == NULL)
+        return -ENOMEM;
+    ws->q = q;
+    ws->conn = q->r->conn;
+    ws->message_max = o->message_max > 0 ? o->message_max : 1 << 20;
+    ws->ping_after = o->ping_after == 0 ? 30 * WEFT_SECOND : o->ping_after < 0 ? INT64_MAX / 4 : o->ping_after;
+    ws->heard = weft_now();
+    int err = choose_protocol(q, o->protocols, ws->protocol);
+    if (err < 0) {
+        weft__free(ws);
+        return err;
+    }
+    q->socket = ws;
+    err = send_101(ws, accept);
+    if (err < 0)
+        return ws->error = err;
+    *out = ws;
+    return 0;
+}
+
+const char *weft_websocket_protocol(const weft_websocket *ws)
+{
+    return ws->protocol;
+}
+
+int weft_websocket_code(const weft_websocket *ws)
+{
+    return ws->code;
+}
+
+/* ---- sending ---- */
+
+static int send_frame(weft_websocket *ws, unsigned opcode, const void *data, size_t size)
+{
+    uint8_t head[WEFT__WS_HEAD_MAX];
+    struct iovec pieces[] = {{head, weft__ws_head_put(head, opcode, size)}, {(void *)data, size}};
+    int err = weft_conn_send(ws->conn, pieces, size > 0 ? 2 : 1, 0, WEFT_FOREVER);
+    if (err < 0 && ws->error == 0) {
+        ws->error = err;
+        ws->code = WEFT_WS_BROKEN;
+    }
+    if (err == 0)
+        ws->q->r->bytes += size;
+    return err;
+}
+
+int weft_websocket_send(weft_websocket *ws, int text, const void *data, size_t size)
+{
+    if (ws->error < 0 || ws->sent_close)
+        return ws->error < 0 && ws->error != -WEFT_EEOF && ws->error != -EPROTO ? ws->error : -EPIPE;
+    if (text && !weft__utf8_valid(data, size))
+        return -EILSEQ;
+    return send_frame(ws, text ? WEFT__WS_TEXT : WEFT__WS_BINARY, data, size);
+}
+
+/* Say goodbye, once. code 0: without one. */
+static int send_close(weft_websocket *ws, int code, const char *reason, size_t len)
+{
+    uint8_t payload[WEFT__WS_CONTROL_MAX] = {(uint8_t)(code >> 8), (uint8_t)code};
+    if (ws->sent_close || (ws->error < 0 && ws->code == WEFT_WS_BROKEN))
+        return 0;
+    ws->sent_close = true;
+    if (len > 0)
+        memcpy(payload + 2, reason, len);
+    return send_frame(ws, WEFT__WS_CLOSE, payload, code == 0 ? 0 : 2 + len);
+}
+
+/* ---- receiving ---- */
+
+/* It has ended: `err` from now on. */
+static int end(weft_websocket *ws, int err, int code)
+{
+    ws->error = err;
+    ws->code = ws->code == 0 ? code : ws->code;
+    return err;
+}
+
+/* The client broke a rule: it is told which. */
+static int fail(weft_websocket *ws, int err, int code)
+{
+    send_close(ws, code, NULL, 0);
+    return end(ws, err, code);
+}
+
+static int take_close(weft_websocket *ws)
+{
+    size_t size = (size_t)ws->frame.size;
+    unsigned code = size >= 2 ? (unsigned)ws->control[0] << 8 | ws->control[1] : 0;
+    if (size == 1 || (size >= 2 && !weft__ws_code_valid(code)))
+        return fail(ws, -EPROTO, WEFT_WS_PROTOCOL_ERROR);
+    if (size > 2 && !weft__utf8_valid(ws->control + 2, size - 2))
+        return fail(ws, -EPROTO, WEFT_WS_NOT_UTF8);
+    ws->code = code != 0 ? (int)code : WEFT_WS_NO_CODE;
+    send_close(ws, (int)code, NULL, 0);
+    return end(ws, -WEFT_EEOF, ws->code);
+}
+
+/* A whole frame is there. 0: go on, or `done`; an error ends the socket. */
+static int finish_frame(weft_websocket *ws)
+{
+    ws->in_frame = false;
+    switch (ws->frame.opcode) {
+    case WEFT__WS_CLOSE:
+        return take_close(ws);
+    case WEFT__WS_PING:
+        return ws->sent_close ? 0 : send_frame(ws, WEFT__WS_PONG, ws->control, (size_t)ws->frame.size);
+    case WEFT__WS_PONG:
+        return 0;
+    default:
+        if (!ws->frame.fin)
+            return 0;
+        ws->in_message = false;
+        if (ws->text && !weft__utf8_valid(ws->message, ws->size))
+            return fail(ws, -EPROTO, WEFT_WS_NOT_UTF8);
+        ws->done = true;
+        return 0;
+    }
+}
+
+static int make_room(weft_websocket *ws, size_t more)
+{
+    size_t wanted = ws->size + more + 1, room = ws->room == 0 ? FIRST_ROOM : ws->room;
+    if (wanted <= ws->room)
+        return 0;
+    while (room < wanted)
+        room *= 2;
+    uint8_t *p = weft__realloc(ws->message, room);
+    if (p == NULL)
+        return -ENOMEM;
+    ws->message = p;
+    ws->room = room;
+    return 0;
+}
+
+/* A frame's head has been read: may it come here? */
+static int begin_frame(weft_websocket *ws)
+{
+    unsigned opcode = ws->frame.opcode;
+    ws->in_frame = true;
+    ws->taken = 0;
+    if (opcode >= WEFT__WS_CLOSE)
+        return 0;
+    if ((opcode == WEFT__WS_CONTINUATION) != ws->in_message)
+        return fail(ws, -EPROTO, WEFT_WS_PROTOCOL_ERROR);
+    if (opcode != WEFT__WS_CONTINUATION) {
+        ws->in_message = true;
+        ws->text = opcode == WEFT__WS_TEXT;
+        ws->size = 0;
+    }
+    if (ws->frame.size > ws->message_max - ws->size)
+        return fail(ws, -EMSGSIZE, WEFT_WS_TOO_BIG);
+    return 0;
+}
+
+/* Take what view[0..n) has of the frame under way. How many bytes were used, or an error. */
+static ssize_t take_payload(weft_websocket *ws, const uint8_t *view, size_t n)
+{
+    uint64_t left = ws->frame.size - ws->taken;
+    size_t take = n < left ? n : (size_t)left;
+    uint8_t *to = ws->control + ws->taken;
+    if (ws->frame.opcode < WEFT__WS_CLOSE) {
+        int err = make_room(ws, take); /* only for what is there: a size alone costs nothing */
+        if (err < 0)
+            return fail(ws, err, WEFT_WS_ERROR);
+        to = ws->message + ws->size;
+        ws->size += take;
+    }
+    weft__ws_unmask(to, view, take, ws->frame.mask, ws->taken);
+    ws->taken += take;
+    return (ssize_t)take;
+}
+
+/* Use what is unread of one frame. 0: go on, with *have bytes of an unfinished head left unread, or `done`. */
+static int take_input(weft_websocket *ws, const uint8_t *view, size_t n, size_t *have)
+{
+    size_t at = 0;
+    *have = 0;
+    if (!ws->in_frame) {
+        int head = weft__ws_head_parse(view, n, &ws->frame);
+        if (head == 0) {
+            *have = n;
+            return 0;
+        }
+        int err = head < 0 ? fail(ws, -EPROTO, WEFT_WS_PROTOCOL_ERROR) : begin_frame(ws);
+        if (err < 0)
+            return err;
+        at = (size_t)head;
+    }
+    ssize_t taken = take_payload(ws, view + at, n - at);
+    if (taken < 0)
+        return (int)taken;
+    /* Consumed before the frame is acted on: an answer to it may wait, and then the view is gone. */
+    weft_conn_consume(ws->conn, at + (size_t)taken);
+    return ws->taken == ws->frame.size ? finish_frame(ws) : 0;
+}
+
+/* Nothing came: until when to wait for it, or the end of patience. */
+static weft_until patience(const weft_websocket *ws, weft_until until)
+{
+    int64_t at = ws->heard + (ws->pinged ? 2 : 1) * ws->ping_after;
+    return at < until.at ? (weft_until){at} : until;
+}
+
+static int out_of_patience(weft_websocket *ws)
+{
+    if (ws->pinged)
+        return end(ws, -ECONNRESET, WEFT_WS_BROKEN);
+    ws->pinged = true;
+    return ws->sent_close ? 0 : send_frame(ws, WEFT__WS_PING, NULL, 0);
+}
+
+int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_until until)
+{
+    size_t have = 0;
+    ws->done = false;
+    while (ws->error == 0) {
+        const void *view;
+        weft_until wait = patience(ws, until);
+        ssize_t n = weft_conn_fill(ws->conn, have, &view, wait);
+        if (n == -ETIMEDOUT) {
+            if (wait.at == until.at)
+                return -ETIMEDOUT;
+            out_of_patience(ws);
+            continue;
+        }
+        if (n == -ECANCELED && !weft_conn_stopping(ws->conn))
+            return -ECANCELED;
+        if (n <= 0 && weft_conn_stopping(ws->conn)) {
+            send_close(ws, WEFT_WS_GOING_AWAY, NULL, 0);
+            return end(ws, -WEFT_EEOF, WEFT_WS_GOING_AWAY);
+        }
+        if (n <= 0)
+            return end(ws, n == 0 ? -ECONNRESET : (int)n, WEFT_WS_BROKEN);
+        ws->heard = weft_now();
+        ws->pinged = false;
+        int err = take_input(ws, view, (size_t)n, &have);
+        if (err < 0)
+            return err;
+        if (ws->done) {
+            err = make_room(ws, 0);
+            if (err < 0)
+                return fail(ws, err, WEFT_WS_ERROR);
+            ws->message[ws->size] = 0;
+            *m = (weft_websocket_message){ws->message, ws->size, ws->text};
+            return 0;
+        }
+    }
+    return ws->error;
+}
+
+/* ---- closing ---- */
+
+int weft_websocket_close(weft_websocket *ws, int code, const char *reason, weft_until until)
+{
+    size_t len = reason != NULL ? strlen(reason) : 0;
+    if (!weft__ws_code_valid((unsigned)code) || len > WEFT__WS_CONTROL_MAX - 2 || !weft__utf8_valid(reason, len))
+        return -EINVAL;
+    if (ws->error < 0)
+        return 0;
+    int err = send_close(ws, code, reason, len);
+    if (err < 0)
+        return 0;
+    weft_until limit = weft_in_ms(CLOSE_WAIT_MS);
+    weft_websocket_message m;
+    while ((err = weft_websocket_receive(ws, &m, until.at < limit.at ? until : limit)) == 0)
+        continue;
+    return err == -ETIMEDOUT || err == -ECANCELED ? err : 0;
+}
+
+void weft__websocket_end(weft_websocket *ws)
+{
+    if (ws == NULL)
+        return;
+    int was = weft_shield(1); /* a cancelled handler's last word */
+    weft_websocket_close(ws, WEFT_WS_NORMAL, NULL, weft_in_ms(CLOSE_WAIT_MS));
+    weft_shield(was);
+    weft__free(ws->message);
+    weft__free(ws);
+}
