@@ -17,17 +17,24 @@ enum {
 int cmd_web(int argc, char **argv);
 int cmd_lesson(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_load(int argc, char **argv);
 
 /* ---- options (options.c) ---- */
 
 enum cmd_kind {
     CMD_FLAG,   /* int *: set to 1 */
     CMD_TEXT,   /* const char ** */
+    CMD_TEXTS,  /* cmd_texts *: may be given again and again */
     CMD_CHOICE, /* const char **, one of `choices` */
     CMD_NUMBER, /* unsigned *, between `least` and `most` */
     CMD_SIZE,   /* int64_t *, in bytes between `least` and `most`: 4096, 64K, 32M, 1G */
     CMD_TIME    /* int64_t *, in ns: seconds, with a fraction if need be */
 };
+
+typedef struct cmd_texts {
+    const char *text[100];
+    unsigned count;
+} cmd_texts;
 
 typedef struct cmd_option {
     const char *name; /* without the dashes */

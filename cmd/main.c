@@ -16,6 +16,7 @@ static const subcommand subcommands[] = {
     {"web", cmd_web, "serve a directory over HTTP"},
     {"lesson", cmd_lesson, "run the programs of the tutorials, and show their source"},
     {"bench", cmd_bench, "measure threads, processes and coroutines beside each other"},
+    {"load", cmd_load, "put a server under load and measure its answers"},
 };
 
 enum {

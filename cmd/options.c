@@ -133,6 +133,7 @@ static bool is_choice(const char *word, const char *choices)
 
 static int read_value(const char *command, const cmd_option *o, const char *text)
 {
+    cmd_texts *texts = o->value;
     uint64_t n;
     switch (o->kind) {
     case CMD_FLAG:
@@ -140,6 +141,11 @@ static int read_value(const char *command, const cmd_option *o, const char *text
         return 0;
     case CMD_TEXT:
         *(const char **)o->value = text;
+        return 0;
+    case CMD_TEXTS:
+        if (texts->count == sizeof texts->text / sizeof texts->text[0])
+            return cmd_usage(command, "--%s is given more than %u times", o->name, texts->count);
+        texts->text[texts->count++] = text;
         return 0;
     case CMD_CHOICE:
         if (!is_choice(text, o->choices))

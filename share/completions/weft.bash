@@ -56,18 +56,36 @@ _weft_bench()
     esac
 }
 
+_weft_load()
+{
+    case $prev in
+        --method) words=(GET HEAD POST PUT PATCH DELETE OPTIONS) ;;
+        --reply) words=(line echo) ;;
+        --body-file)
+            compopt -o default
+            ;;
+        --connections | --threads | --duration | --requests | --rate | --pipeline | --header | --body | --size | --timeout) ;;
+        *)
+            words=(http:// tcp:// udp://)
+            [[ $cur != -* ]] || words=(--connections --threads --duration --requests --rate --pipeline --method --header --body
+                --body-file --size --reply --no-keep-alive --timeout --json --quiet --help)
+            ;;
+    esac
+}
+
 _weft()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word
     local -a words=()
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 ]]; then
-        words=(web lesson bench --help --version)
+        words=(web lesson bench load --help --version)
     else
         case ${COMP_WORDS[1]} in
             web) _weft_web ;;
             lesson) _weft_lesson ;;
             bench) _weft_bench ;;
+            load) _weft_load ;;
         esac
     fi
     for word in "${words[@]}"; do

@@ -18,8 +18,11 @@ expect()
     [ "${COMPREPLY[*]}" = "$wanted" ] || { echo "FAIL '${COMP_WORDS[*]}': ${COMPREPLY[*]} instead of $wanted"; failed=1; }
 }
 
-expect "web lesson bench --help --version" ""
+expect "web lesson bench load --help --version" ""
 expect "lesson" les
+expect "http:// tcp:// udp://" load ""
+expect "--requests --rate --reply" load tcp:// --r
+expect "line echo" load --reply ""
 expect "list run show --help" lesson ""
 expect "run" lesson r
 expect "noodle noodle_rlock" lesson run nood
