@@ -361,8 +361,11 @@ WEFT__COLD static int wait_slow(weft_future *f, weft_until until, const void *wh
 {
     uint32_t expected;
     int err = 0;
-    if (!weft__wait_cancelled(weft__self()))
+    weft__waiter *self = weft__self();
+    if (!weft__wait_cancelled(self))
         weft__future_help(f, until);
+    if (weft__waiter_look(self, until.at, &f->word, WEFT__FUTURE_DONE))
+        return 0;
     while (weft__future_expect(f, &expected)) {
         if (err < 0)
             return err;

@@ -174,16 +174,16 @@ static uint32_t spin_budget(const weft__waiter *self, int64_t until_ns)
     return PROBE;
 }
 
-/* Look for the token a little before sleeping: a wake from another processor costs tens of microseconds when the kernel
- * must deliver it and a tenth of one when it is seen in passing. The budget doubles when looking paid and halves when
- * it did not, so that threads that compete for processors soon stop it. Never with one processor. */
-static bool spin_for_token(weft__waiter *self, int64_t until_ns)
+/* Look a little before sleeping: a wake from another processor costs tens of microseconds when the kernel must deliver
+ * it and a tenth of one when it is seen in passing. The budget doubles when looking paid and halves when it did not, so
+ * that threads that compete for processors soon stop it. Never with one processor. */
+static inline bool spin(weft__waiter *self, int64_t until_ns, const uint32_t *word, uint32_t bits)
 {
     if (self->spin == 0 || !weft__may_spin())
         return false;
     uint32_t budget = spin_budget(self, until_ns);
     for (uint32_t i = 0; i < budget; i++) {
-        if (load_acquire(&self->token) == WEFT__TOKEN_READY) {
+        if (load_acquire(word) & bits) {
             uint32_t more = i * 2 + SPIN_MIN;
             self->spin = more > self->spin ? (more < SPIN_MAX ? more : (uint32_t)SPIN_MAX) : self->spin;
             return true;
@@ -194,9 +194,14 @@ static bool spin_for_token(weft__waiter *self, int64_t until_ns)
     return false;
 }
 
+bool weft__waiter_look(weft__waiter *self, int64_t until_ns, const uint32_t *word, uint32_t bits)
+{
+    return self->ops == &weft__thread_ops && spin(self, until_ns, word, bits);
+}
+
 static void thread_block(weft__waiter *self, int64_t until_ns)
 {
-    if (spin_for_token(self, until_ns))
+    if (spin(self, until_ns, &self->token, WEFT__TOKEN_READY))
         return;
     while (weft__token_sleep(self)) {
         if (weft__sys_futex_wait(&self->token, WEFT__TOKEN_ASLEEP, until_ns, false) != -ETIMEDOUT)

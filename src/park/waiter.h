@@ -222,6 +222,10 @@ static inline bool weft__wait_cancelled(const weft__waiter *self)
     return load_seq_cst(&self->cancel) != 0 && self->shield == 0;
 }
 
+/* Before a wait is begun: a thread looks for a moment, as before it sleeps, whether one of these bits of *word is set.
+ * Nobody has to find it and wake it then. False: not yet, or no thread, or looking does not pay. */
+bool weft__waiter_look(weft__waiter *self, int64_t until_ns, const uint32_t *word, uint32_t bits);
+
 /* Sleep until claimed or `until_ns`; returns the reason and ends the wait. Does not sleep when already cancelled or
  * past the deadline, but a claim that came before still wins. After it, take yourself out of wherever you were
  * findable. */
