@@ -138,12 +138,12 @@ static bool apart(weft_queue *q, enum weft__queue_side side)
 
 /* First: who found little at its last look, which was just now, gives the other side a moment before it looks again. If
  * that brings nothing either, they are not neck and neck but waiting for each other, and for a while there is no such
- * pause. Returns whether there was one. Pre: the side's lock is held. */
-static bool fall_behind(weft_queue *q, enum weft__queue_side side)
+ * pause. Returns whether there was one. Pre: the caller is a thread, and the side's lock is held. */
+WEFT__NOINLINE static bool fall_behind(weft_queue *q, enum weft__queue_side side)
 {
     weft__queue_half *half = &q->halves[side];
     unsigned few = few_of(q);
-    if (!is_thread() || !apart(q, side) || half->gain == 0 || half->gain >= few)
+    if (!apart(q, side) || half->gain == 0 || half->gain >= few)
         return false;
     if (half->skip > 0) {
         half->skip--;
@@ -255,10 +255,11 @@ WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
     for (;;) {
         if (q->closed)
             return -EPIPE;
-        bool paused = fall_behind(q, PUT);
+        bool thread = is_thread(), paused = thread && fall_behind(q, PUT);
         half->other = load_seq_cst(&q->halves[GET].count);
         size_t used = (size_t)(half->count - half->other), room = used < q->edge ? q->edge - used : 0;
-        note_gain(half, room, paused);
+        if (thread)
+            note_gain(half, room, paused);
         if (room >= n)
             return (long)n;
         int err = q->edge < q->limit ? grow(q) : -WEFT_EFULL;
@@ -271,10 +272,11 @@ WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
 WEFT__NOINLINE static long find_elements(weft_queue *q, size_t n)
 {
     weft__queue_half *half = &q->halves[GET];
-    bool paused = fall_behind(q, GET);
+    bool thread = is_thread(), paused = thread && fall_behind(q, GET);
     half->other = load_seq_cst(&q->halves[PUT].count);
     size_t there = (size_t)(half->other - half->count);
-    note_gain(half, there, paused);
+    if (thread)
+        note_gain(half, there, paused);
     if (there == 0)
         return q->closed ? -EPIPE : -WEFT_EEMPTY;
     return (long)(n < there ? n : there);

@@ -184,21 +184,28 @@ static void make_ready(const claimed *c)
     }
 }
 
-int weft__wake_slow(const uint32_t *word, unsigned n, unsigned flags)
+int weft__wake_in(weft__bucket *b, const uint32_t *word, unsigned n)
 {
-    if (n == 0)
-        return 0;
-    if (flags & WEFT__SHARED_WORD) {
-        int woken = weft__sys_futex_wake(word, n, true);
-        return woken < 0 ? 0 : woken;
+    bucket_lock(b, 0);
+    weft__node *oldest = find_ring(b, word);
+    weft__waiter *w = oldest != NULL ? oldest->waiter : NULL;
+    if (n == 1 && w != NULL && weft__waiter_claim(w, WEFT__WOKEN(oldest->index))) { /* as claim_some would, in line */
+        unlink_node(b, oldest);
+        bucket_unlock(b, ONE);
+        weft__waiter_ready(w);
+        return 1;
     }
     claimed c = {NULL, &c.first, 0};
-    weft__bucket *b = weft__bucket_of(word);
-    bucket_lock(b, 0);
     claim_some(b, word, n, &c);
     bucket_unlock(b, c.n * ONE);
     make_ready(&c);
     return (int)c.n;
+}
+
+int weft__wake_shared(const uint32_t *word, unsigned n)
+{
+    int woken = n > 0 ? weft__sys_futex_wake(word, n, true) : 0;
+    return woken < 0 ? 0 : woken;
 }
 
 /* Move those of the ring of `from` that still sleep. They have been notified: a deadline that strikes from now on no
@@ -229,7 +236,7 @@ static unsigned move_some(weft__bucket *a, const uint32_t *from, weft__bucket *b
 int weft__requeue(const uint32_t *from, const uint32_t *to, unsigned nwake, unsigned nmove, unsigned flags)
 {
     if (flags & WEFT__SHARED_WORD)
-        return weft__wake_slow(from, nmove > UINT32_MAX - nwake ? UINT32_MAX : nwake + nmove, flags);
+        return weft__wake_shared(from, nmove > UINT32_MAX - nwake ? UINT32_MAX : nwake + nmove);
     weft__bucket *a = weft__bucket_of(from), *b = weft__bucket_of(to);
     if (load_seq_cst(&a->lock) < ONE)
         return 0;

@@ -80,10 +80,6 @@ typedef uint32_t weft__sleep_fn(weft__waiter *self, const weft__case *cases, uns
 int weft__park_any_with(weft__case *cases, unsigned n, weft_until until, unsigned flags, weft__sleep_fn *sleep,
                         void *arg);
 
-/* Wake up to n sleepers of *word, oldest first. Returns how many (shared: as the kernel counts). The caller has changed
- * *word by a seq_cst operation before; the word itself is not touched, it may be gone already. */
-int weft__wake_slow(const uint32_t *word, unsigned n, unsigned flags);
-
 /* Wake up to nwake sleepers of `from` and move up to nmove more to the queue of `to`, where a wake of `to` will reach
  * them in their order; they count as notified from now on. Returns how many were woken or moved. Both words in the same
  * domain; shared ones are woken instead of moved, which is the same to a caller who tolerates wakes without cause.
@@ -117,13 +113,19 @@ static inline weft__bucket *weft__bucket_of(const uint32_t *word)
     return &weft__buckets[h >> (64 - WEFT__BUCKETS_LOG2)];
 }
 
+int weft__wake_in(weft__bucket *b, const uint32_t *word, unsigned n);
+int weft__wake_shared(const uint32_t *word, unsigned n);
+
+/* Wake up to n sleepers of *word, oldest first. Returns how many (shared: as the kernel counts). The caller has changed
+ * *word by a seq_cst operation before; the word itself is not touched, it may be gone already. */
 static inline int weft__wake(const uint32_t *word, unsigned n, unsigned flags)
 {
+    if (flags & WEFT__SHARED_WORD)
+        return weft__wake_shared(word, n);
     /* May miss a sleeper that has not yet counted itself in: its later look at the word will see the caller's seq_cst
      * change. Breaks if either side is weaker than seq_cst. */
-    if (!(flags & WEFT__SHARED_WORD) && load_seq_cst(&weft__bucket_of(word)->lock) < 4)
-        return 0;
-    return weft__wake_slow(word, n, flags);
+    weft__bucket *b = weft__bucket_of(word);
+    return load_seq_cst(&b->lock) < 4 ? 0 : weft__wake_in(b, word, n);
 }
 
 /* ---- identity of this process, for locks in shared memory ---- */
