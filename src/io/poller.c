@@ -197,10 +197,19 @@ int weft__slot_add(weft__poller *p, weft__fd_slot *slot, unsigned events)
 
 int weft__slot_want(weft__fd_slot *slot, unsigned events)
 {
+    uint8_t mode = slot->mode;
+    uint16_t before = slot->events;
+    bool on = slot->on;
     slot->mode = WEFT__SLOT_READINESS;
     slot->on = false;
     slot->events = (uint16_t)events;
-    return slot->poller->ops->update(slot->poller, slot);
+    int err = slot->poller->ops->update(slot->poller, slot);
+    if (err < 0) { /* who believed that this is looked for already would not ask again */
+        slot->mode = mode;
+        slot->on = on;
+        slot->events = before;
+    }
+    return err;
 }
 
 void weft__slot_remove(weft__fd_slot *slot)
