@@ -396,12 +396,16 @@ TEST_BACKENDS(fd_wait_of_a_silent_descriptor_sleeps_once)
     CHECK_OK(weft_co_start(&co, wait_cancelled, &waiter, NULL));
     wait_until_waiting(&waiter);
     weft_sleep(weft_in_ms(50));
-    struct timespec before, after;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
-    weft_sleep(weft_in_ms(300));
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-    long us = (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
-    CHECK_BETWEEN(0, (long)(3000 * test_limit_factor()), us);
+    long us, most = (long)(3000 * test_limit_factor());
+    int tries = 5; /* other threads may be on their way to sleep */
+    do {
+        struct timespec before, after;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+        weft_sleep(weft_in_ms(300));
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+        us = (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
+    } while (us > most && --tries > 0);
+    CHECK_BETWEEN(0, most, us);
     weft_co_cancel(co);
     CHECK_OK(weft_co_join(co, NULL, io_patience()));
     close(fds[0]);

@@ -326,8 +326,9 @@ static bool exchange_with_fault(const char *kind, enum weft__sys_call call, uint
         if (weft__slot_add(p, &e.slot, 0) == 0) {
             bool started = weft__recv_start(&e.slot) == 0;
             ssize_t done = 0, sent = weft__sys_send(fds[1], "hello", 5, 0);
-            weft_until until = weft_in_ms(50);
-            while (started && sent == 5 && done < 5 && e.ends == 0 && e.errors == 0 && weft_left(until) > 0) {
+            weft_until until = weft_in_ms(50); /* for what may have failed */
+            while (started && sent == 5 && done < 5 && e.ends == 0 && e.errors == 0 &&
+                   (weft__sys_seen(call) < nth || weft_left(until) > 0)) {
                 weft__poller_run(p, weft_in_ms(1).at, 256);
                 ssize_t n = weft__sys_recv(fds[1], got + done, (size_t)(5 - done), MSG_DONTWAIT);
                 done += n > 0 ? n : 0;

@@ -252,7 +252,7 @@ TEST_IN(THREAD | CO, waiter_deadlines_past_now_and_soon)
     CHECK_ERR(-ETIMEDOUT, weft__park(&word, 0, weft_in(-1), 0, "test"));
     int64_t start = weft_now();
     CHECK_ERR(-ETIMEDOUT, weft__park(&word, 0, weft_in_ms(30), 0, "test"));
-    CHECK_BETWEEN(30 * WEFT_MS, 30 * WEFT_MS + (int64_t)(1e9 * test_limit_factor()), weft_now() - start);
+    CHECK_BETWEEN(30 * WEFT_MS, 30 * WEFT_MS + (int64_t)(5e9 * test_limit_factor()), weft_now() - start);
     CHECK_INT(0, weft__sleepers(&word));
 }
 
@@ -264,13 +264,13 @@ TEST(waiter_deadline_follows_a_shifted_clock)
         store_relaxed(&weft__sys_clock_shift, shifts[i]);
         int64_t start = weft_now();
         CHECK_ERR(-ETIMEDOUT, weft__park(&word, 0, weft_in_ms(20), 0, "test"));
-        CHECK_BETWEEN(20 * WEFT_MS, 20 * WEFT_MS + (int64_t)(1e9 * test_limit_factor()), weft_now() - start);
+        CHECK_BETWEEN(20 * WEFT_MS, 20 * WEFT_MS + (int64_t)(4e9 * test_limit_factor()), weft_now() - start);
     }
     weft_until soon = weft_in_ms(50); /* an hour leaps by: it is over at once */
     store_relaxed(&weft__sys_clock_shift, 3600 * WEFT_SECOND);
     int64_t start = weft_now();
     CHECK_ERR(-ETIMEDOUT, weft__park(&word, 0, soon, 0, "test"));
-    CHECK_BETWEEN(0, WEFT_SECOND, weft_now() - start);
+    CHECK_BETWEEN(0, 60 * WEFT_SECOND, weft_now() - start);
     store_relaxed(&weft__sys_clock_shift, 0);
 }
 

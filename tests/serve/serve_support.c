@@ -378,6 +378,16 @@ size_t client_recv(int fd, void *buf, size_t size)
     return (size_t)n;
 }
 
+void client_recv_all(int fd, void *buf, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        size_t n = client_recv(fd, (char *)buf + at, size - at);
+        if (n == 0)
+            FAIL("the connection ended after %zu of %zu bytes", at, size);
+        at += n;
+    }
+}
+
 void client_expect(int fd, const char *text)
 {
     char buf[4096];

@@ -94,8 +94,9 @@ int client_open_from(unsigned port, const char *source);
 void client_send(int fd, const void *data, size_t size);
 void client_say(int fd, const char *text);
 size_t client_recv(int fd, void *buf, size_t size); /* at least 1, or 0 at the end; a reset fails the case */
-void client_expect(int fd, const char *text);       /* exactly these bytes come next */
-void client_expect_end(int fd);                     /* end of input or a reset, nothing before */
+void client_recv_all(int fd, void *buf, size_t size);
+void client_expect(int fd, const char *text); /* exactly these bytes come next */
+void client_expect_end(int fd);               /* end of input or a reset, nothing before */
 void client_expect_reply(int fd, const char *request, const char *reply);
 void client_expect_pattern(int fd, size_t size);
 void client_close(int fd);

@@ -109,8 +109,8 @@ TEST_IN(THREAD | CO | PROCESS, lock_with_a_deadline_takes_a_free_one_at_once) /*
 {
     shared *s = new_shared(t);
     int64_t start = weft_now();
-    CHECK_OK(weft_lock_acquire_until(&s->l, weft_in_seconds(5)));
-    CHECK_BETWEEN(0, 2 * WEFT_SECOND, weft_now() - start);
+    CHECK_OK(weft_lock_acquire_until(&s->l, weft_in_seconds(60)));
+    CHECK_BETWEEN(0, 8 * WEFT_SECOND, weft_now() - start);
     weft_lock_release(&s->l);
 }
 
@@ -120,7 +120,7 @@ TEST_IN(THREAD | CO | PROCESS, lock_times_out_and_is_untouched) /* 8 */
     weft_lock_acquire(&s->l);
     int64_t start = weft_now();
     CHECK_ERR(-ETIMEDOUT, weft_lock_acquire_until(&s->l, weft_in_ms(100)));
-    CHECK_BETWEEN(100 * WEFT_MS, 100 * WEFT_MS + (int64_t)(1e9 * test_limit_factor()), weft_now() - start);
+    CHECK_BETWEEN(100 * WEFT_MS, 100 * WEFT_MS + (int64_t)(5e9 * test_limit_factor()), weft_now() - start);
     weft_lock_release(&s->l);
     CHECK_OK(weft_lock_acquire_until(&s->l, WEFT_NOW));
     weft_lock_release(&s->l);
@@ -353,8 +353,8 @@ TEST_IN(PROCESS, lock_of_a_dead_process_comes_with_eownerdead)
     int dead = test_spawn(t, die_with_lock, s);
     CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, dead));
     int64_t start = weft_now();
-    CHECK_ERR(-EOWNERDEAD, weft_lock_acquire_until(&s->l, weft_in_seconds(5)));
-    CHECK(weft_now() - start < (int64_t)(0.3e9 * test_limit_factor()));
+    CHECK_ERR(-EOWNERDEAD, weft_lock_acquire_until(&s->l, weft_in_seconds(60)));
+    CHECK(weft_now() - start < 8 * WEFT_SECOND); /* not at its deadline */
     CHECK_INT(1, weft_lock_held(&s->l));
     CHECK_OK(weft_lock_recover(&s->l));
     CHECK_ERR(-EINVAL, weft_lock_recover(&s->l));
