@@ -50,6 +50,8 @@ static int print_help(void)
          "  --json          list: as JSON\n"
          "  --fast          run: the same text in the same order, with shorter pauses and loops\n"
          "  --unsafe        run: without the protection that the lesson is about, and wrong every time\n"
+         "  --server=PORT   run, a network lesson: the server alone, until Ctrl-C; 0 is any free port\n"
+         "  --client=PORT   run, a network lesson: the client alone, which reads what you type\n"
          "  --help          print this and leave\n\n"
          "Some lessons have flags of their own; 'list' names them.\n\n"
          "Examples:\n"
@@ -91,7 +93,8 @@ static int unknown_lesson(const char *name)
 
 static bool has_flag(const lesson *l, const char *flag)
 {
-    size_t n = strlen(flag);
+    size_t n = strcspn(flag, "="); /* one that takes a value is listed as "server=" */
+    n += flag[n] == '=';
     for (const char *p = l->flags; *p != 0; p += strspn(p, " ")) {
         size_t length = strcspn(p, " ");
         if (length == n && memcmp(p, flag, n) == 0)

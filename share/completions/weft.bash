@@ -37,7 +37,7 @@ _weft_lesson()
     elif [[ $cur != -* ]]; then
         mapfile -t words < <(weft lesson list 2>/dev/null | cut -d ' ' -f 1)
     elif [[ $verb == run ]]; then
-        words=(--fast --unsafe --help)
+        words=(--fast --unsafe --server= --client= --help)
     fi
 }
 

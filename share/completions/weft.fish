@@ -38,6 +38,8 @@ complete -c weft -n "$lesson; and __fish_seen_subcommand_from run show" -a '(wef
 complete -c weft -n $lesson -l json -d 'List as JSON'
 complete -c weft -n $lesson -l fast -d 'Shorter pauses and loops'
 complete -c weft -n $lesson -l unsafe -d 'Without the protection that the lesson is about'
+complete -c weft -n $lesson -l server -x -d 'A network lesson: the server alone, at this port'
+complete -c weft -n $lesson -l client -x -d 'A network lesson: the client alone, to this port'
 complete -c weft -n $lesson -l help -d 'Print how it is used and leave'
 
 set -l bench '__fish_seen_subcommand_from bench'

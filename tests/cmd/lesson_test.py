@@ -383,6 +383,58 @@ def test_exact():
         same(name, run(name, *flags), wanted)
 
 
+# ---- servers and clients: S001-16 to S001-20, -104, -105, -120 to -123. Two processes print, each in its own order ----
+
+def run_net(name, server, client):
+    """The lines of both, told apart by how they begin."""
+    lines = [re.sub(r"\('127\.0\.0\.1', \d+\)", "ADDRESS", re.sub(r"fd=\d+", "fd=N", line)) for line in run(name)]
+    mine = tuple({line.split(" ")[0] for line in client} | {">>"})
+    same(name + ": the client", [line for line in lines if line.startswith(mine)], client)
+    same(name + ": the server", [line for line in lines if not line.startswith(mine)], server)
+
+
+def test_udp():
+    run_net("udp", ["ADDRESS 接收到: 你好", "发送了6 bytes", "ADDRESS 接收到: UDP 没有连接", "发送了6 bytes"],
+            [">>你好", "从服务端收到: Thanks", ">>UDP 没有连接", "从服务端收到: Thanks", ">>"])
+
+
+def test_tcp():
+    waiting = ["Waiting for connect ...."]
+    run_net("tcp", waiting + ["Connect from ADDRESS", "收到: 你好"] + waiting + ["Connect from ADDRESS", "收到: 再见"] + waiting,
+            [">>你好", "从服务器收到: Thanks", ">>再见", "从服务器收到: Thanks", ">>"])
+
+
+def one_client(name, typed, answer, before, line, after):
+    client = [">>你好", "服务器： " + answer, ">>" + typed, "服务器： " + answer, ">>", "客户端退出"]
+    lines = run(name)
+    lines = [re.sub(r"\('127\.0\.0\.1', \d+\)", "ADDRESS", re.sub(r"fd=\d+", "fd=N", line)) for line in lines]
+    lines = [re.sub(r"port \d+", "port N", each) for each in lines]
+    same(name + ": the client", [each for each in lines if each.startswith(">>") or each in client], client)
+    same(name + ": the server", [each for each in lines if not each.startswith(">>") and each not in client],
+         before + ["Connect from ADDRESS", line + "你好", line + typed] + after)
+
+
+def test_fork_server():
+    one_client("fork_server", "每个客户端一个进程", "OK", ["Listen the port N..."], "客户端: ", ["服务端退出！！"])
+
+
+def test_thread_server():
+    one_client("thread_server", "每个客户端一个线程", "OK", ["Listen the port N..."], "客户端: ", ["服务端退出"])
+
+
+def test_select_server():
+    end = "客户端 <socket.socket fd=N, family=2, type=1, proto=0, laddr=ADDRESS, raddr=ADDRESS> 退出了"
+    one_client("select_server", "select", "ok", [], "客户端: ", [end])
+
+
+def test_poll_server():
+    one_client("poll_server", "poll", "ok", [], "收到： ", ["关闭"])
+
+
+def test_epoll_server():
+    one_client("epoll_server", "epoll", "ok", [], "收到： ", ["关闭"])
+
+
 def test_command(names):  # X-05
     status, out, _ = weft("lesson", "list", "--json")
     listed = json.loads(out)
