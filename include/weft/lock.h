@@ -11,7 +11,8 @@
  *
  * A shared lock knows which process holds it. If that process dies, the next acquire *gets the lock* and returns
  * -EOWNERDEAD, at most about 100 ms later: the data may be half changed. Put it right, call recover, go on. Released
- * without recover, the next holder is told the same. Private locks have no such answer: threads do not die alone.
+ * without recover, the next holder is told the same. Threads do not die alone, but a fork leaves all but one behind: in
+ * the child, a private lock that another thread or coroutine held at that moment gives the same answer, at once.
  *
  * Unless said otherwise: call from threads, coroutines and (WEFT_SHARED) other processes, not from signal handlers; any
  * number of callers at once; nothing allocates (a thread's very first wait registers it). */

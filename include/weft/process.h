@@ -9,8 +9,9 @@
  *     weft_process_close(&p);
  *
  * The child is a fork: it sees all memory as it was, and weft is rebuilt in it, with the forking thread as its main
- * thread. What the two change afterwards is their own, but for memory mapped shared. A lock that another thread held at
- * that moment stays held in the child for ever: start processes before threads, or use weft/subprocess.h.
+ * thread. What the two change afterwards is their own, but for memory mapped shared. A lock that another thread or
+ * coroutine held at that moment is known to the child as one whose holder is gone: -EOWNERDEAD (weft/lock.h). To have
+ * no such locks, start processes before threads, or use the fork server below, or weft/subprocess.h.
  *
  * Each child is held by a pidfd, never by a handler for SIGCHLD, so no zombie is left and nobody else's child is
  * reaped. When the process returns from main or calls exit, daemons are killed and the others waited for. A daemon

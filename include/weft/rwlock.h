@@ -5,8 +5,9 @@
  * Contexts as in weft/lock.h: threads, coroutines, other processes with WEFT_SHARED; not signal handlers. Nothing
  * allocates. All zero is free and private.
  *
- * Shared: a writer that dies leaves -EOWNERDEAD, as with weft_lock. Readers have no names: one that dies while reading
- * keeps writers out for ever. Use a weft_lock where that must not be. */
+ * Shared: a writer that dies leaves -EOWNERDEAD, as with weft_lock; private: one that a fork left behind does, in the
+ * child. Readers have no names: one that dies while reading, or is left behind, keeps writers out for ever. Use a
+ * weft_lock where that must not be. */
 #ifndef WEFT_RWLOCK_H
 #define WEFT_RWLOCK_H
 

@@ -147,8 +147,10 @@ void weft__pool_after_fork_child(const weft_co *mine)
             weft_co *co = &b->slots[i];
             if (co->default_name[0] == 0) /* could not be registered */
                 continue;
-            if (load_relaxed(&co->waiter.id) != 0)
-                weft__waiter_retire(&co->waiter);
+            if (load_relaxed(&co->waiter.id) != 0 && co != mine)
+                weft__waiter_leave_behind(&co->waiter);
+            else if (co == mine)
+                weft__waiter_retire(&co->waiter); /* it goes on as a thread */
             if (co == mine || (co->stack != NULL && co->stack->kept))
                 continue;
             co->waiter.state = WEFT__IDLE;

@@ -152,6 +152,32 @@ void weft__waiters_in(uint32_t first, uint32_t n, void (*fn)(weft__waiter *w, vo
     }
 }
 
+/* ---- left behind ---- */
+
+bool weft__forked;
+
+void weft__waiter_leave_behind(weft__waiter *w)
+{
+    w->left_id = w->id;
+    store_relaxed(&w->id, 0);
+}
+
+bool weft__waiter_left_behind(uint32_t id, char *buf, size_t size)
+{
+    uint32_t index = id & ((1u << INDEX_BITS) - 1);
+    if (!weft__forked || index == 0 || index > load_acquire(&registered))
+        return false;
+    const weft__waiter *w = load_acquire(&chunks[(index - 1) / CHUNK][(index - 1) % CHUNK]);
+    uint32_t now = load_acquire(&w->id);
+    if (w->left_id != id || now == id)
+        return false;
+    if (buf != NULL && now == 0)
+        w->ops->name(w, buf, size);
+    else if (buf != NULL)
+        snprintf(buf, size, "a %s", w->ops->kind); /* somebody else has its place, and its name is gone */
+    return true;
+}
+
 /* ---- threads ---- */
 
 bool weft__may_spin(void)
@@ -291,6 +317,7 @@ static weft__waiter *take_idle_thread(void)
     weft__waiter *w = idle_threads;
     if (w != NULL) {
         idle_threads = w->next_ready;
+        weft__waiter_set_name(w, ""); /* one that a fork left behind was still called something */
         weft__waiter_renew(w);
     }
     rawlock_release(&registry_lock);
@@ -396,20 +423,24 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
     registry_lock.word = 0;
+    weft__forked = true;
     pthread_once(&thread_end_once, make_key);
     weft__waiter *self = pthread_getspecific(thread_end);
     uint32_t n = registered;
+    weft__waiter **last = &idle_threads; /* behind the others: so their names are kept for longest */
+    while (*last != NULL)
+        last = &(*last)->next_ready;
     for (uint32_t i = 0; i < n; i++) {
         weft__waiter *w = chunks[i / CHUNK][i % CHUNK];
         if (w->ops != &weft__thread_ops || w->id == 0 || w == self)
             continue;
-        w->id = 0;
-        weft__waiter_set_name(w, "");
+        weft__waiter_leave_behind(w);
         w->state = WEFT__IDLE;
         w->word = NULL;
         w->wake_fd = -1;
-        w->next_ready = idle_threads;
-        idle_threads = w;
+        w->next_ready = NULL;
+        *last = w;
+        last = &w->next_ready;
     }
     if (self != NULL)
         store_relaxed(&self->tid, weft__sys_tid());

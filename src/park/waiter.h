@@ -83,6 +83,7 @@ struct weft__waiter {
     int32_t wake_fd;   /* atomic; threads: an eventfd that ready writes as well, for a sleep in poll(2); -1 otherwise */
     uint32_t spin;     /* threads: how long the next wait looks before it sleeps; adapts */
     uint32_t slot;     /* index in the registry */
+    uint32_t left_id;  /* the id it had when a fork left it behind; 0: never */
     const weft__waiter_ops *ops;
     weft__waiter *next_ready;    /* the claimer's chain (I2); free list while unused */
     const uint32_t *word;        /* atomic for readers: what it sleeps on, NULL when running */
@@ -170,6 +171,16 @@ void weft__locals_drop(weft__waiter *w);
 
 /* The waiter that has this id now, NULL when none has (it ended). */
 weft__waiter *weft__waiter_by_id(uint32_t id);
+
+/* This process is a child of fork: threads and coroutines that were in its parent are not in it. Set before it has
+ * other threads. */
+extern bool weft__forked;
+
+/* In a child of fork: w, which is in use, has no thread or stack here. It is out of use. */
+void weft__waiter_leave_behind(weft__waiter *w);
+
+/* Whether a fork left behind who had this id. If so, and buf is not NULL, what it was called. */
+bool weft__waiter_left_behind(uint32_t id, char *buf, size_t size);
 
 /* The same for `n` slots of the registry from `first` on. */
 void weft__waiters_in(uint32_t first, uint32_t n, void (*fn)(weft__waiter *w, void *arg), void *arg);

@@ -12,6 +12,7 @@
 #include <weft/pipe.h>
 
 #include "io/watch.h"
+#include "sync/lock.h"
 #include "sys/message.h"
 #include "sys/net.h"
 #include "sys/sys.h"
@@ -114,6 +115,17 @@ void weft_pipe_close(weft_pipe *end)
     weft__sys_close(end->fd);
     weft__free(end->room);
     weft__free(end);
+}
+
+/* A fork amid another thread's receive leaves that thread behind, and what it had kept is the parent's to give. */
+static void lock_end(weft_pipe *end)
+{
+    weft__taking taking = {&weft__lock_kind, NULL};
+    if (weft__lock_acquire(&end->lock, WEFT_FOREVER, WEFT__UNCANCELLABLE, taking) != -EOWNERDEAD)
+        return;
+    end->kept = false;
+    end->fd_count = 0;
+    weft_lock_recover(&end->lock);
 }
 
 /* ---- send ---- */
@@ -269,7 +281,7 @@ static int receive_locked(weft_pipe *end, target *t)
 static int try_receive(weft_pipe *end, target *t)
 {
     int err;
-    weft_lock_acquire(&end->lock);
+    lock_end(end);
     do {
         err = receive_locked(end, t);
         if (err < 0 && t->own) {
@@ -333,7 +345,7 @@ int weft_pipe_receive_new(weft_pipe *end, void **message, size_t *received, weft
 
 int weft_pipe_poll(weft_pipe *end, weft_until until)
 {
-    weft_lock_acquire(&end->lock);
+    lock_end(end);
     bool kept = end->kept;
     weft_lock_release(&end->lock);
     int err = kept ? 0 : weft_fd_wait(end->fd, WEFT_POLLIN, until);

@@ -12,7 +12,9 @@
  *     free. So a release leaves it alone: whoever it wakes, or nobody, the one that set it is awake or asleep behind
  *     it.
  * I4  shared: a sleeper looks every 100 ms whether the owner's process lives, and takes the lock over if not.
- * I5  `where` is stored by the holder once it holds the lock. Reports read it; nothing depends on it.
+ * I5  in a child of fork: who held a private lock and was left behind in the parent is dead, as far as this process is
+ *     concerned, and a STARVED without a sleeper was left by one.
+ * I6  `where` is stored by the holder once it holds the lock. Reports read it; nothing depends on it.
  * Pinned by tests/model/lock_model.c (with mutants), tests/sync/lock_test.c, tests/sync/kill_test.c. */
 #include "sync/order.h"
 
@@ -56,7 +58,7 @@ static uint32_t identity(const weft_lock *l)
     return is_shared(l) ? weft__process() : weft__self()->id;
 }
 
-/* I5. Not explored: nobody's steps depend on it. */
+/* I6. Not explored: nobody's steps depend on it. */
 static inline void took_at(weft_lock *l, const void *where)
 {
 #ifndef WEFT_MODEL
@@ -66,14 +68,28 @@ static inline void took_at(weft_lock *l, const void *where)
 #endif
 }
 
-/* Is it free and ours to take, or held by a process that is no more? *dead: its data is to be recovered. */
+/* I5. One that is handed over may be released by somebody who is here. */
+static bool left_behind(const weft_lock *l, uint32_t owner)
+{
+    return weft__forked && !(load_relaxed(&l->flags) & (WEFT_LOCK_HANDOFF | WEFT__LOCK_PASSED_ON)) &&
+           weft__waiter_left_behind(owner, NULL, 0);
+}
+
+static bool nobody_starves(const weft_lock *l)
+{
+    return weft__forked && !is_shared(l) && weft__sleepers(&l->word) == 0;
+}
+
+/* Is it free and ours to take, or held by somebody who is no more? *dead: its data is to be recovered. */
 static bool may_take(const weft_lock *l, attempt *a, bool *dead)
 {
     uint32_t owner = a->seen & OWNER;
     *dead = owner == LOST;
     if (owner == 0 || owner == LOST)
-        return a->slept || !(a->seen & STARVED);
-    if (!a->look_dead || !is_shared(l))
+        return a->slept || !(a->seen & STARVED) || nobody_starves(l);
+    if (!is_shared(l))
+        return *dead = left_behind(l, owner);
+    if (!a->look_dead)
         return false;
     a->look_dead = false;
     *dead = weft__process_dead(owner);
@@ -189,7 +205,16 @@ static inline bool acquire_fast(weft_lock *l, const void *where)
 
 WEFT__COLD static void must_acquire_slow(weft_lock *l, weft__taking taking, const char *call)
 {
-    if (acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, false, taking) == -EOWNERDEAD)
+    char name[64] = "another";
+    uint32_t owner = load_relaxed(&l->word) & OWNER;
+    if (acquire_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, false, taking) != -EOWNERDEAD)
+        return;
+    weft__waiter_left_behind(owner, name, sizeof name);
+    if (!is_shared(l))
+        weft__panic("%s: when this process was forked, \"%s\" held the lock at %p, and it is not in this process; use "
+                    "%s_until and weft_lock_recover to handle that, or WEFT_FORKSERVER",
+                    call, name, (void *)l, call);
+    else
         weft__panic("%s: the process that held the shared lock at %p died in the midst of its work; use %s_until and "
                     "weft_lock_recover to handle that",
                     call, (void *)l, call);

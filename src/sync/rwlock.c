@@ -64,7 +64,7 @@ static bool count_in(weft_rwlock *l, bool waited)
     return false;
 }
 
-/* Shared: did the writer die? If only before it wrote, clear up behind it. -EOWNERDEAD: it was writing. */
+/* Did the writer die, or stay behind at a fork? If before it wrote, clear up behind it. -EOWNERDEAD: it was writing. */
 static int look_after_writer(weft_rwlock *l)
 {
     int err = weft_lock_acquire_until(&l->writer, WEFT_NOW);
@@ -91,6 +91,8 @@ static int read_slow(weft_rwlock *l, weft_until until, unsigned flags, const voi
             err = 0;
             break;
         }
+        if (err == 0 && weft__forked && !domain_of(l)) /* a private writer stays behind at the fork, and never later */
+            err = look_after_writer(l);
         if (err < 0)
             break;
         err = weft__park_for(&read_kind, l, where, &l->turn, turn, until, flags | domain_of(l));
@@ -111,10 +113,9 @@ int weft_rwlock_acquire_read_until(weft_rwlock *l, weft_until until)
 void weft_rwlock_acquire_read(weft_rwlock *l)
 {
     if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, WEFT__CALLER()) == -EOWNERDEAD)
-        weft__panic(
-            "weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p; use the _until calls "
-            "and weft_rwlock_recover to handle that",
-            (void *)l);
+        weft__panic("weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p, or a fork left the "
+                    "thread that wrote behind; use the _until calls and weft_rwlock_recover to handle that",
+                    (void *)l);
 }
 
 void weft_rwlock_release_read(weft_rwlock *l)
@@ -164,8 +165,8 @@ void weft_rwlock_acquire_write(weft_rwlock *l)
 {
     if (write_with(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, WEFT__CALLER()) == -EOWNERDEAD)
         weft__panic(
-            "weft_rwlock_acquire_write: the process that held the shared rwlock at %p died writing; use the _until "
-            "calls and weft_rwlock_recover to handle that",
+            "weft_rwlock_acquire_write: the process that held the shared rwlock at %p died writing, or a fork left the "
+            "thread that wrote behind; use the _until calls and weft_rwlock_recover to handle that",
             (void *)l);
 }
 
