@@ -19,9 +19,10 @@
 #define POLLERS "auto epoll epoll-et uring poll select"
 
 typedef struct settings {
-    const char *bind, *poller, *model, *log, *index, *mime_types;
+    const char *bind, *poller, *model, *log, *index, *mime_types, *status;
     unsigned port, threads, processes, max_connections;
-    int listing, no_gzip, well_known, help;
+    int listing, hosts, no_gzip, well_known, help;
+    unsigned rate_limit;
     int64_t cache_size, cache_file_size, idle_timeout, head_timeout, write_timeout, grace;
 } settings;
 
@@ -41,9 +42,12 @@ static const cmd_option options[] = {
      "address to listen on (default 127.0.0.1: this machine only;\n0.0.0.0 or :: is every interface)"},
     {"port", CMD_NUMBER, &set.port, NULL, 0, 65535, "N", "port to listen on (default 8000; 0 takes any free one)"},
     {"listing", CMD_FLAG, &set.listing, NULL, 0, 0, NULL, "list directories that have no index file"},
+    {"hosts", CMD_FLAG, &set.hosts, NULL, 0, 0, NULL,
+     "virtual hosts: DIR has a directory for each host name, and one\nnamed default for all others"},
     {"index", CMD_TEXT, &set.index, NULL, 0, 0, "NAMES", "index files, best first (default index.html)"},
     {"log", CMD_TEXT, &set.log, NULL, 0, 0, "FILE",
-     "access log: a file, - for standard output, none\n(default - on a terminal, else none); SIGHUP opens it anew"},
+     "access log: a file, - for standard output, none\n(default - on a terminal, else none); SIGHUP opens it, "
+     "and\nDIR, anew"},
     {"model", CMD_CHOICE, &set.model, "coroutine thread", 0, 0, "MODEL",
      "coroutine (default) or thread: who serves a connection"},
     {"poller", CMD_CHOICE, &set.poller, POLLERS, 0, 0, "NAME", "auto, epoll, epoll-et, uring, poll or select"},
@@ -60,6 +64,8 @@ static const cmd_option options[] = {
      "give up on a client that takes nothing for this long (default 30)"},
     {"grace", CMD_TIME, &set.grace, NULL, 0, 0, "SECONDS",
      "on SIGINT or SIGTERM finish what is under way within this\n(default 10); a second signal ends at once"},
+    {"rate-limit", CMD_NUMBER, &set.rate_limit, NULL, 1, 1000000, "N",
+     "requests a second that one address may make of a process (429\nbeyond; default: no limit)"},
     {"cache-size", CMD_SIZE, &set.cache_size, NULL, 0, INT64_MAX, "SIZE",
      "memory for small files, a process (default 32M; 0 = none)"},
     {"cache-file-size", CMD_SIZE, &set.cache_file_size, NULL, 1, 16 << 20, "SIZE",
@@ -67,6 +73,8 @@ static const cmd_option options[] = {
     {"no-gzip", CMD_FLAG, &set.no_gzip, NULL, 0, 0, NULL, "do not compress, do not look for .gz files"},
     {"well-known", CMD_FLAG, &set.well_known, NULL, 0, 0, NULL,
      "serve /.well-known/ (other dot names are never served)"},
+    {"status", CMD_TEXT, &set.status, NULL, 0, 0, "PATH",
+     "serve a live status page at PATH, its data at PATH.json, and\n/metrics for Prometheus; to this machine only"},
     {"mime-types", CMD_TEXT, &set.mime_types, NULL, 0, 0, "FILE", "table of media types (default /etc/mime.types)"},
     {"help", CMD_FLAG, &set.help, NULL, 0, 0, NULL, "this text"},
 };
@@ -98,7 +106,6 @@ typedef struct web {
     const char *directory;
     weft_http *site;
     weft_server *server;
-    bool has_log_file;
 } web;
 
 static const char *log_name(void)
@@ -170,11 +177,12 @@ static int open_all(web *w)
         set.bind = host;
     }
     const char *log = log_name();
-    w->has_log_file = log != NULL && strcmp(log, "-") != 0;
     int err = weft_http_open(&w->site, &(weft_http_options){
                                            .root = w->directory,
                                            .index = set.index,
                                            .listing = set.listing,
+                                           .hosts = set.hosts,
+                                           .rate_limit = set.rate_limit,
                                            .well_known = set.well_known,
                                            .no_gzip = set.no_gzip,
                                            .cache_size = set.cache_size > 0 ? set.cache_size : -1,
@@ -185,6 +193,8 @@ static int open_all(web *w)
                                        });
     if (err < 0)
         return site_error(w, err);
+    if (set.status != NULL && (err = weft_http_add_status(w->site, set.status)) < 0)
+        return cmd_usage(COMMAND, err == -ENOMEM ? "no memory" : "--status '%s': give a path like /status", set.status);
     weft_server_options o = {
         .host = set.bind,
         .port = set.port,
@@ -253,9 +263,9 @@ static int serve(void *arg)
         sigwait(&wanted, &sig);
         if (sig == SIGALRM)
             break;
-        if (sig == SIGHUP && w->has_log_file) {
-            if ((err = weft_http_reopen_log(w->site)) < 0)
-                fprintf(stderr, COMMAND ": the log cannot be opened anew: %s; still writing to the old one\n",
+        if (sig == SIGHUP) {
+            if ((err = weft_http_reload(w->site)) < 0)
+                fprintf(stderr, COMMAND ": the directory or the log cannot be opened anew: %s; going on with the old\n",
                         weft_strerror(err));
             continue;
         }

@@ -40,6 +40,8 @@ typedef struct weft_http_options {
     const char *index; /* file names that answer for their directory, best first, separated by commas;
                           NULL = "index.html", "" = none */
     int listing;       /* 1: a directory without an index file is listed; 0: it is 403 */
+    int hosts;         /* 1: virtual hosts: the root holds a directory for each host name, in lower case, which is the
+                          root of requests to it; those to a name without one are in the directory "default" */
     int well_known;    /* 1: serve /.well-known/ although its name begins with a dot */
 
     int64_t cache_size;      /* bytes for files, compressed forms and heads; 0 = 32 MiB, negative = no cache */
@@ -54,6 +56,9 @@ typedef struct weft_http_options {
     int64_t head_timeout; /* from a request's first byte to the end of its head, 408 beyond; 0 = 10 s */
     int64_t body_timeout; /* for a request's body, which is read and dropped, 408 beyond; 0 = 30 s */
     int64_t body_max;     /* bytes of such a body, 413 beyond; 0 = 1 MiB, negative = none */
+
+    double rate_limit;   /* requests a second from one address (IPv6: from one /64), 429 beyond; 0 = no limit */
+    unsigned rate_burst; /* so many at once after a rest; 0 = those of one second, at least 1 */
 
     const char *log;          /* access log, combined format: a file to append to, "-" = standard output; NULL = none */
     const char *mime_types;   /* table of media types; NULL = "/etc/mime.types" if it is there */
@@ -81,6 +86,11 @@ WEFT_API void weft_http_attach(weft_http *site, weft_server_options *options);
  * handler. Any number of callers at once. */
 WEFT_API int weft_http_reopen_log(weft_http *site);
 
+/* Open the root anew by its name, which may lead elsewhere by now (a link that was turned to the next release), and the
+ * log file. Requests under way end with the old one; what is cached is looked over within a second. Returns 0, or what
+ * opening gave (then the old one stays). Contexts as weft_http_reopen_log. */
+WEFT_API int weft_http_reload(weft_http *site);
+
 /* A racy picture of the counts since the site was opened, over all servers of this process that it is attached to. */
 typedef struct weft_http_stats {
     uint64_t requests;     /* answered, errors included */
@@ -92,6 +102,13 @@ typedef struct weft_http_stats {
     uint64_t log_dropped;  /* lines lost because the log could not be written as fast */
 } weft_http_stats;
 WEFT_API void weft_http_get_stats(const weft_http *site, weft_http_stats *stats);
+
+/* Serve a page about the running server at `path` ("/status", say): connections, requests a second, response times,
+ * threads, who waits for what; it updates itself. Its data are at the path with ".json" behind it, and for Prometheus
+ * at
+ * /metrics. All three answer clients of this machine only (404 to others) and tell of this process only. From then on
+ * each request's time is taken, which costs two looks at the clock. When and how as weft_http_route: also -EEXIST. */
+WEFT_API int weft_http_add_status(weft_http *site, const char *path);
 
 /* Free everything. After weft_server_close of every server it was attached to. Takes NULL. */
 WEFT_API void weft_http_close(weft_http *site);

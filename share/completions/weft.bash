@@ -14,7 +14,7 @@ _weft_web()
             compopt -o default
             ;;
         --port | --index | --threads | --processes | --max-connections | --idle-timeout | \
-            --head-timeout | --write-timeout | --grace | --cache-size | --cache-file-size) ;;
+            --head-timeout | --write-timeout | --grace | --cache-size | --cache-file-size | --rate-limit | --status) ;;
         *)
             if [[ $cur != -* ]]; then
                 compopt -o dirnames
@@ -22,7 +22,7 @@ _weft_web()
             fi
             words=(--bind --port --listing --index --log --model --poller --threads --processes --max-connections
                 --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
-                --no-gzip --well-known --mime-types --help)
+                --no-gzip --well-known --mime-types --hosts --rate-limit --status --help)
             ;;
     esac
 }

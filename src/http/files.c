@@ -20,7 +20,8 @@
      BIT(WEFT__FIELD_IF_MODIFIED_SINCE) | BIT(WEFT__FIELD_IF_UNMODIFIED_SINCE))
 
 enum {
-    SCRATCH = 2048 /* for list fields that come on several lines */
+    SCRATCH = 2048, /* for list fields that come on several lines */
+    WEFT__HOST_MAX = 256
 };
 
 /* ---- an entry for a key ---- */
@@ -158,6 +159,7 @@ static int answer_entry(weft__request *r, weft__entry *e)
 typedef struct listing {
     const weft_http *site;
     const char *path;
+    size_t prefix;
     char *page;
     size_t len;
 } listing;
@@ -165,12 +167,12 @@ typedef struct listing {
 static int list(void *arg)
 {
     listing *l = arg;
-    return weft__list_directory(l->site, l->path, &l->page, &l->len);
+    return weft__list_directory(l->site, l->path, l->prefix, &l->page, &l->len);
 }
 
-static int answer_listing(weft__request *r, const char *path)
+static int answer_listing(weft__request *r, const char *path, size_t prefix)
 {
-    listing l = {r->site, path, NULL, 0};
+    listing l = {r->site, path, prefix, NULL, 0};
     int err = weft_blocking(list, &l);
     if (err < 0)
         return weft__answer_error(r, err == -EACCES ? 403 : err == -ENOENT || err == -ENOTDIR ? 404 : 503);
@@ -179,30 +181,64 @@ static int answer_listing(weft__request *r, const char *path)
     return err;
 }
 
-/* 404, with the site's own page for it if there is one. */
-static int answer_missing(weft__request *r)
+/* 404, with the site's own page for it if there is one: `host` and "404.html". */
+static int answer_missing(weft__request *r, const char *host, size_t host_len)
 {
+    char key[WEFT__HOST_MAX + 16];
     weft__hold hold;
-    if (weft__find_file(r, "404.html", 8, &hold) != 200)
+    memcpy(key, host, host_len);
+    memcpy(key + host_len, "404.html", 9);
+    if (weft__find_file(r, key, host_len + 8, &hold) != 200)
         return weft__answer_error(r, 404);
     int err = weft__send_as(r, 404, hold.entry);
     weft__hold_end(&hold);
     return err;
 }
 
+/* ---- virtual hosts ---- */
+
+/* The directory of the request's host with a '/' behind it, into out; its length. A name that cannot be one's, or that
+ * has no directory, is "default". */
+static size_t host_directory(const weft__request *r, char out[WEFT__HOST_MAX])
+{
+    weft__span host = weft__slice_span(r->buf, r->head.authority);
+    const char *colon = memchr(host.data, ':', host.len);
+    size_t len = colon != NULL && host.data[0] != '[' ? (size_t)(colon - host.data) : host.len;
+    bool valid = len > 0 && len < WEFT__HOST_MAX - 2 && host.data[0] != '.';
+    for (size_t i = 0; valid && i < len; i++) {
+        char c = host.data[i];
+        out[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+        valid = out[i] == '-' || out[i] == '.' || (out[i] >= '0' && out[i] <= '9') || (out[i] >= 'a' && out[i] <= 'z');
+    }
+    if (valid) {
+        memcpy(out + len, "/.", 3); /* a directory, that is */
+        int fd = weft__sys_open_beneath(r->site->root, out, WEFT__FILE_PATH, false);
+        valid = fd >= 0;
+        if (fd >= 0)
+            weft__sys_file_close(fd);
+    }
+    if (!valid) {
+        len = 7;
+        memcpy(out, "default", len);
+    }
+    out[len] = '/';
+    return len + 1;
+}
+
 int weft__answer_file(weft__request *r)
 {
     char key[WEFT__PATH_MAX];
     weft__target t;
-    int status = weft__target_decode(weft__slice_span(r->buf, r->head.path), key, sizeof key - 1, &t);
+    size_t host = r->site->hosts ? host_directory(r, key) : 0;
+    int status = weft__target_decode(weft__slice_span(r->buf, r->head.path), key + host, sizeof key - 1 - host, &t);
     if (status == 0 && t.hidden && !(t.well_known && r->site->well_known))
         status = 404;
     if (status == 404 || status == 414) /* longer than any file's name */
-        return answer_missing(r);
+        return answer_missing(r, key, host);
     if (status != 0)
         return weft__answer_error(r, status);
-    size_t len = t.len;
-    if (t.directory && len > 0) {
+    size_t len = host + t.len;
+    if (t.directory && t.len > 0) {
         key[len++] = '/';
         key[len] = 0;
     }
@@ -215,11 +251,11 @@ int weft__answer_file(weft__request *r)
         return err;
     }
     case 301:
-        return weft__answer_slash(r, key, len);
+        return weft__answer_slash(r, key + host, len - host);
     case 404:
-        return answer_missing(r);
+        return answer_missing(r, key, host);
     case WEFT__LIST_DIRECTORY:
-        return answer_listing(r, key);
+        return answer_listing(r, key, host);
     default:
         return weft__answer_error(r, status);
     }

@@ -164,7 +164,7 @@ static void put_page(weft__out *o, const char *path, const items *all)
     weft__out_text(o, "</body></html>\n");
 }
 
-int weft__list_directory(const weft_http *site, const char *path, char **page, size_t *len)
+int weft__list_directory(const weft_http *site, const char *path, size_t prefix, char **page, size_t *len)
 {
     items all = {0};
     int err = read_directory(site, path, &all);
@@ -177,7 +177,7 @@ int weft__list_directory(const weft_http *site, const char *path, char **page, s
         err = text != NULL ? 0 : -ENOMEM;
         if (err == 0) {
             weft__out o = weft__out_over(text, cap);
-            put_page(&o, path, &all);
+            put_page(&o, path + prefix, &all);
             *page = text;
             *len = o.len;
         }

@@ -119,6 +119,12 @@ static int answer(weft__request *r)
     return r->site->root >= 0 ? weft__answer_file(r) : weft__answer_error(r, 404);
 }
 
+static bool within_rate(weft__request *r)
+{
+    char peer[WEFT_CONN_ADDRESS_MAX];
+    return weft_conn_peer(r->conn, peer, NULL) < 0 || weft__rate_allow(r->site->rate, peer, r->now.monotonic, &r->wait);
+}
+
 /* The head at view[0..*have) is not complete: wait for the rest of it. Returns WEFT__GO_ON with *have and r->buf
  * renewed when it is parsed, well or not; else what the handler returns. */
 static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__http_outcome *what)
@@ -148,6 +154,7 @@ static int serve_one(weft__request *r, size_t have)
     r->bytes = 0;
     r->close = false;
     r->now = weft__sys_coarse_times();
+    r->began = unlikely(r->site->timed) ? weft__sys_now() : 0;
     enum weft__http_outcome what = weft__http_parse(&r->head, r->buf, have, &r->site->limits);
     if (unlikely(what == WEFT__HTTP_MORE)) {
         int done = wait_for_head(r, &have, &what);
@@ -158,6 +165,8 @@ static int serve_one(weft__request *r, size_t have)
         return refuse(r, r->head.status);
 
     r->close = !r->head.keep_alive || weft_conn_stopping(r->conn);
+    if (r->site->rate != NULL && !within_rate(r))
+        r->head.status = 429;
     if (r->site->routes != NULL && (r->head.status == 0 || r->head.status == 405 || r->head.status == 501)) {
         int done = weft__route_serve(r, have);
         if (done != WEFT__NO_ROUTE)

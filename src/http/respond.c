@@ -98,6 +98,8 @@ int weft__answer_error_with(weft__request *r, int status, weft__span fields)
     weft__out_span(&o, fields);
     if (status == 503)
         weft__out_text(&o, "Retry-After: 1\r\n");
+    if (status == 429)
+        weft__out_field_u64(&o, WEFT__SPAN("Retry-After"), r->wait);
     weft__out_text(&o, "Content-Type: text/html; charset=utf-8\r\n");
     weft__out_field_u64(&o, WEFT__SPAN("Content-Length"), p.len);
     return weft__send_head(r, &o, page, p.len);
@@ -158,6 +160,13 @@ void weft__request_done(weft__request *r)
     weft__http_worker *w = r->worker;
     w->requests++;
     w->errors += r->status >= 400;
+    if (r->status >= 100 && r->status < 600)
+        w->classes[r->status / 100 - 1]++;
+    if (unlikely(r->began != 0)) {
+        int64_t took = weft__sys_now() - r->began;
+        w->latencies[weft__latency_bucket(took)]++;
+        w->latency_sum += took > 0 ? (uint64_t)took : 0;
+    }
     if (w->log.fill == NULL)
         return;
     char peer[WEFT_CONN_ADDRESS_MAX];

@@ -39,7 +39,33 @@ static int open_root(weft_http *s, const char *root)
     /* Opened for reading, so that a root that cannot be read is refused here; names need no more than O_PATH. */
     s->root = weft__sys_open_beneath(fd, ".", WEFT__FILE_PATH, false);
     weft__sys_file_close(fd);
-    return s->root < 0 ? fail("root", s->root) : 0;
+    if (s->root < 0)
+        return fail("root", s->root);
+    size_t size = strlen(root) + 1;
+    s->root_name = weft__malloc(size);
+    if (s->root_name == NULL)
+        return -ENOMEM;
+    memcpy(s->root_name, root, size);
+    return 0;
+}
+
+/* The descriptor keeps its number, so whoever opens names below it at this moment has the one or the other. */
+static int reopen_root(weft_http *s)
+{
+    weft_http fresh = {.root = -1};
+    int err = open_root(&fresh, s->root_name);
+    if (err == 0)
+        err = weft__sys_replace(fresh.root, s->root);
+    if (fresh.root >= 0)
+        weft__sys_file_close(fresh.root);
+    weft__free(fresh.root_name);
+    return err;
+}
+
+int weft_http_reload(weft_http *s)
+{
+    int err = s->root >= 0 ? reopen_root(s) : 0;
+    return err == 0 && s->log.name != NULL ? weft__log_reopen(&s->log) : err;
 }
 
 static int read_index(weft_http *s, const char *names)
@@ -104,6 +130,15 @@ static int read_numbers(weft_http *s, const weft_http_options *o)
     s->listing = o->listing != 0;
     s->well_known = o->well_known != 0;
     s->gzip = o->no_gzip == 0;
+    s->hosts = o->hosts != 0;
+    if (!(o->rate_limit >= 0 && o->rate_limit <= 1e9))
+        return fail("rate_limit", -EINVAL);
+    if (o->rate_limit > 0) {
+        unsigned burst = o->rate_burst != 0 ? o->rate_burst : (unsigned)o->rate_limit;
+        s->rate = weft__rate_new(o->rate_limit, burst);
+        if (s->rate == NULL)
+            return -ENOMEM;
+    }
     return 0;
 }
 
@@ -130,6 +165,7 @@ int weft_http_open(weft_http **site, const weft_http_options *options)
         return -ENOMEM;
     s->root = -1;
     s->log.fd = -1;
+    s->opened = weft_now();
     int err = read_numbers(s, o);
     if (err == 0)
         err = make_server_line(s, o->server_field);
@@ -159,6 +195,8 @@ void weft_http_close(weft_http *s)
     weft__cache_free(s->cache);
     weft__mime_free(s->mime);
     weft__routes_free(s->routes);
+    weft__rate_free(s->rate);
+    weft__free(s->root_name);
     weft__free(s->index_text);
     if (s->root >= 0)
         weft__sys_file_close(s->root);
@@ -202,6 +240,16 @@ static void count(weft__http_worker *w)
     add_relaxed(&w->site->hits, w->hits);
     add_relaxed(&w->site->misses, w->misses);
     w->requests = w->errors = w->hits = w->misses = 0;
+    for (unsigned i = 0; i < WEFT__STATUS_CLASSES; i++)
+        add_relaxed(&w->site->classes[i], w->classes[i]);
+    memset(w->classes, 0, sizeof w->classes);
+    if (w->site->timed) {
+        for (unsigned i = 0; i < WEFT__LATENCIES; i++)
+            add_relaxed(&w->site->latencies[i], w->latencies[i]);
+        add_relaxed(&w->site->latency_sum, w->latency_sum);
+        memset(w->latencies, 0, sizeof w->latencies);
+        w->latency_sum = 0;
+    }
 }
 
 static void tick_worker(void *state, void *arg)

@@ -15,7 +15,9 @@
 #include "http/encode.h"
 #include "http/log.h"
 #include "http/mime.h"
+#include "http/overview.h"
 #include "http/parse.h"
+#include "http/rate.h"
 #include "sys/file.h"
 
 #define WEFT__PATH_MAX      4096  /* decoded path with its NUL; longer names do not exist */
@@ -27,7 +29,8 @@
 
 struct weft_http {
     int root; /* O_PATH; -1: no files */
-    bool listing, well_known, gzip;
+    char *root_name;
+    bool listing, well_known, gzip, hosts;
     unsigned index_count;
     char *index[WEFT__INDEX_MAX]; /* into index_text */
     char *index_text;
@@ -38,10 +41,15 @@ struct weft_http {
     weft__cache *cache;
     weft__mime *mime; /* NULL: built-in table only */
     weft__log log;
+    weft__rate *rate;            /* NULL: no limit */
     struct weft__routes *routes; /* NULL: none; does not change once a server has started */
     char server_line[80];        /* "Server: weft\r\n" or nothing */
     unsigned server_line_len;
-    uint64_t requests, errors, hits, misses; /* atomic */
+    int64_t opened;
+    bool timed;                              /* response times are counted */
+    uint64_t requests, errors, hits, misses; /* atomic, as what follows */
+    uint64_t classes[WEFT__STATUS_CLASSES];  /* answers by the first digit of their status */
+    uint64_t latencies[WEFT__LATENCIES], latency_sum;
 };
 
 /* A serving thread's part: the server's state. */
@@ -49,8 +57,10 @@ typedef struct weft__http_worker {
     weft_http *site;
     weft__front front;
     weft__log_buffer log;
-    uint64_t requests, errors, hits, misses; /* since the last tick */
-    int64_t second;                          /* what ok_head shows */
+    uint64_t requests, errors, hits, misses; /* since the last tick, as what follows */
+    uint64_t classes[WEFT__STATUS_CLASSES];
+    uint64_t latencies[WEFT__LATENCIES], latency_sum;
+    int64_t second; /* what ok_head shows */
     unsigned ok_head_len;
     char ok_head[160]; /* "HTTP/1.1 200 OK", Server and Date */
 } weft__http_worker;
@@ -63,7 +73,9 @@ typedef struct weft__request {
     const char *buf; /* its head, valid until the answer is complete */
     weft__http_head head;
     weft__sys_times now;
+    int64_t began;  /* exact, if the site is timed */
     bool close;     /* no request after this one */
+    unsigned wait;  /* with 429 */
     int status;     /* as answered */
     uint64_t bytes; /* of the body */
 } weft__request;
@@ -122,9 +134,9 @@ void weft__make_gzip(weft__entry *e);
 
 /* ---- listing.c ---- */
 
-/* The HTML page for the directory `path` (decoded, "" or ending with '/'). Sets *page (weft__malloc'd) and *len. May
- * take long: for weft_blocking. 0 or -errno. */
-int weft__list_directory(const weft_http *site, const char *path, char **page, size_t *len);
+/* The HTML page for the directory `path` (decoded, "" or ending with '/'); the title leaves out its first `prefix`
+ * bytes. Sets *page (weft__malloc'd) and *len. May take long: for weft_blocking. 0 or -errno. */
+int weft__list_directory(const weft_http *site, const char *path, size_t prefix, char **page, size_t *len);
 
 /* ---- respond.c ---- */
 

@@ -76,6 +76,11 @@ void weft__sys_file_close(int fd)
     close(fd);
 }
 
+int weft__sys_replace(int from, int to)
+{
+    return dup3(from, to, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
 int weft__sys_fstat(int fd, struct stat *st)
 {
     int err = weft__sys_fault(WEFT__SYS_STAT);

@@ -34,6 +34,9 @@ int weft__sys_open_beneath(int dir, const char *name, int how, bool cached);
 int weft__sys_open(const char *name, int how);
 
 void weft__sys_file_close(int fd);
+
+/* Make `to` a duplicate of `from` in one step, close-on-exec; what it was is closed. */
+int weft__sys_replace(int from, int to);
 int weft__sys_fstat(int fd, struct stat *st);
 
 /* Read at `offset` until `size` bytes are there or the file ends. `cached`: only what is in memory already; -EAGAIN if

@@ -1,0 +1,70 @@
+/* rate.c - see rate.h. Pinned by tests/http/rate_test.c. */
+#include "http/rate.h"
+
+#include "base/atomic.h"
+#include "sys/sys.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+enum {
+    WORDS = 1 << 16
+};
+
+struct weft__rate {
+    int64_t interval, burst; /* ns a request; ns that may be used up in advance */
+    uint64_t seed;
+    int64_t words[WORDS]; /* atomic */
+};
+
+weft__rate *weft__rate_new(double rate, unsigned burst)
+{
+    weft__rate *r = weft__calloc(1, sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->interval = (int64_t)(1e9 / rate);
+    r->interval = r->interval > 0 ? r->interval : 1;
+    r->burst = r->interval * (burst > 0 ? burst : 1);
+    weft__sys_random(&r->seed, sizeof r->seed);
+    return r;
+}
+
+void weft__rate_free(weft__rate *r)
+{
+    weft__free(r);
+}
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= UINT64_C(0xd6e8feb86659fd93);
+    x ^= x >> 32;
+    x *= UINT64_C(0xd6e8feb86659fd93);
+    return x ^ x >> 32;
+}
+
+static uint64_t number_of(const char *address)
+{
+    uint8_t bytes[16] = {0};
+    uint64_t n;
+    if (inet_pton(AF_INET, address, bytes) == 1)
+        bytes[4] = 4;
+    else if (inet_pton(AF_INET6, address, bytes) != 1)
+        return 0;
+    memcpy(&n, bytes, sizeof n); /* of IPv6 the first half */
+    return n;
+}
+
+bool weft__rate_allow(weft__rate *r, const char *address, int64_t now, unsigned *wait)
+{
+    int64_t *word = &r->words[mix(number_of(address) ^ r->seed) % WORDS];
+    int64_t used = load_relaxed(word), next;
+    do {
+        next = (used > now ? used : now) + r->interval;
+        if (next - now > r->burst) {
+            *wait = (unsigned)((next - now - r->burst + 999999999) / 1000000000);
+            return false;
+        }
+    } while (!cas_relaxed(word, &used, next));
+    return true;
+}

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""What `weft web` does beside files: virtual hosts, a limit of requests, a reload, the status page and its numbers."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+
+from web import Client, Failure, PATIENCE, Server, Tree, check, get, run
+
+
+def ask(server, host, path="/", method="GET"):
+    with Client(server) as c:
+        c.send(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+        return c.answer(method)
+
+
+def until(true, what, limit=20):
+    end = time.monotonic() + limit * PATIENCE
+    while not true():
+        check(time.monotonic() < end, what)
+        time.sleep(0.02)
+
+
+# ---- virtual hosts ----
+
+def hosts():
+    with Tree() as t:
+        for host in ("a.example", "b.example", "default"):
+            t.write(f"{host}/index.html", f"this is {host}")
+            t.write(f"{host}/dir/file", host)
+        t.write("a.example/404.html", "a's own")
+        t.write("secret", "x")
+        with Server(t.path, "--hosts", "--listing") as s:
+            for host, expected in (("a.example", "a.example"), ("A.Example:80", "a.example"), ("b.example", "b.example"),
+                                   ("c.example", "default"), ("127.0.0.1", "default"), ("[::1]:99", "default"),
+                                   ("secret", "default"), ("default", "default")):
+                a = ask(s, host)
+                check(a.body == f"this is {expected}".encode(), f"{host}: {a.status} {a.body!r}")
+            check(ask(s, "a.example", "/nothing").body == b"a's own", "a host's own page for 404")
+            check(ask(s, "b.example", "/nothing").body != b"a's own", "but not another's")
+            a = ask(s, "b.example", "/dir")
+            check((a.status, a["Location"]) == (301, "/dir/"), f"a redirect names no host's directory: {a['Location']}")
+            a = ask(s, "b.example", "/dir/")
+            check(b"<h1>/dir/</h1>" in a.body and b"b.example" not in a.body, "nor does a listing")
+            check(ask(s, "a.example", "/../b.example/index.html").status == 400, "no way up")
+            check(ask(s, "a.example", "/%2e%2e/b.example/index.html").status == 400, "no way up, escaped")
+            with Client(s) as c:
+                c.send("GET http://b.example/dir/file HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+                check(c.answer().body == b"b.example", "the target's host counts")
+
+
+# ---- the limit ----
+
+def rate():
+    with Tree() as t:
+        t.write("index.html", "x")
+        with Server(t.path, "--rate-limit", "2") as s:
+            with Client(s) as c:
+                answers = []
+                for _ in range(100):  # on a slow machine some more are let through, but never so many
+                    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+                    answers.append(c.answer())
+                refused = [a for a in answers if a.status == 429]
+                check(all(a.status == 200 for a in answers[:2]), "the first two are answered")
+                check(refused and all(int(a["Retry-After"]) >= 1 for a in refused), "then it is 429 with Retry-After")
+                check(all(a["Connection"] is None for a in answers), "the connection goes on")
+
+
+# ---- reload ----
+
+def reload():
+    with Tree() as t:
+        t.write("one/index.html", "one")
+        t.write("two/index.html", "two")
+        link = os.path.join(t.path, "now")
+        os.symlink("one", link)
+        with Server(link) as s:
+            stop, problems, asked = threading.Event(), [], [0]
+
+            def load():
+                try:
+                    with Client(s) as c:
+                        while not stop.is_set():
+                            c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+                            a = c.answer()
+                            check(a is not None and a.status == 200 and a.body in (b"one", b"two"), f"{a and a.status}")
+                            asked[0] += 1
+                except (Failure, OSError) as e:
+                    problems.append(str(e))
+
+            threads = [threading.Thread(target=load) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            until(lambda: asked[0] > 100 or problems, "the load begins")
+            for name in ("two", "one", "two"):
+                os.symlink(name, link + ".new")
+                os.rename(link + ".new", link)
+                s.process.send_signal(signal.SIGHUP)
+                until(lambda: get(s, "/").body == name.encode() or problems, f"SIGHUP: {name} is served")
+            stop.set()
+            for thread in threads:
+                thread.join()
+            check(not problems, f"a request was dropped: {problems}")
+
+
+# ---- the status page ----
+
+def status():
+    with Tree() as t:
+        t.write("index.html", "x")
+        with Server(t.path, "--status", "/status") as s:
+            for _ in range(5):
+                get(s, "/")
+            for _ in range(3):
+                get(s, "/none")
+
+            def numbers():
+                return json.loads(get(s, "/status.json").body)
+
+            until(lambda: numbers()["request_errors_total"] == 3, "the errors are counted")
+            d = numbers()
+            check(d["requests_total"] >= 8 and d["status"][1] >= 5 and d["status"][3] == 3, f"{d}")
+            check(sum(d["latency"]) >= 8 and d["connections"] >= 1 and d["pid"] == s.process.pid, f"{d}")
+            check(any(x["name"] == "MainThread" for x in d["thread_list"]), "the threads are listed")
+            check(d["sleepers"] and all(x["kind"] in ("thread", "coroutine") for x in d["sleepers"]), "who waits for what")
+            page = get(s, "/status")
+            check(page.status == 200 and page["Content-Type"].startswith("text/html"), "the page")
+            check(page["Cache-Control"] == "no-store" and b"http" not in page.body.replace(b"'http://'+", b""),
+                  "it asks nothing of another host")
+            metrics = get(s, "/metrics")
+            check(metrics["Content-Type"].startswith("text/plain; version=0.0.4"), "the metrics' type")
+            prometheus(metrics.body.decode())
+        with Server(t.path) as s:
+            check(get(s, "/status").status == 404 and get(s, "/metrics").status == 404, "off by default")
+
+
+def prometheus(text):
+    """The exposition format, strictly: each sample behind its HELP and TYPE, buckets that only grow."""
+    known, last = None, 0
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            known = line.split()[2]
+        elif line.startswith("# TYPE "):
+            check(line.split()[2] == known, f"TYPE of another: {line}")
+        else:
+            found = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"]*"\})? ([0-9.e+]+)', line)
+            check(found and found[1].startswith(known), f"a sample: {line!r} behind {known}")
+            if found[1].endswith("_bucket"):
+                check(float(found[3]) >= last, f"a bucket that shrinks: {line}")
+                last = float(found[3])
+    check(last > 0 and f"weft_request_seconds_count {int(last)}" in text, "the count is that of the last bucket")
+
+
+if __name__ == "__main__":
+    run([(f.__name__, f) for f in (hosts, rate, reload, status)])
