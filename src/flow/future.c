@@ -357,13 +357,13 @@ static void future_enders(const void *object, const weft__waiter *sleeper, weft_
 
 const weft__awaited weft__future_kind = {.what = weft__future_what, .held = "run by", .enders = future_enders};
 
-WEFT__COLD static int wait_slow(weft_future *f, weft_until until, const void *where)
+WEFT__NOINLINE static int wait_slow(weft_future *f, weft_until until, const void *where)
 {
     uint32_t expected;
     int err = 0;
     weft__waiter *self = weft__self();
-    if (!weft__wait_cancelled(self))
-        weft__future_help(f, until);
+    if (!weft__wait_cancelled(self) && weft__future_help(f, until) && weft__future_is_done(f))
+        return 0;
     if (weft__waiter_look(self, until.at, &f->word, WEFT__FUTURE_DONE))
         return 0;
     while (weft__future_expect(f, &expected)) {

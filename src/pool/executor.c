@@ -281,7 +281,7 @@ static int make(weft_executor **out, const weft__engine *engine, const weft_pool
     ex->lock = (weft__rawlock){0};
     list_init(&ex->working);
     list_init(&ex->ended);
-    ex->finished = 0;
+    ex->finished = ex->finished_elsewhere = 0;
     ex->started = ex->alive = ex->stale = 0;
     ex->reaping = (weft_lock)WEFT_LOCK_INIT;
 
@@ -322,7 +322,7 @@ void weft_executor_look(weft_executor *ex, weft_executor_info *info)
     };
     rawlock_acquire(&ex->lock);
     info->workers = load_relaxed(&ex->alive);
-    info->finished = ex->finished;
+    info->finished = ex->finished + load_relaxed(&ex->finished_elsewhere);
     list_each (it, &ex->working)
         info->finished += load_relaxed(&container_of(it, weft__worker, link)->finished);
     rawlock_release(&ex->lock);

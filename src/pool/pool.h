@@ -89,10 +89,11 @@ struct weft_executor {
 
     weft__rawlock lock;
     weft__list working, ended;
-    uint64_t finished; /* jobs of workers that are no more, and of no worker */
-    unsigned started;  /* workers so far */
-    uint32_t alive;    /* atomic; a word to sleep on */
-    uint32_t stale;    /* atomic: jobs that stand in the ring and are done */
+    uint64_t finished;           /* jobs of workers that are no more */
+    uint64_t finished_elsewhere; /* atomic: jobs of no worker */
+    unsigned started;            /* workers so far */
+    uint32_t alive;              /* atomic; a word to sleep on */
+    uint32_t stale;              /* atomic: jobs that stand in the ring and are done */
     weft_lock reaping;
     weft__list all; /* of all pools */
 };

@@ -36,9 +36,7 @@ static void count_finished(weft_executor *ex, weft__worker *w)
         store_relaxed(&w->finished, w->finished + 1);
         return;
     }
-    rawlock_acquire(&ex->lock);
-    ex->finished++;
-    rawlock_release(&ex->lock);
+    add_relaxed(&ex->finished_elsewhere, 1);
 }
 
 /* What a job leaves behind in its runner must not reach the next one. Its stop was taken back by finish. */
@@ -119,8 +117,9 @@ static bool run_inside(weft_executor *ex, weft__job *j, bool owned)
             w->frame = &frame;
         }
         void *result = NULL;
-        int err = call_watched(ex, j, &result);
-        conclude(ex, w != NULL && w->ex == ex ? w : NULL, j, result, err, true, false);
+        bool watched = j->limits != NULL || load_relaxed(&ex->broken);
+        int err = unlikely(watched) ? call_watched(ex, j, &result) : j->item.fn(j->item.arg, &result);
+        conclude(ex, w != NULL && w->ex == ex ? w : NULL, j, result, err, watched, false);
         if (outer != NULL) {
             w->frame = outer;
             weft__future_resume(&outer->job->future);
