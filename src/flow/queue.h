@@ -45,7 +45,8 @@ typedef struct weft__queue_half {
 /* WEFT_PRIORITY: where in the store an element lies. The entries from `size` on name the free places. */
 typedef struct weft__queue_entry {
     uint64_t number; /* of its put: equal elements keep their order */
-    size_t place;
+    uint32_t place;
+    int key; /* what the element begins with, where that is its order: the element itself is not looked at */
 } weft__queue_entry;
 
 struct weft_queue {

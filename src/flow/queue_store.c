@@ -30,6 +30,17 @@ size_t weft__queue_slots_for(size_t n)
     return slots;
 }
 
+/* Mostly it is one element, as large as a number or a pointer. */
+static inline void copy(void *to, const void *from, size_t size)
+{
+    if (size == 8)
+        memcpy(to, from, 8);
+    else if (size == 4)
+        memcpy(to, from, 4);
+    else
+        memcpy(to, from, size);
+}
+
 /* ---- the ring ---- */
 
 /* Copy positions from ... from + n of a ring with `slots` places to a flat array, or back. */
@@ -51,25 +62,20 @@ static void ring_in(weft_queue *q, uint64_t to, const char *elements, size_t n)
 
 /* ---- the heap ---- */
 
-static bool goes_before(const weft_queue *q, const weft__queue_entry *a, const weft__queue_entry *b)
+static inline bool goes_before(const weft_queue *q, const weft__queue_entry *a, const weft__queue_entry *b)
 {
-    const char *left = place(q, a->place), *right = place(q, b->place);
-    int order;
-    if (q->compare != NULL) {
-        order = q->compare(left, right);
-    } else {
-        int l, r;
-        memcpy(&l, left, sizeof l);
-        memcpy(&r, right, sizeof r);
-        order = (l > r) - (l < r);
-    }
+    if (q->compare == NULL) /* without a branch, which would be foretold wrongly every other time */
+        return (a->key < b->key) | ((a->key == b->key) & (a->number < b->number));
+    int order = q->compare(place(q, a->place), place(q, b->place));
     return order != 0 ? order < 0 : a->number < b->number;
 }
 
 static void heap_push(weft_queue *q, size_t size, uint64_t number, const char *element)
 {
-    weft__queue_entry *heap = q->heap, added = {number, heap[size].place};
-    memcpy(place(q, added.place), element, q->element_size);
+    weft__queue_entry *heap = q->heap, added = {number, heap[size].place, 0};
+    if (q->compare == NULL)
+        memcpy(&added.key, element, sizeof added.key);
+    copy(place(q, added.place), element, q->element_size);
     size_t i = size;
     while (i > 0 && goes_before(q, &added, &heap[(i - 1) / 2])) {
         heap[i] = heap[(i - 1) / 2];
@@ -81,17 +87,18 @@ static void heap_push(weft_queue *q, size_t size, uint64_t number, const char *e
 static void heap_pop(weft_queue *q, size_t size, char *element)
 {
     weft__queue_entry *heap = q->heap, last = heap[size - 1];
-    size_t freed = heap[0].place, i = 0, n = size - 1;
-    memcpy(element, place(q, freed), q->element_size);
+    uint32_t freed = heap[0].place;
+    size_t i = 0, n = size - 1;
+    copy(element, place(q, freed), q->element_size);
     for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && goes_before(q, &heap[child + 1], &heap[child]))
-            child++;
+        if (child + 1 < n)
+            child += goes_before(q, &heap[child + 1], &heap[child]);
         if (!goes_before(q, &heap[child], &last))
             break;
         heap[i] = heap[child];
     }
     heap[i] = last;
-    heap[n] = (weft__queue_entry){0, freed};
+    heap[n] = (weft__queue_entry){0, freed, 0};
 }
 
 /* ---- any ---- */
@@ -99,10 +106,12 @@ static void heap_pop(weft_queue *q, size_t size, char *element)
 void weft__queue_push(weft_queue *q, uint64_t head, uint64_t tail, const char *elements, size_t n)
 {
     size_t used = (size_t)(tail - head), size = q->element_size;
-    if (q->kind == WEFT_FIFO)
+    if (q->kind == WEFT_FIFO && n == 1)
+        copy(place(q, (size_t)tail & (q->slots - 1)), elements, size);
+    else if (q->kind == WEFT_FIFO)
         ring_in(q, tail, elements, n);
     else if (q->kind == WEFT_LIFO)
-        memcpy(place(q, used), elements, n * size);
+        copy(place(q, used), elements, n * size);
     else
         for (size_t i = 0; i < n; i++)
             heap_push(q, used + i, tail + i, elements + i * size);
@@ -112,12 +121,15 @@ void weft__queue_pop(weft_queue *q, uint64_t head, uint64_t tail, char *elements
 {
     size_t used = (size_t)(tail - head), size = q->element_size;
     if (q->kind == WEFT_FIFO) {
-        ring_out(q, head, elements, n);
+        if (n == 1)
+            copy(elements, place(q, (size_t)head & (q->slots - 1)), size);
+        else
+            ring_out(q, head, elements, n);
         return;
     }
     for (size_t i = 0; i < n; i++) {
         if (q->kind == WEFT_LIFO)
-            memcpy(elements + i * size, place(q, used - 1 - i), size);
+            copy(elements + i * size, place(q, used - 1 - i), size);
         else
             heap_pop(q, used - i, elements + i * size);
     }
@@ -139,7 +151,7 @@ void weft__queue_destroy_all(weft_queue *q, uint64_t head, uint64_t tail)
 static void heap_move(const weft_queue *q, size_t used, weft__queue_entry *heap, char *store, size_t slots)
 {
     for (size_t i = 0; i < slots; i++)
-        heap[i] = (weft__queue_entry){i < used ? q->heap[i].number : 0, i};
+        heap[i] = (weft__queue_entry){i < used ? q->heap[i].number : 0, (uint32_t)i, i < used ? q->heap[i].key : 0};
     for (size_t i = 0; i < used; i++)
         memcpy(store + i * q->element_size, place(q, q->heap[i].place), q->element_size);
 }
@@ -148,7 +160,7 @@ int weft__queue_resize(weft_queue *q, uint64_t head, uint64_t tail, size_t slots
 {
     size_t used = (size_t)(tail - head), size = q->element_size;
     weft__queue_entry *heap = NULL;
-    if (slots == 0 || slots > PTRDIFF_MAX / (size + sizeof *heap))
+    if (slots == 0 || slots > PTRDIFF_MAX / (size + sizeof *heap) || (q->kind == WEFT_PRIORITY && slots > UINT32_MAX))
         return -ENOMEM;
     char *store = weft__malloc(slots * size);
     if (store == NULL)
