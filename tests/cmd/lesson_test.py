@@ -14,8 +14,12 @@ import tempfile
 import time
 
 WEFT = os.path.abspath(os.environ.get("WEFT", "build/weft"))
-PAUSE = 1 / 20
+PAUSE, fast = 1 / 20, ["--fast"]
 failures, checked, tested = [], 0, set()
+# Whose lines stand in the order of their pauses. On a machine so busy that a thread comes a twentieth of a second late,
+# they are run again with pauses twenty times as long.
+BY_PAUSES = {"daemon", "mail_alarm", "sms", "thread_pool", "futures", "tickets", "five_threads", "efficiency", "alternate",
+             "dice", "f1"}
 
 
 def check(condition, text, detail=""):
@@ -36,7 +40,7 @@ def run(name, *flags, least=0.0, folder=None):
     """The lines of a lesson; `least` is how long its pauses are together."""
     tested.add(name)
     start = time.monotonic()
-    status, out, err = weft("lesson", "run", name, "--fast", *flags, folder=folder)
+    status, out, err = weft("lesson", "run", name, *fast, *flags, folder=folder)
     seconds = time.monotonic() - start
     check(status == 0 and err == "", f"{name} {flags} succeeds", (status, err, out))
     check(seconds >= least * PAUSE, f"{name} takes its {least} s", seconds / PAUSE)
@@ -456,6 +460,15 @@ def test_command(names):  # X-05
     same("run thread-class", [str(len(weft("lesson", "run", "thread-class")[1].split()))], ["2"])
 
 
+def again_slowly(name, test):
+    """With the pauses of the tutorial."""
+    global PAUSE, fast
+    print(f"{name} again, slowly")
+    PAUSE, fast = 1, []
+    test()
+    PAUSE, fast = 1 / 20, ["--fast"]
+
+
 def test_standalone():
     """What show prints is a whole program: it builds against the library alone and understands the same flags."""
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -484,7 +497,11 @@ def main():
     for key, test in sorted(globals().items()):
         name = key.removeprefix("test_")
         if key.startswith("test_") and name in names:
+            before = list(failures)
             test()
+            if failures != before and name in BY_PAUSES:
+                failures[:] = before
+                again_slowly(name, test)
     test_questions()
     test_exact()
     test_standalone()

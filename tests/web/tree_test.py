@@ -292,9 +292,15 @@ def precompressed_comes_and_goes():
             with open(os.path.join(tree.path, "f.txt.gz"), "wb", buffering=0) as f:
                 for i in range(len(whole)):  # 1.5 s of writing
                     f.write(whole[i:i + 1])
+                    written = time.monotonic()
                     time.sleep(1.5 / len(whole))
                     if i % 3 == 0:
-                        check(body() == text, "a half-written .gz file was sent")
+                        try:
+                            half = body() != text
+                        except (EOFError, codec.BadGzipFile):
+                            half = True
+                        paused = time.monotonic() - written > 0.2  # on a busy machine; then it looks finished
+                        check(not half or paused, "a half-written .gz file was sent")
             time.sleep(2.2)
             check(body() == b"by hand", "the .gz file was not taken")
             os.unlink(os.path.join(tree.path, "f.txt.gz"))
