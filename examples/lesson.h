@@ -3,7 +3,7 @@
  *     --fast     the same text in the same order, with sleeps of a twentieth and loops of a hundredth
  *     --unsafe   without the protection that the lesson is about, and wrong every time
  *
- * Other flags are a lesson's own. Threads print whole lines by one printf each, so lines never run into each other. */
+ * Other flags are a lesson's own. Threads and processes print whole lines by one printf each, so lines never run into each other. */
 #ifndef LESSON_H
 #define LESSON_H
 
@@ -62,6 +62,22 @@ static inline int must(int result)
 static inline void lesson_sleep(double seconds)
 {
     weft_sleep(weft_in_seconds(lesson_flag("--fast") ? seconds / 20 : seconds));
+}
+
+/* So many seconds of the lesson's from now. */
+static inline weft_until lesson_in(double seconds)
+{
+    return weft_in_seconds(lesson_flag("--fast") ? seconds / 20 : seconds);
+}
+
+/* The time as Python's ctime has it. */
+static inline const char *lesson_ctime(void)
+{
+    static _Thread_local char text[64];
+    time_t now = time(NULL);
+    struct tm tm;
+    strftime(text, sizeof text, "%a %b %e %H:%M:%S %Y", localtime_r(&now, &tm));
+    return text;
 }
 
 /* How often a long loop goes round. */

@@ -1,7 +1,6 @@
 /* music.c - a thread class with an argument of its own: it plays a song three times. */
 #include "lesson.h"
 
-#include <time.h>
 #include <weft/thread.h>
 
 typedef struct player {
@@ -13,11 +12,7 @@ static int play(weft_thread *t)
 {
     player *self = WEFT_CONTAINER(t, player, thread);
     for (int i = 0; i < 3; i++) {
-        time_t now = time(NULL);
-        struct tm tm;
-        char text[64];
-        strftime(text, sizeof text, "%a %b %e %H:%M:%S %Y", localtime_r(&now, &tm));
-        printf("playing %s:%s\n", self->song, text);
+        printf("playing %s:%s\n", self->song, lesson_ctime());
         lesson_sleep(2);
     }
     return 0;

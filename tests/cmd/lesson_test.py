@@ -221,6 +221,64 @@ def test_crawler():  # S000-68, -69, with pages made up
             check(sorted(db) == sorted(form) and (db == form or not flags), f"crawler {flags}: what is written", db)
 
 
+# ---- S001: processes ----
+
+def test_own_memory():  # S001-55
+    lines = run("own_memory", least=3)
+    child, parent = ["开始运行一个进程", "a = 1", "一个进程执行结束了"], ["原进程干点事", "父进程干完了"]
+    same("own_memory: child", [line for line in lines if line in child], child)
+    same("own_memory: parent", [line for line in lines if line in parent], parent)
+    check(lines[-1] == "a: 1" and len(lines) == 6, "own_memory: the parent's variable", lines)
+
+
+def test_tarena():  # S001-56: the daemon ends with its parent, so at most one line of its own
+    lines = run("tarena")
+    times = [line for line in lines if re.fullmatch(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}", line)]
+    rest = [line for line in lines if line not in times]
+    check(len(times) <= 1, "tarena: the daemon", lines)
+    same("tarena", [re.sub(r"\d+", "N", line) for line in rest], ["Name: Tarena", "PID: N", "is alive: True"])
+
+
+def test_lily():  # S001-57
+    lines = run("lily", least=6)
+    same("lily", [line for line in lines if not line.startswith("=")], ["I'm Lily", "I'm working..."] * 3)
+    check(len(lines) == 7 and set(max(lines)) != {"="} and any(set(line) == {"="} for line in lines), "lily: the limit", lines)
+
+
+def test_doudou():  # S001-58, S001-63: exit codes 0, 1, 0, or the lesson fails
+    tested.add("doudou")
+    status, out, err = weft("lesson", "run", "doudou", "--fast")
+    lines = out.splitlines()
+    check(status == 0 and err == "睡觉进程退出\n" and len(lines) == 4, "doudou", (status, out, err))
+    same("doudou", sorted(lines[::2]), sorted(["吃饭", "打豆豆"]))
+    ids = [re.fullmatch(r"(\d+) --- (\d+)", line).groups() for line in lines[1::2]]
+    check(ids[0][0] == ids[1][0] and ids[0][1] != ids[1][1], "doudou: one parent, two children", ids)
+
+
+def test_orphan():  # S001-64
+    same("orphan", run("orphan", least=1), ["子进程的父进程是: 创建它的进程", "父进程退出后, 系统进程收养了它: True", "孤儿进程结束了"])
+
+
+def test_zombie():  # S001-65, -66, -67
+    lines = run("zombie", least=3)
+    check(re.fullmatch(r"PID: \d+", lines[0]) and lines[-1] == "没有僵尸进程", "zombie: none is left", lines)
+    same("zombie", lines[1:-1], ["I'm Tom", "I'm working..."] * 3)
+    lines = run("zombie", "--unsafe")
+    same("zombie --unsafe", [re.sub(r"^\d+ ", "", line) for line in lines], ["状态: Z 僵尸进程", "处理之后: 没有僵尸进程"])
+
+
+def test_process_class():  # S001-68
+    lines = run("process_class", least=3)
+    same("process_class", [line for line in lines if "函数1" in line], ["函数1在运行 3", "函数1还在运行"] * 3)
+    same("process_class", [line for line in lines if "函数2" in line], ["函数2在运行", "函数2还在运行"] * 3)
+
+
+def test_pipe():  # S001-83, -84
+    lines = run("pipe")
+    same("pipe", [lines[0]] + sorted(lines[1:-1]) + [lines[-1]],
+         ["接收端不能发送: True"] + ["hello %d" % i for i in range(5)] + ["EOFError: 所有发送端都关闭了"])
+
+
 # ---- S001 ----
 
 def test_tickets():  # S001-47, X-11: each once, ascending
@@ -344,6 +402,40 @@ def test_dice():  # S003-20, -21: fifteen lines, six seconds
 
 # ---- S004 ----
 
+def test_fork():  # S004-02, -03: the parent's and the child's line may come in either order
+    lines = run("fork")
+    first = re.fullmatch(r"Process \((\d+)\) start...", lines[0])
+    check(first and len(lines) == 3, "fork: the first line", lines)
+    both = sorted(lines[1:], key=lambda line: line.startswith("I am"))
+    parent = re.fullmatch(r"I \((\d+)\) just created a child process \((\d+)\).", both[0])
+    child = re.fullmatch(r"I am child process \((\d+)\) and my parent is (\d+).", both[1])
+    check(parent and child and parent[1] == child[2] == first[1] and parent[2] == child[1], "fork: who is who", lines)
+
+
+def test_run_proc():  # S004-05, -06
+    lines = run("run_proc")
+    parent = re.fullmatch(r"父进程ID:(\d+).", lines[0])
+    child = re.fullmatch(r"运行子进程中,名字:test,进程ID:(\d+)...", lines[2])
+    check(parent and child and parent[1] != child[1], "run_proc: two processes", lines)
+    same("run_proc", [lines[1]] + lines[3:], ["开始执行子进程.", "结束子进程.", parent[1], str(os.getpid())])
+
+
+def test_dialogue():  # S004-11, -12
+    lines = run("dialogue")
+    check(lines[0] == "$ nslookup" and lines[-1] == "Exit code: 0", "dialogue", lines)
+    check("python.org\tmail exchanger = 50 mail.python.org." in lines, "dialogue: what was asked is answered", lines)
+
+
+def test_write_read():  # S004-25, -26: each is got once, in order, after it was put
+    lines = run("write_read")
+    same("write_read", [line for line in lines if line.startswith("Put")], ["Put %s to queue..." % c for c in "ABC"])
+    same("write_read", [line for line in lines if line.startswith("Get")], ["Get %s from queue." % c for c in "ABC"])
+    for c in "ABC":
+        check(lines.index(f"Put {c} to queue...") < lines.index(f"Get {c} from queue."), "write_read: put, then got", lines)
+    check(sorted(re.sub(r"\d+", "N", line) for line in lines if line.startswith("Process")) ==
+          ["Process to read:N", "Process to write:N"] and len(lines) == 8, "write_read: the processes", lines)
+
+
 def test_loop():  # S004-30, -31
     same("loop", run("loop", least=5),
          ["thread MainThread is running...", "thread LoopThread is running..."] +
@@ -377,6 +469,9 @@ EXACT = [  # (lesson, flags, lines)
     ("full_queue", [], ["队列已满,4 放不进去,丢失了", "1", "2", "3"]),  # S000-39
     ("lifo", [], ["2", "1"]),  # S000-40
     ("priority", [], ["(0, 'rose')", "(1, 'jack')", "(2, 'lucy')"]),  # S000-41
+    ("login_queue", [], ["用户名: Levi", "密　码: 123"]),  # S001-76
+    ("nslookup", [], ["$ nslookup www.python.org", "Server:\t\t127.0.0.1", "Address:\t127.0.0.1#53", "",
+                      "Name:\twww.python.org", "Address: 192.0.2.1", "Exit code: 0"]),  # S004-09, -10
     ("bank", [], ["0"]),  # S004-35
     ("bank", ["--unsafe"], ["-8"]),  # S004-33, X-11
 ]
