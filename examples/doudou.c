@@ -1,5 +1,5 @@
-/* doudou.c - three children of one parent at the same time: 吃饭, 睡觉, 打豆豆. One ends itself with a sentence on standard
- * error, and has exit code 1. */
+/* doudou.c - three children of one parent at the same time: 吃饭, 睡觉, 打豆豆. One ends itself with a sentence on
+ * standard error, and has exit code 1. */
 #include "lesson.h"
 
 #include <weft/process.h>

@@ -3,7 +3,8 @@
  *     --fast     the same text in the same order, with sleeps of a twentieth and loops of a hundredth
  *     --unsafe   without the protection that the lesson is about, and wrong every time
  *
- * Other flags are a lesson's own. Threads and processes print whole lines by one printf each, so lines never run into each other. */
+ * Other flags are a lesson's own. Threads and processes print whole lines by one printf each, so
+ * lines never run into each other. */
 #ifndef LESSON_H
 #define LESSON_H
 

@@ -6,8 +6,7 @@
 int main(int argc, char **argv)
 {
     lesson_begin(argc, argv);
-    int line
-        [2]; /* open as long as the orphan lives: by it the main program learns of the end of one that is not its child */
+    int line[2]; /* open as long as the orphan lives, which is not the main program's child */
     char c;
     must(pipe(line));
     fflush(stdout);

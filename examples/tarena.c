@@ -1,5 +1,5 @@
-/* tarena.c - what is known of a process: its name, its number, whether it lives. A daemon ends with its parent: of three
- * lines in six seconds there is one at most. */
+/* tarena.c - what is known of a process: its name, its number, whether it lives. A daemon ends with its parent: of
+ * three lines in six seconds there is one at most. */
 #include "lesson.h"
 
 #include <weft/process.h>
