@@ -19,6 +19,7 @@
 #include <weft/pipe.h>
 #include <weft/poller.h>
 #include <weft/process.h>
+#include <weft/process_pool.h>
 #include <weft/queue.h>
 #include <weft/route.h>
 #include <weft/rwlock.h>

@@ -58,7 +58,8 @@ enum {
     WEFT_EEOF,          /* all senders of a pipe are gone */
     WEFT_ECWD,          /* a program's working directory does not exist */
     WEFT_EEXIT,         /* a program failed */
-    WEFT_ETHREADS       /* the fork server cannot start while there are other threads */
+    WEFT_ETHREADS,      /* the fork server cannot start while there are other threads */
+    WEFT_EDIED          /* the worker process that ran the job died */
 };
 
 /* Flags for the `init` call of any lock, condition, semaphore, event, once or barrier. */

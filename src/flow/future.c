@@ -218,6 +218,28 @@ int weft__future_finish(weft_future *f, void *result, int error)
     return 0;
 }
 
+bool weft__future_finish_quietly(weft_future *f, void *result, int error)
+{
+    uint32_t seen;
+    if (!claim(f, &seen, 0))
+        return true;
+    f->result = error < 0 ? NULL : result;
+    f->error = error < 0 ? error : 0;
+    seen = load_relaxed(&f->word);
+    do {
+        if (seen & WEFT__FUTURE_WATCHED)
+            return false;
+    } while (!cas_seq_cst(&f->word, &seen, WEFT_FINISHED | (seen & WEFT__FUTURE_STOPPED)));
+    completed(f, seen);
+    return true;
+}
+
+void weft__future_publish(weft_future *f)
+{
+    uint32_t stopped = load_relaxed(&f->word) & WEFT__FUTURE_STOPPED;
+    completed(f, swap_seq_cst(&f->word, WEFT_FINISHED | stopped));
+}
+
 void weft__future_finished(weft_future *f, uint32_t before)
 {
     if (before & WEFT__FUTURE_STOPPED)
@@ -364,6 +386,8 @@ WEFT__NOINLINE static int wait_slow(weft_future *f, weft_until until, const void
     weft__waiter *self = weft__self();
     if (!weft__wait_cancelled(self) && weft__future_help(f, until) && weft__future_is_done(f))
         return 0;
+    if (f->ops != NULL && f->ops->attend != NULL)
+        f->ops->attend(f, until);
     if (weft__waiter_look(self, until.at, &f->word, WEFT__FUTURE_DONE))
         return 0;
     while (weft__future_expect(f, &expected)) {

@@ -43,6 +43,10 @@ typedef struct weft__future_ops {
      * the pool lets others do so, and it can have the job, run it here. Returns whether it did. */
     bool (*help)(weft_future *f, weft_until until);
 
+    /* The caller is about to wait for f, which is not done and runs elsewhere: he may look for its outcome himself for
+     * a moment. */
+    void (*attend)(weft_future *f, weft_until until);
+
     /* It was cancelled before it began: it need not stay in the queue. Called once, by the canceller, who holds a
      * reference; begin will say no in any case. */
     void (*cancelled)(weft_future *f);
@@ -91,10 +95,25 @@ static inline bool weft__future_begin(weft_future *f)
     return false;
 }
 
+/* As begin, for a job that runs in another process: nobody here is its runner. */
+static inline bool weft__future_begin_elsewhere(weft_future *f)
+{
+    uint32_t seen = load_relaxed(&f->word);
+    while ((seen & (WEFT__FUTURE_STATE | WEFT__FUTURE_CLAIMED)) == WEFT_PENDING)
+        if (cas_acq_rel(&f->word, &seen, seen | WEFT_RUNNING))
+            return true;
+    return false;
+}
+
 /* Set the outcome, from any state but done; then wake, tell watches, run callbacks. Called by the runner it also takes
  * back what weft_future_stop did to it, whatever it returns. The caller holds a reference. 0 or -WEFT_EINVALIDSTATE:
  * somebody else set one. Call from: thread, coroutine, a scheduler's own stack (if the callbacks may be). */
 int weft__future_finish(weft_future *f, void *result, int error);
+
+/* As finish, for who must not call callbacks: when somebody stands in the list it is false, the outcome is kept but not
+ * seen, and somebody must call weft__future_publish. */
+bool weft__future_finish_quietly(weft_future *f, void *result, int error);
+void weft__future_publish(weft_future *f);
 
 /* As finish, for a runner that alone can give f an outcome: nobody calls give_up. */
 void weft__future_finished(weft_future *f, uint32_t before);

@@ -30,8 +30,12 @@ static int refusal(const weft_executor *ex)
 }
 
 /* There may be new work: wake or start a worker. 0, or why none could be started though there is none at all. */
-static int notify(weft_executor *ex)
+int weft__pool_notify(weft_executor *ex)
 {
+    if (unlikely(ex->engine->kick != NULL)) {
+        ex->engine->kick(ex);
+        return 0;
+    }
     if (likely(!weft__backlog_notify(&ex->backlog)))
         return 0;
     int err = weft__worker_start(ex);
@@ -59,8 +63,7 @@ static int make_room(weft_executor *ex, weft__job *j, weft_until until)
     return weft__backlog_wait_room(&ex->backlog, until, WEFT__CALLER());
 }
 
-/* Put it in. 0; 1 when it has run already; or an error, and it is not in. */
-static int put(weft_executor *ex, weft__job *j, weft_until until)
+int weft__pool_put(weft_executor *ex, weft__job *j, weft_until until)
 {
     for (;;) {
         int err = weft__backlog_put(&ex->backlog, &j->item);
@@ -68,20 +71,15 @@ static int put(weft_executor *ex, weft__job *j, weft_until until)
             return 0;
         if (err == -EPIPE)
             return refusal(ex);
-        notify(ex); /* of those that were put before and not yet told of */
+        weft__pool_notify(ex); /* of those that were put before and not yet told of */
         err = make_room(ex, j, until);
         if (err != 0)
             return err;
     }
 }
 
-static int submit(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_job_options *options, weft_future **f)
+int weft__pool_submit(weft_executor *ex, weft__job *j, const weft_job_options *options, weft_future **f)
 {
-    if (unlikely(weft__pool_inherited(ex)))
-        return -EPIPE;
-    weft__job *j = weft__job_new(ex, fn, arg, 2);
-    if (unlikely(j == NULL))
-        return -ENOMEM;
     weft_until until = WEFT_FOREVER;
     int err = 0;
     if (options != NULL) {
@@ -92,14 +90,14 @@ static int submit(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_job_
         err = weft__job_limit(j, options);
     }
     if (err == 0)
-        err = put(ex, j, until);
+        err = weft__pool_put(ex, j, until);
     if (unlikely(err < 0)) {
         weft__job_free(&j->future); /* nobody has seen it */
         return err;
     }
     if (err == 0) {
         weft__job_accepted(j);
-        if (unlikely(notify(ex) < 0) && weft_future_cancel(&j->future)) {
+        if (unlikely(weft__pool_notify(ex) < 0) && weft_future_cancel(&j->future)) {
             weft_future_unref(&j->future);
             return -ENOMEM;
         }
@@ -109,6 +107,16 @@ static int submit(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_job_
     else
         weft_future_unref(&j->future);
     return 0;
+}
+
+static int submit(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_job_options *options, weft_future **f)
+{
+    if (unlikely(ex->engine->kick != NULL))
+        return -ENOTSUP;
+    if (unlikely(weft__pool_inherited(ex)))
+        return -EPIPE;
+    weft__job *j = weft__job_new(ex, fn, arg, 2);
+    return likely(j != NULL) ? weft__pool_submit(ex, j, options, f) : -ENOMEM;
 }
 
 int weft_submit(weft_executor *ex, weft_job_fn *fn, void *arg, weft_future **f)
@@ -133,14 +141,14 @@ long weft_submit_many(weft_executor *ex, weft_job_fn *fn, void *const *args, siz
         weft__job *j = weft__job_new(ex, fn, args[taken], futures != NULL ? 2 : 1);
         if (j == NULL)
             break;
-        if (put(ex, j, WEFT_FOREVER) < 0) {
+        if (weft__pool_put(ex, j, WEFT_FOREVER) < 0) {
             weft__job_free(&j->future);
             break;
         }
         if (futures != NULL)
             futures[taken] = &j->future;
     }
-    notify(ex);
+    weft__pool_notify(ex);
     return (long)taken;
 }
 
@@ -168,7 +176,8 @@ static int wait_for_workers(weft_executor *ex, weft_until until)
 
 int weft_executor_shutdown(weft_executor *ex, int how, weft_until until)
 {
-    if (how & ~(WEFT_SHUTDOWN_WAIT | WEFT_SHUTDOWN_CANCEL))
+    if ((how & ~(WEFT_SHUTDOWN_WAIT | WEFT_SHUTDOWN_CANCEL | WEFT_SHUTDOWN_KILL)) ||
+        ((how & WEFT_SHUTDOWN_KILL) && ex->engine->end == NULL))
         return -EINVAL;
     if (weft__pool_inherited(ex))
         return 0;
@@ -176,10 +185,12 @@ int weft_executor_shutdown(weft_executor *ex, int how, weft_until until)
     if ((how & WEFT_SHUTDOWN_WAIT) && w != NULL && w->ex == ex)
         return -EDEADLK;
     weft__backlog_close(&ex->backlog);
-    if (how & WEFT_SHUTDOWN_CANCEL)
+    if (how & (WEFT_SHUTDOWN_CANCEL | WEFT_SHUTDOWN_KILL))
         cancel_waiting(ex);
+    if (ex->engine->end != NULL)
+        ex->engine->end(ex, how & WEFT_SHUTDOWN_KILL);
     /* Jobs without any worker are left only when none could be started; nor can one now, perhaps. */
-    if (!weft__backlog_empty(&ex->backlog) && notify(ex) < 0)
+    if (!weft__backlog_empty(&ex->backlog) && weft__pool_notify(ex) < 0)
         cancel_waiting(ex);
     return how & WEFT_SHUTDOWN_WAIT ? wait_for_workers(ex, until) : 0;
 }
@@ -239,6 +250,17 @@ static void watch(void)
     atexit(finish_all);
 }
 
+static void end_first(void)
+{
+    atexit(finish_all); /* what was registered last is called first */
+}
+
+void weft__pools_end_first(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, end_first);
+}
+
 /* ---- the beginning ---- */
 
 static weft_executor *take_memory(void)
@@ -252,7 +274,7 @@ static weft_executor *take_memory(void)
     return weft__sys_map(&p, sizeof(weft_executor)) == 0 ? p : NULL;
 }
 
-static int make(weft_executor **out, const weft__engine *engine, const weft_pool_options *options)
+int weft__pool_make(weft_executor **out, const weft__engine *engine, const weft_pool_options *options)
 {
     static const weft_pool_options none;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -265,8 +287,8 @@ static int make(weft_executor **out, const weft__engine *engine, const weft_pool
         return -ENOMEM;
     unsigned workers = o->workers != 0 ? o->workers : engine->workers();
     uint64_t limit = o->max_queued == 0 ? 0 : (uint64_t)o->max_queued + workers;
-    weft__backlog_init(&ex->backlog, workers, limit, weft__may_spin() || engine->pause != NULL ? engine->spins : 0,
-                       engine->pause);
+    weft__backlog_init(&ex->backlog, engine->kick != NULL ? 0 : workers, limit,
+                       weft__may_spin() || engine->pause != NULL ? engine->spins : 0, engine->pause);
     weft__worker_ops(&ex->ops);
     ex->engine = engine;
     ex->initializer = o->initializer;
@@ -297,18 +319,22 @@ static int make(weft_executor **out, const weft__engine *engine, const weft_pool
 
 int weft_thread_pool_new(weft_executor **ex, const weft_pool_options *options)
 {
-    return make(ex, &weft__thread_engine, options);
+    return weft__pool_make(ex, &weft__thread_engine, options);
 }
 
 int weft_co_pool_new(weft_executor **ex, const weft_pool_options *options)
 {
-    return make(ex, &weft__co_engine, options);
+    return weft__pool_make(ex, &weft__co_engine, options);
 }
 
 void weft_executor_look(weft_executor *ex, weft_executor_info *info)
 {
     if (weft__pool_inherited(ex)) {
         *info = (weft_executor_info){.name = ex->name, .engine = ex->engine->name, .workers_max = ex->workers_max};
+        return;
+    }
+    if (ex->engine->look != NULL) {
+        ex->engine->look(ex, info);
         return;
     }
     weft__backlog_counts counts = weft__backlog_look(&ex->backlog);

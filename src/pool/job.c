@@ -8,6 +8,7 @@
 
 #include "base/panic.h"
 #include "co/sched.h"
+#include "pool/bytes.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -181,6 +182,7 @@ weft__job *weft__job_new(weft_executor *ex, weft_job_fn *fn, void *arg, uint32_t
     j->item.fn = fn;
     j->item.arg = arg;
     j->limits = NULL;
+    j->bytes = NULL;
     return j;
 }
 
@@ -188,6 +190,8 @@ void weft__job_free(weft_future *f)
 {
     weft__job *j = (weft__job *)f;
     weft__free(j->limits);
+    if (j->bytes != NULL)
+        weft__task_free(j->bytes);
     if (WEFT__ASAN)
         weft__free(j);
     else

@@ -116,7 +116,11 @@ int weft_map_new(weft_map **out, weft_executor *ex, weft_job_fn *fn, int (*next)
                  const weft_map_options *options)
 {
     weft_executor_info info;
+    if (ex->engine->kick != NULL)
+        return -ENOTSUP;
     weft_executor_look(ex, &info);
+    if (options != NULL && options->unordered)
+        return -EINVAL;
     size_t per_chunk = options != NULL && options->chunk != 0 ? options->chunk : 1;
     size_t size = (size_t)info.workers_max * 2;
     if (options != NULL && options->look_ahead != 0)

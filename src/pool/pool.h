@@ -35,7 +35,8 @@ typedef struct weft__limits {
 typedef struct weft__job {
     _Alignas(WEFT__CACHE_LINE) weft_future future; /* first */
     weft__item item;
-    weft__limits *limits; /* NULL: none */
+    weft__limits *limits;     /* NULL: none */
+    struct weft__task *bytes; /* NULL: not a job over bytes */
 } weft__job;
 
 /* A job that is running in a worker, or inside another one that waits for it; on the runner's stack. */
@@ -68,9 +69,14 @@ typedef struct weft__engine {
     bool helps_always;             /* a worker that waits for a job runs it itself, also if others could */
     uint32_t spins;                /* looks of an idle worker before it sleeps */
     void (*pause)(void);           /* between two of them; NULL: a moment, and only with several processors */
+
+    /* Workers that are not in this process (process_pool.c); NULL: they are, and start and join are used. */
+    void (*kick)(struct weft_executor *ex); /* there are new jobs */
+    void (*end)(struct weft_executor *ex, bool kill);
+    void (*look)(struct weft_executor *ex, struct weft_executor_info *info);
 } weft__engine;
 
-extern const weft__engine weft__thread_engine, weft__co_engine;
+extern const weft__engine weft__thread_engine, weft__co_engine, weft__process_engine;
 
 struct weft_executor {
     weft__backlog backlog;
@@ -95,7 +101,8 @@ struct weft_executor {
     uint32_t alive;              /* atomic; a word to sleep on */
     uint32_t stale;              /* atomic: jobs that stand in the ring and are done */
     weft_lock reaping;
-    weft__list all; /* of all pools */
+    struct weft__crew *crew; /* of the process engine; kept like the rest (P1) */
+    weft__list all;          /* of all pools */
 };
 
 extern uint32_t weft__pools_epoch; /* atomic: counts forks */
@@ -114,6 +121,21 @@ void weft__pool_worker_name(const weft__worker *w, char *buf, size_t size);
 
 /* The pool that the calling thread or coroutine works for, NULL when it is no worker. */
 weft__worker *weft__pool_me(void);
+
+/* ---- executor.c ---- */
+
+/* A pool without workers yet. */
+int weft__pool_make(weft_executor **out, const weft__engine *engine, const weft_pool_options *options);
+
+/* Put a job in and have it done; a job that is not accepted is freed. 0 or as weft_submit_with. */
+int weft__pool_submit(weft_executor *ex, weft__job *j, const weft_job_options *options, weft_future **f);
+
+/* Put a job in, without telling anybody yet. 0; 1 when it has run already; or an error, and it is not in. */
+int weft__pool_put(weft_executor *ex, weft__job *j, weft_until until);
+int weft__pool_notify(weft_executor *ex);
+
+/* From now on the process's end waits for pools before it kills its daemons. */
+void weft__pools_end_first(void);
 
 /* ---- job.c: records ---- */
 
@@ -137,6 +159,14 @@ void weft__job_ends(weft__job *j);
 
 /* A job got its outcome before it began, from who had the right to: see that it leaves the queue. */
 void weft__job_left(weft__job *j);
+
+/* A job that was taken is about to have its outcome, where not a worker in this process gives it: count it; or had one
+ * already when it was taken. */
+void weft__job_done(weft_executor *ex, weft__job *j);
+void weft__job_stale(weft__job *j);
+
+/* The initialiser failed. */
+void weft__pool_break(weft_executor *ex, int err);
 
 /* A worker has left in the middle of its jobs. */
 void weft__worker_lost(void *worker);

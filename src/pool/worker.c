@@ -130,6 +130,18 @@ static bool run_inside(weft_executor *ex, weft__job *j, bool owned)
     return begun;
 }
 
+void weft__job_done(weft_executor *ex, weft__job *j)
+{
+    count_out(ex, j);
+    count_finished(ex, NULL);
+}
+
+void weft__job_stale(weft__job *j)
+{
+    if (load_relaxed(&j->item.place) == WEFT__IN_RING) /* whoever gave it its outcome has counted it */
+        sub_relaxed(&weft__job_pool(j)->stale, 1);
+}
+
 /* ---- other ways ---- */
 
 void weft__job_left(weft__job *j)
@@ -237,8 +249,7 @@ void weft__worker_ops(weft__future_ops *ops)
 void weft__worker_discard(weft__job *j)
 {
     weft_future_cancel(&j->future);
-    if (load_relaxed(&j->item.place) == WEFT__IN_RING) /* whoever gave it its outcome has counted it */
-        sub_relaxed(&weft__job_pool(j)->stale, 1);
+    weft__job_stale(j);
     weft_future_unref(&j->future);
 }
 
@@ -306,7 +317,7 @@ void weft__worker_lost(void *worker)
 }
 
 /* The pool is broken: who waits for a job of it gets -WEFT_EBROKEN. */
-WEFT__COLD static void break_pool(weft_executor *ex, int err)
+WEFT__COLD void weft__pool_break(weft_executor *ex, int err)
 {
     if (swap_seq_cst(&ex->broken, 1) == 0)
         weft__warn("the pool \"%s\" is broken: its initialiser failed: %s", ex->name, weft_strerror(err));
@@ -320,7 +331,7 @@ void weft__pool_work(weft__worker *w)
     weft__self()->worker = w;
     int err = ex->initializer != NULL ? ex->initializer(ex->initializer_arg) : 0;
     if (err < 0)
-        break_pool(ex, err);
+        weft__pool_break(ex, err);
 
     bool searching = true, start = false;
     unsigned jobs = 0;

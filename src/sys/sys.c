@@ -73,6 +73,23 @@ int weft__sys_map(void **out, size_t size)
     return 0;
 }
 
+int weft__sys_map_shared(void **out, size_t size)
+{
+    int err = weft__sys_fault(WEFT__SYS_MMAP);
+    if (err < 0)
+        return err;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    *out = p;
+    return 0;
+}
+
+void weft__sys_not_for_children(void *p, size_t size)
+{
+    madvise(p, size, MADV_DONTFORK);
+}
+
 int weft__sys_unmap(void *p, size_t size)
 {
     int err = weft__sys_fault(WEFT__SYS_MUNMAP);

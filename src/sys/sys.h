@@ -103,6 +103,9 @@ void weft__free(void *p);
 /* Private anonymous memory, zeroed, no swap reserved. *out is set on 0. */
 int weft__sys_map(void **out, size_t size);
 int weft__sys_unmap(void *p, size_t size);
+/* The same, shared with the processes that are forked from now on; and no more with those forked later. */
+int weft__sys_map_shared(void **out, size_t size);
+void weft__sys_not_for_children(void *p, size_t size);
 int weft__sys_protect_none(void *p, size_t size);
 int weft__sys_madvise(void *p, size_t size, int advice);
 

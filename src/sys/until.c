@@ -62,10 +62,11 @@ const char *weft_strerror(int err)
         [WEFT_ECWD - WEFT_EEMPTY] = "The working directory does not exist or cannot be entered",
         [WEFT_EEXIT - WEFT_EEMPTY] = "The program failed",
         [WEFT_ETHREADS - WEFT_EEMPTY] = "The fork server must start before there are other threads",
+        [WEFT_EDIED - WEFT_EEMPTY] = "The worker process that ran the job died",
     };
     static WEFT__TLS char text[128];
     err = err < 0 ? -err : err;
-    if (err >= WEFT_EEMPTY && err <= WEFT_ETHREADS)
+    if (err >= WEFT_EEMPTY && err <= WEFT_EDIED)
         return own[err - WEFT_EEMPTY];
     return strerror_r(err, text, sizeof text);
 }

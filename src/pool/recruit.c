@@ -1,0 +1,137 @@
+/* recruit.c - the processes of a process pool: started, told to end, killed, forgotten.
+ *
+ * How a worker is started is weft__man_start alone. The child of the fork closes what belongs to its sisters: their
+ * sockets and process descriptors; their segments are not mapped in it at all.
+ * Pinned by tests/pool/process_pool_test.c. */
+#include "pool/crew.h"
+
+#include "park/park.h"
+#include "sys/message.h"
+#include "sys/net.h"
+#include "sys/spawn.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+void weft__man_wake(weft__man *m)
+{
+    if (load_seq_cst(&m->seg->asleep) == 0)
+        return;
+    store_relaxed(&m->seg->asleep, 0);
+    add_seq_cst(&m->seg->bell, 1);
+    weft__wake(&m->seg->bell, 1, WEFT__SHARED_WORD);
+}
+
+void weft__man_quit(weft__man *m)
+{
+    m->quitting = true;
+    store_seq_cst(&m->seg->quit, 1);
+    add_seq_cst(&m->seg->bell, 1);
+    weft__wake(&m->seg->bell, 1, WEFT__SHARED_WORD);
+}
+
+void weft__man_kill(weft__man *m, enum weft__kill why)
+{
+    if (m->seg == NULL || m->killed != WEFT__NOT_KILLED)
+        return;
+    m->killed = why;
+    weft__sys_pidfd_signal(m->pidfd, SIGKILL); /* it is reaped only when it is buried */
+}
+
+typedef struct birth {
+    weft__man *man;
+    weft__recruit recruit;
+    int parents_socket;
+} birth;
+
+static int live(void *arg)
+{
+    birth *b = arg;
+    const weft__crew *c = b->man->ex->crew;
+    weft__sys_close(b->parents_socket);
+    for (unsigned i = 0; i < c->n; i++) {
+        const weft__man *m = &c->men[i];
+        if (m == b->man || m->seg == NULL)
+            continue;
+        weft__sys_close(m->socket);
+        weft__sys_close(m->pidfd);
+    }
+    return weft__worker_process(&b->recruit);
+}
+
+int weft__man_start(weft__man *m)
+{
+    weft_executor *ex = m->ex;
+    const weft__crew *c = ex->crew;
+    void *segment;
+    int ends[2];
+    int err = weft__sys_map_shared(&segment, sizeof(weft__segment));
+    if (err < 0)
+        return err;
+    err = weft__sys_message_pair(ends);
+    if (err < 0)
+        goto unmap;
+    birth b = {
+        .man = m,
+        .parents_socket = ends[0],
+        .recruit = {.segment = segment,
+                    .listener = c->listener,
+                    .bell = c->bell,
+                    .socket = ends[1],
+                    .message_limit = c->options.message_limit,
+                    .memory_limit = c->options.memory_limit,
+                    .initializer = ex->initializer,
+                    .initializer_arg = ex->initializer_arg},
+    };
+    char name[WEFT__POOL_NAME + 16];
+    snprintf(name, sizeof name, "%s-%u", ex->name, m->index);
+    err = weft_process_start(&m->process, live, &b, &(weft_process_options){.name = name, .daemon = 1});
+    weft__sys_close(ends[1]);
+    if (err < 0)
+        goto close;
+    weft__sys_not_for_children(segment, sizeof(weft__segment));
+    int pidfd = weft_process_sentinel(&m->process);
+    err = weft_poller_register(c->poller, pidfd, WEFT_POLLIN, m);
+    if (err < 0)
+        goto kill;
+
+    rawlock_acquire(&ex->crew->lock);
+    m->socket = ends[0];
+    m->pidfd = pidfd;
+    m->pid = weft_process_pid(&m->process);
+    m->head = m->tail = m->busy = m->given = m->seen = m->ticked = 0;
+    m->depth = 1;
+    m->per_job = WEFT_MS;
+    m->ready = m->quitting = m->left = false;
+    m->killed = WEFT__NOT_KILLED;
+    m->seg = segment;
+    rawlock_release(&ex->crew->lock);
+    return 0;
+kill:
+    weft_process_kill(&m->process);
+    weft_process_join(&m->process, NULL, WEFT_FOREVER);
+    weft_process_close(&m->process);
+close:
+    weft__sys_close(ends[0]);
+unmap:
+    weft__sys_unmap(segment, sizeof(weft__segment));
+    return err;
+}
+
+void weft__man_forget(weft__man *m)
+{
+    weft__crew *c = m->ex->crew;
+    rawlock_acquire(&c->lock);
+    weft__segment *seg = m->seg;
+    m->seg = NULL;
+    m->ready = false;
+    m->pid = 0;
+    rawlock_release(&c->lock);
+    weft_poller_unregister(c->poller, m->pidfd);
+    weft__sys_close(m->socket);
+    weft__sys_unmap(seg, sizeof *seg);
+    weft_process_close(&m->process);
+}
