@@ -3,9 +3,8 @@
  * How many jobs a worker has at a time. One, until it is known that its jobs are short; then as many as take some
  * wakes' time. Jobs with times or a high priority are given to idle workers only. What a worker has not begun can be
  * taken back (REVOKED): when it dies, when it is about to be killed for its present job, and when it got stuck in that
- * while others have nothing to do. So no job but the one that runs is ever harmed. Pinned by
- * tests/pool/process_pool_test.c and process_chaos_test.c. */
-#define _GNU_SOURCE
+ * while others have nothing to do. So no job but the one that runs is ever harmed.
+ * Pinned by tests/pool/process_pool_test.c and process_chaos_test.c. */
 #include "pool/crew.h"
 
 #include "sys/message.h"
@@ -17,8 +16,9 @@
 #include <string.h>
 
 enum {
-    ENOUGH = 200 * 1000, /* ns: jobs that take about this long together are given at a time */
-    SLOW = 1000 * 1000   /* ns: what a job is taken for before anything is known */
+    ENOUGH = 200 * 1000,      /* ns: jobs that take about this long together are given at a time */
+    SLOW = 1000 * 1000,       /* ns: what a job is taken for before anything is known */
+    STUCK = 100 * 1000 * 1000 /* ns: a job is not begun */
 };
 
 /* ---- news ---- */
@@ -170,7 +170,7 @@ static uint32_t positions(const weft__man *m)
 
 static bool can_take(const weft__crew *c, const weft__man *m)
 {
-    return m->ready && !m->quitting && m->killed == WEFT__NOT_KILLED && m->busy < m->depth &&
+    return m->ready && !m->quitting && !m->stuck && m->killed == WEFT__NOT_KILLED && m->busy < m->depth &&
            positions(m) < WEFT__SLOTS && (c->options.jobs_per_worker == 0 || m->given < c->options.jobs_per_worker);
 }
 
@@ -487,6 +487,7 @@ static bool harvest(weft__man *m, weft__news *news, bool keeper)
     }
     if (m->tail == from)
         return new || news->n != 0;
+    m->stuck = false;
     if (done > 0)
         learn(m, done);
     if (m->busy == 0 && m->ex->crew->options.jobs_per_worker != 0 && m->given >= m->ex->crew->options.jobs_per_worker &&
@@ -624,9 +625,10 @@ void weft__crew_tick(weft_executor *ex)
 {
     weft__crew *c = ex->crew;
     bool idle = false;
+    int64_t now = weft__sys_now();
     rawlock_acquire(&c->lock);
     for (unsigned i = 0; i < c->n && !idle; i++)
-        idle = c->men[i].ready && c->men[i].busy == 0;
+        idle = c->men[i].busy == 0 && can_take(c, &c->men[i]);
     for (unsigned i = 0; i < c->n; i++) {
         weft__man *m = &c->men[i];
         if (m->seg != NULL && m->busy > 1 && m->ticked == m->tail && idle) {
@@ -635,6 +637,10 @@ void weft__crew_tick(weft_executor *ex)
             m->depth = 1;
         }
         m->ticked = m->tail;
+        if (m->seg != NULL && m->busy > 0 && idle && now - m->since > STUCK) {
+            revoke_all(m, 0); /* it does not even begin: somebody has stopped it, say */
+            m->stuck = m->busy == 0;
+        }
     }
     rawlock_release(&c->lock);
 }

@@ -46,7 +46,9 @@ typedef struct weft__man {
     uint32_t given;      /* jobs since its start */
     uint32_t seen;       /* reports of the job at tail */
     uint32_t ticked;     /* tail at the last tick */
-    bool ready, quitting, left;
+    bool ready, quitting;
+    bool left;  /* it has something for the keeper, who knows */
+    bool stuck; /* it did not begin a job for long: it gets no more until it moves */
     enum weft__kill killed;
     int64_t since;                 /* when the job at tail became the first */
     int64_t per_job;               /* how long they take, about */

@@ -105,7 +105,7 @@ int weft__man_start(weft__man *m)
     m->head = m->tail = m->busy = m->given = m->seen = m->ticked = 0;
     m->depth = 1;
     m->per_job = WEFT_MS;
-    m->ready = m->quitting = m->left = false;
+    m->ready = m->quitting = m->left = m->stuck = false;
     m->killed = WEFT__NOT_KILLED;
     m->seg = segment;
     rawlock_release(&ex->crew->lock);

@@ -138,12 +138,20 @@ struct killer {
     unsigned seed;
 };
 
-/* Kills workers, or stops them and lets them go on, while they do whatever it is. */
+/* Kills workers whatever they do, but not faster than jobs get done: a pool whose workers all die while they start is
+ * broken. */
 static int kill_now_and_then(void *arg)
 {
     struct killer *k = arg;
     unsigned seed = k->seed;
-    while (!load_acquire(&k->stop)) {
+    for (size_t before = 0; !load_acquire(&k->stop);) {
+        weft_executor_info info;
+        weft_executor_look(k->ex, &info);
+        if (info.finished < before + 5) {
+            weft_sleep(weft_in_ms(1));
+            continue;
+        }
+        before = info.finished;
         pid_t pids[3] = {0};
         weft_process_pool_pids(k->ex, pids, 3);
         pid_t pid = pids[rand_r(&seed) % 3];
@@ -295,6 +303,45 @@ TEST_LIMIT(60, process_pool_crash_amid_large_messages_hangs_nobody)
     }
     weft_executor_free(ex);
     free(bytes);
+}
+
+static void stop_process(pid_t pid)
+{
+    char path[64], state = ' ';
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    CHECK_INT(0, kill(pid, SIGSTOP));
+    while (state != 'T') {
+        FILE *f = fopen(path, "re");
+        CHECK(f != NULL);
+        CHECK_INT(1, fscanf(f, "%*d (%*[^)]) %c", &state));
+        fclose(f);
+    }
+}
+
+/* checklist 150: a worker that stands still gets no job that another could do, and goes on later. */
+TEST_LIMIT(60, process_pool_worker_that_is_stopped_keeps_no_job)
+{
+    weft_executor *ex = processes(2);
+    pid_t pids[2];
+    for (long i = 0; i < 50; i++) {
+        weft_future *f;
+        CHECK_OK(weft_submit_bytes(ex, bytes_square, &i, sizeof i, NULL, &f));
+        CHECK_INT(i * i, bytes_long(f));
+        weft_future_unref(f);
+    }
+    weft_process_pool_pids(ex, pids, 2);
+    for (int stopped = 0; stopped < 2; stopped++) {
+        stop_process(pids[stopped]);
+        weft_future *f[20];
+        for (long i = 0; i < 20; i++)
+            CHECK_OK(weft_submit_bytes(ex, bytes_pid, "", 0, NULL, &f[i]));
+        for (long i = 0; i < 20; i++) {
+            CHECK_INT(pids[!stopped], bytes_long(f[i]));
+            weft_future_unref(f[i]);
+        }
+        CHECK_INT(0, kill(pids[stopped], SIGCONT));
+    }
+    weft_executor_free(ex);
 }
 
 /* Jobs that are short are given several at a time; a long one among them keeps the rest from nobody. */
