@@ -1,4 +1,4 @@
-/* weft/shm.h - memory that several processes share: segments, and who is attached to them.
+/* weft/shm.h - memory that several processes share: segments, who is attached to them, and a heap inside.
  *
  *     weft_shm *s;
  *     int err = weft_shm_new(&s, sizeof(struct table), NULL);     // then fork: the children share it
@@ -37,6 +37,7 @@ enum {
 
 typedef struct weft_shm_options {
     const char *name; /* NULL = anonymous; "" = weft makes up a name that nobody can guess */
+    int heap;         /* 1: the memory is a heap, for weft_shm_alloc; there is no weft_shm_data then */
 } weft_shm_options;
 
 /* Make a segment of `size` bytes, zeroed. Returns 0; -EEXIST: there is one of that name; -EINVAL: size 0, or a name
@@ -60,7 +61,7 @@ WEFT_API void weft_shm_close(weft_shm *s);
 WEFT_API int weft_shm_unlink(const char *name);
 
 WEFT_API void *
-weft_shm_data(const weft_shm *s); /* aligned to a page; NULL: weft has put something of its own into it */
+weft_shm_data(const weft_shm *s); /* aligned to a page; NULL: it is a heap, or weft's own */
 WEFT_API size_t weft_shm_size(const weft_shm *s);
 WEFT_API int weft_shm_fd(const weft_shm *s);           /* owned by the handle */
 WEFT_API const char *weft_shm_name(const weft_shm *s); /* "" when anonymous, or when it came as a descriptor */
@@ -69,6 +70,24 @@ WEFT_API const char *weft_shm_name(const weft_shm *s); /* "" when anonymous, or 
  * inside. Offset 0 is no place for data: NULL is offset 0 and back. */
 WEFT_API uint64_t weft_shm_offset(const weft_shm *s, const void *p);
 WEFT_API void *weft_shm_at(const weft_shm *s, uint64_t offset, size_t size);
+
+/* ---- a heap inside ----
+ * Any process may allocate and any free, and be killed at any moment: the heap stays whole, and what it was just being
+ * given goes back. What a process had is not freed by its death. */
+
+/* `size` bytes, zeroed, aligned to 16. Returns 0 and *p; -ENOMEM; -EINVAL: size 0, or the segment is no heap;
+ * -ETIMEDOUT: a process that is stopped in the midst of this held it up for a second; -EBADMSG: the heap has been
+ * spoilt by a write where none belongs. */
+WEFT_API int weft_shm_alloc(weft_shm *s, size_t size, void **p);
+
+/* Give it back. Returns 0, also for NULL; -EINVAL: it is nothing that alloc gave; otherwise as alloc. */
+WEFT_API int weft_shm_free(weft_shm *s, void *p);
+
+WEFT_API size_t weft_shm_used(const weft_shm *s); /* bytes given out, with what the heap adds to each */
+
+/* One place that all processes find: where the first of your structs lies. NULL at first, and when it was spoilt. */
+WEFT_API void weft_shm_set_root(weft_shm *s, const void *p);
+WEFT_API void *weft_shm_root(const weft_shm *s, size_t size);
 
 /* ---- who is attached ----
  * A process is entered by new, open and from_fd and taken out by close. One that a fork brought along is not before it

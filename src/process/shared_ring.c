@@ -18,7 +18,7 @@
 #include "process/shared_ring.h"
 
 #include "park/await.h"
-#include "sync/lock.h"
+#include "process/robust.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,8 +33,6 @@ enum {
 
 #define PUT           WEFT__RING_PUT
 #define GET           WEFT__RING_GET
-#define MOMENT        (2 * WEFT_MS)
-#define STOPPED_AFTER (1 * WEFT_SECOND)
 #define DEAD_AFTER    (50 * WEFT_MS)
 
 static inline uint32_t units_for(size_t size)
@@ -81,20 +79,9 @@ static void take_over(weft__ring *r, int side)
     weft_lock_recover(&s->lock);
 }
 
-/* A living holder copies one message, so the wait for it is not what the caller's deadline is about: of one that has it
- * for longer than a moment is asked whether it lives, and only one that is stopped (or hostile) makes the caller give
- * up. */
 WEFT__NOINLINE static int enter_slow(weft__ring *r, int side, weft_until until)
 {
-    weft_lock *l = &r->sides[side].lock;
-    weft__taking taking = {&weft__lock_kind, NULL};
-    int err = weft__lock_acquire(l, weft_in(MOMENT), WEFT__UNCANCELLABLE, taking);
-    if (err == -ETIMEDOUT)
-        err = weft__lock_acquire(l, WEFT_NOW, WEFT__UNCANCELLABLE, taking); /* asks whether the owner lives */
-    if (err == -ETIMEDOUT)
-        err = weft__lock_acquire(l, weft_in(STOPPED_AFTER), WEFT__UNCANCELLABLE, taking);
-    if (err == -ETIMEDOUT && until.at > 0)
-        err = weft__lock_acquire(l, until, 0, taking);
+    int err = weft__robust_enter(&r->sides[side].lock, until);
     if (err != -EOWNERDEAD)
         return err;
     take_over(r, side);

@@ -226,7 +226,8 @@ int weft__shm_new(weft_shm **s, size_t size, const char *name, uint32_t kind, in
 int weft_shm_new(weft_shm **s, size_t size, const weft_shm_options *options)
 {
     weft_shm_options o = options != NULL ? *options : (weft_shm_options){0};
-    return weft__shm_new(s, size, o.name, WEFT__SHM_DATA, NULL, NULL);
+    return weft__shm_new(s, size, o.name, o.heap ? WEFT__SHM_HEAP : WEFT__SHM_DATA,
+                         o.heap ? weft__shm_heap_fill : NULL, NULL);
 }
 
 /* Pre: the file is checked to be one that may be mapped. */
@@ -328,6 +329,16 @@ void *weft_shm_at(const weft_shm *s, uint64_t offset, size_t size)
     if (offset < WEFT__SHM_HEAD || offset - WEFT__SHM_HEAD > s->size || size > s->size - (offset - WEFT__SHM_HEAD))
         return NULL;
     return (char *)s->head + offset;
+}
+
+void weft_shm_set_root(weft_shm *s, const void *p)
+{
+    store_release(&s->head->root, weft_shm_offset(s, p));
+}
+
+void *weft_shm_root(const weft_shm *s, size_t size)
+{
+    return weft_shm_at(s, load_acquire(&s->head->root), size);
 }
 
 /* ---- what has been left behind ---- */

@@ -5,18 +5,21 @@
 #ifndef WEFT_PROCESS_SHM_H
 #define WEFT_PROCESS_SHM_H
 
+#include <weft/lock.h>
 #include <weft/shm.h>
 
 #include "base/atomic.h"
 
 enum {
     WEFT__SHM_HEAD = 4096, /* bytes before the data */
-    WEFT__SHM_PROCESSES = 60
+    WEFT__SHM_PROCESSES = 60,
+    WEFT__SHM_BINS = 48
 };
 
 /* What a segment is used for. */
 enum {
     WEFT__SHM_DATA = 0,
+    WEFT__SHM_HEAP,
     WEFT__SHM_QUEUE
 };
 
@@ -27,12 +30,22 @@ typedef struct weft__shm_entry {
     char name[32];
 } weft__shm_entry;
 
+/* shm_heap.c */
+typedef struct weft__shm_heap {
+    weft_lock lock;
+    uint64_t pending; /* the block that is being given out; 0: none */
+    uint64_t used;    /* atomic: bytes given out */
+    uint64_t bins[WEFT__SHM_BINS]; /* the first free block of each class; 0: none */
+} weft__shm_heap;
+
 typedef struct weft__shm_head {
     uint32_t magic;
     uint32_t kind;
     uint64_t size; /* of the data */
+    uint64_t root; /* atomic: an offset */
     weft__shm_entry maker;
     weft__shm_entry processes[WEFT__SHM_PROCESSES];
+    weft__shm_heap heap;
 } weft__shm_head;
 
 _Static_assert(sizeof(weft__shm_head) <= WEFT__SHM_HEAD, "the head of a segment is one page");
@@ -52,6 +65,12 @@ struct weft_shm {
 /* As weft_shm_new, for a use of its own: fill(s, arg) is called before others can see it. */
 int weft__shm_new(weft_shm **s, size_t size, const char *name, uint32_t kind, int (*fill)(weft_shm *s, void *arg),
                   void *arg);
+
+/* shm_heap.c: make the data one free block; -EINVAL when it is too small. */
+int weft__shm_heap_fill(weft_shm *s, void *arg);
+
+/* Walk the heap: 0, or -EBADMSG when it is not whole. Nobody may be using it. */
+int weft__shm_heap_check(const weft_shm *s);
 
 /* weft_shm_close, but the descriptor stays the caller's. */
 void weft__shm_detach(weft_shm *s);
