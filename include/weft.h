@@ -27,6 +27,7 @@
 #include <weft/sem.h>
 #include <weft/server.h>
 #include <weft/shared_queue.h>
+#include <weft/shared_value.h>
 #include <weft/shm.h>
 #include <weft/stream.h>
 #include <weft/subprocess.h>

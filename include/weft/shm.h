@@ -60,8 +60,7 @@ WEFT_API void weft_shm_close(weft_shm *s);
 /* Take the name away; who has it mapped keeps it. Returns 0, -ENOENT or -EINVAL. */
 WEFT_API int weft_shm_unlink(const char *name);
 
-WEFT_API void *
-weft_shm_data(const weft_shm *s); /* aligned to a page; NULL: it is a heap, or weft's own */
+WEFT_API void *weft_shm_data(const weft_shm *s); /* aligned to a page; NULL: it is a heap, or weft's own */
 WEFT_API size_t weft_shm_size(const weft_shm *s);
 WEFT_API int weft_shm_fd(const weft_shm *s);           /* owned by the handle */
 WEFT_API const char *weft_shm_name(const weft_shm *s); /* "" when anonymous, or when it came as a descriptor */

@@ -31,9 +31,9 @@ enum {
     RETRY = 16        /* waits of a side between two that look for LOOK_MAX */
 };
 
-#define PUT           WEFT__RING_PUT
-#define GET           WEFT__RING_GET
-#define DEAD_AFTER    (50 * WEFT_MS)
+#define PUT        WEFT__RING_PUT
+#define GET        WEFT__RING_GET
+#define DEAD_AFTER (50 * WEFT_MS)
 
 static inline uint32_t units_for(size_t size)
 {

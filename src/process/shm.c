@@ -226,8 +226,8 @@ int weft__shm_new(weft_shm **s, size_t size, const char *name, uint32_t kind, in
 int weft_shm_new(weft_shm **s, size_t size, const weft_shm_options *options)
 {
     weft_shm_options o = options != NULL ? *options : (weft_shm_options){0};
-    return weft__shm_new(s, size, o.name, o.heap ? WEFT__SHM_HEAP : WEFT__SHM_DATA,
-                         o.heap ? weft__shm_heap_fill : NULL, NULL);
+    return weft__shm_new(s, size, o.name, o.heap ? WEFT__SHM_HEAP : WEFT__SHM_DATA, o.heap ? weft__shm_heap_fill : NULL,
+                         NULL);
 }
 
 /* Pre: the file is checked to be one that may be mapped. */

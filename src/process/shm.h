@@ -33,8 +33,8 @@ typedef struct weft__shm_entry {
 /* shm_heap.c */
 typedef struct weft__shm_heap {
     weft_lock lock;
-    uint64_t pending; /* the block that is being given out; 0: none */
-    uint64_t used;    /* atomic: bytes given out */
+    uint64_t pending;              /* the block that is being given out; 0: none */
+    uint64_t used;                 /* atomic: bytes given out */
     uint64_t bins[WEFT__SHM_BINS]; /* the first free block of each class; 0: none */
 } weft__shm_heap;
 

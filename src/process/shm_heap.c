@@ -25,8 +25,8 @@ enum {
 };
 
 typedef struct block {
-    uint64_t size;   /* atomic: with this head; a multiple of UNIT, | USED. The last one: 0 | USED */
-    uint64_t before; /* of the block before; 0: the first */
+    uint64_t size;       /* atomic: with this head; a multiple of UNIT, | USED. The last one: 0 | USED */
+    uint64_t before;     /* of the block before; 0: the first */
     uint64_t next, prev; /* free ones: neighbours in their list; 0: none. Used ones: the caller's */
 } block;
 
@@ -127,7 +127,7 @@ static int search_class(const weft_shm *s, unsigned class, uint64_t need, uint64
 
 static int search(const weft_shm *s, uint64_t need, uint64_t *place, uint64_t *size)
 {
-    for (unsigned class = class_of(need); class < WEFT__SHM_BINS; class++) {
+    for (unsigned class = class_of(need); class < WEFT__SHM_BINS; class ++) {
         int err = search_class(s, class, need, place, size);
         if (err < 0 || *place != 0)
             return err;
@@ -336,7 +336,7 @@ int weft__shm_heap_fill(weft_shm *s, void *arg)
 static int64_t count_listed(const weft_shm *s)
 {
     int64_t n = 0;
-    for (unsigned class = 0; class < WEFT__SHM_BINS; class++) {
+    for (unsigned class = 0; class < WEFT__SHM_BINS; class ++) {
         uint64_t prev = 0;
         for (uint64_t here = s->head->heap.bins[class]; here != 0; here = at(s, here)->next) {
             bool used;

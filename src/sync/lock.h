@@ -58,6 +58,7 @@ void weft__lock_must_acquire(weft_lock *l, weft__taking taking, const char *call
 
 /* weft_lock_release, but false where that panics: in memory that others may have spoilt. */
 bool weft__lock_let_go(weft_lock *l);
+bool weft__rlock_let_go(weft_rlock *l);
 
 /* Take the lock as one that has slept already (it was in a condition): may pass STARVED, keeps WAITERS. Not
  * cancellable. Returns 0 or -EOWNERDEAD. */

@@ -48,14 +48,20 @@ void weft_rlock_acquire(weft_rlock *l)
     took(l, 0);
 }
 
-void weft_rlock_release(weft_rlock *l)
+bool weft__rlock_let_go(weft_rlock *l)
 {
     if (!is_mine(l))
-        weft__panic("weft_rlock_release: the rlock at %p is not held by its caller", (void *)l);
+        return false;
     if (--l->depth > 0)
-        return;
+        return true;
     store_relaxed(&l->owner, 0);
-    weft_lock_release(&l->lock);
+    return weft__lock_let_go(&l->lock);
+}
+
+void weft_rlock_release(weft_rlock *l)
+{
+    if (!weft__rlock_let_go(l))
+        weft__panic("weft_rlock_release: the rlock at %p is not held by its caller", (void *)l);
 }
 
 int weft_rlock_init(weft_rlock *l, unsigned flags)
