@@ -33,7 +33,7 @@ typedef struct weft_shared_queue weft_shared_queue;
 
 typedef struct weft_shared_queue_options {
     size_t capacity;  /* the most messages it holds; 0 = as many as there is room for */
-    size_t bytes;     /* room: a message takes its size and 8 bytes, in steps of 8. Rounded up to a power of two; 0 = 1
+    size_t bytes;     /* room: a message takes its size and 8 bytes, in steps of 8. Rounded up to a power of two; 0 = 4
                          MiB; at most 4 GiB */
     const char *name; /* as for weft_shm_new: others weft_shared_queue_open it; NULL = none */
 } weft_shared_queue_options;

@@ -19,16 +19,24 @@
 
 #include "park/await.h"
 #include "process/robust.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum {
-    PAUSES = 64,      /* between two looks at the other side, at most: about a microsecond */
-    FEW = 64,         /* messages: less is not worth the cache lines that a look moves */
-    LOOK_MIN = 500,   /* ns */
+    PAUSES = 64, /* between two looks at the other side: about a microsecond */
+    PAUSES_IN_A_ROW = 32,
+    LITTLE = 64,      /* units: a microsecond that brought less was for nothing */
+    FAR = 4,          /* this part of the room lies between two sides that do not disturb each other */
+    PAUSES_MAX = 16,  /* between two looks before a sleep */
+    LOOK_MIN = 3000,  /* ns */
     LOOK_MAX = 30000, /* about what it takes to be woken by another processor */
-    RETRY = 16        /* waits of a side between two that look for LOOK_MAX */
+    RETRY = 16,       /* waits of a side between two that look for LOOK_MAX */
+    TELL = 64,        /* messages between two looks at which processor this is */
+    YIELDS = 2,
+    YIELD_MAX = 50000, /* ns */
+    YIELD_FAILS = 6    /* after so many in a row the next 64 waits do not try */
 };
 
 #define PUT        WEFT__RING_PUT
@@ -104,12 +112,8 @@ static inline void leave(weft__ring *r, int side)
         weft__lock_let_go(&r->sides[side].lock); /* not held: somebody has spoilt it */
 }
 
-/* ---- pace: as in flow/queue.c, where the two rules are explained ---- */
-
-static bool is_thread(void)
-{
-    return weft__self()->ops == &weft__thread_ops && weft__may_spin();
-}
+/* ---- pace: as in flow/queue.c, where its rules are explained. It is guessed at, and only time depends on it: not
+ * explored ---- */
 
 static void pause_for(unsigned pauses)
 {
@@ -117,24 +121,64 @@ static void pause_for(unsigned pauses)
         cpu_relax();
 }
 
-/* Who found little at its last look gives the other side a moment before it looks again. */
-static bool fall_behind(weft__ring_pace *p)
+/* Where a side works: told by whoever has its lock, now and then. */
+static inline void tell_cpu(weft__ring_side *s, uint32_t number)
 {
-    if (p->gain == 0 || p->gain >= FEW || !is_thread())
-        return false;
-    if (p->skip > 0) {
-        p->skip--;
-        return false;
-    }
-    pause_for(PAUSES);
-    return true;
+#ifndef WEFT_MODEL
+    if (unlikely(number % TELL == 0) || unlikely(load_relaxed(&s->cpu) == 0))
+        store_relaxed(&s->cpu, weft__sys_cpu() + 1);
+#else
+    (void)s, (void)number;
+#endif
 }
 
-static void note_gain(weft__ring_pace *p, uint32_t gain, bool paused)
+/* Whether the other side works on another processor than the caller, as far as is known: then waiting awake pays. Each
+ * process may be kept to one processor and yet be apart from the other. */
+static bool apart(const weft__ring *r, int side)
 {
-    p->gain = gain < FEW ? gain : (uint32_t)FEW;
-    if (paused && gain < 4)
+    return load_relaxed(&r->sides[!side].cpu) != weft__sys_cpu() + 1;
+}
+
+static bool is_thread(void)
+{
+    return weft__self()->ops == &weft__thread_ops;
+}
+
+/* How much there is for this side, in units: room or messages. */
+static uint32_t units_there(const weft_shared_queue *q, int side)
+{
+    uint64_t head = load_seq_cst(&q->ring->sides[GET].mark), tail = load_seq_cst(&q->ring->sides[PUT].mark);
+    uint32_t used = WEFT__RING_AT(tail) - WEFT__RING_AT(head);
+    return side == GET ? used : q->units - used;
+}
+
+/* Who found little at its last look gives the other side time before it looks again, and more of it as long as that
+ * brings more: what lies far enough behind its writer has left the writer's cache, and is read several times as fast.
+ * If it brings nothing, the two wait for each other, and for a while there is no such pause. */
+static void fall_behind(weft_shared_queue *q, int side)
+{
+    weft__ring_pace *p = &q->pace[side];
+    if (p->little == 0 || !is_thread() || !apart(q->ring, side))
+        return;
+    if (p->skip > 0) {
+        p->skip--;
+        return;
+    }
+    uint32_t there = units_there(q, side), before, gained = 0;
+    for (unsigned i = 0; i < PAUSES_IN_A_ROW && there < q->units / FAR; i++, gained = there - before) {
+        if (i > 0 && gained < LITTLE)
+            break;
+        before = there;
+        pause_for(PAUSES);
+        there = units_there(q, side);
+    }
+    if (there < LITTLE)
         p->skip = 8;
+}
+
+static void note_gain(const weft_shared_queue *q, weft__ring_pace *p, uint32_t units)
+{
+    p->little = units > 0 && units < q->units / FAR;
 }
 
 /* ---- once, without waiting ---- */
@@ -155,30 +199,27 @@ static inline bool fits(const weft_shared_queue *q, uint32_t used, uint32_t coun
 /* Look at the getters' mark. Pre: the put lock is held. */
 WEFT__NOINLINE static int find_room(weft_shared_queue *q, uint64_t tail, uint32_t need)
 {
-    weft__ring_pace *p = &q->pace[PUT];
-    bool paused = fall_behind(p);
+    fall_behind(q, PUT);
     uint64_t head = load_seq_cst(&q->ring->sides[GET].mark);
     uint32_t used, count;
     store_relaxed(&q->ring->sides[PUT].other, head);
     if (!distance(q, tail, head, &used, &count))
         return -EBADMSG;
-    uint32_t room = (q->units - used) / need, left = count < q->capacity ? q->capacity - count : 0;
-    note_gain(p, room < left ? room : left, paused);
+    note_gain(q, &q->pace[PUT], count < q->capacity ? q->units - used : 0);
     return fits(q, used, count, need) ? 0 : -WEFT_EFULL;
 }
 
 /* Look at the putters' mark. R4: whether it is closed is read first. Pre: the get lock is held. */
 WEFT__NOINLINE static int find_message(weft_shared_queue *q, uint64_t head, uint32_t *units)
 {
-    weft__ring_pace *p = &q->pace[GET];
-    bool paused = fall_behind(p);
+    fall_behind(q, GET);
     bool closed = load_seq_cst(&q->ring->closed) != WEFT__RING_OPEN;
     uint64_t tail = load_seq_cst(&q->ring->sides[PUT].mark);
     uint32_t count;
     if (!distance(q, tail, head, units, &count))
         return -EBADMSG;
     store_relaxed(&q->ring->sides[GET].other, tail);
-    note_gain(p, count, paused);
+    note_gain(q, &q->pace[GET], *units);
     return count != 0 ? 0 : closed ? -EPIPE : -WEFT_EEMPTY;
 }
 
@@ -228,6 +269,7 @@ static inline int put_held(weft_shared_queue *q, const char *message, size_t siz
     if (size > 0)
         copy_in(q, at + 1, message, size);
     store_release(&s->mark, next);
+    tell_cpu(s, number);
     return 0;
 }
 
@@ -264,6 +306,7 @@ static inline int get_held(weft_shared_queue *q, char *buffer, size_t room, size
     if (size > 0)
         copy_out(q, at + 1, buffer, size);
     store_release(&s->mark, WEFT__RING_MARK(number + 1, at + units_for(size)));
+    tell_cpu(s, number);
     return 0;
 }
 
@@ -372,18 +415,40 @@ static bool is_ready(const weft_shared_queue *q, int side, uint32_t need)
     return !distance(q, tail, head, &used, &count) || fits(q, used, count, need);
 }
 
-/* Before it sleeps, a thread looks for as long as that paid lately, and now and then for as long as being woken takes.
- */
+/* Where both share a processor, looking means to let others have it: if the other side runs next, two switches do what
+ * a sleep and a wake would, for half the time. If somebody else does, that may take long, and then it is left alone
+ * for more and more of the waits to come. */
+static bool give_way(weft_shared_queue *q, int side, uint32_t need)
+{
+    weft__ring_pace *p = &q->pace[side];
+    uint32_t rest = load_relaxed(&p->rest), failed = load_relaxed(&p->failed);
+    if (rest > 0) {
+        store_relaxed(&p->rest, rest - 1);
+        return false;
+    }
+    int64_t start = weft_now();
+    bool ready = false;
+    for (int i = 0; i < YIELDS && !ready; i++) {
+        weft__sys_yield();
+        ready = is_ready(q, side, need);
+    }
+    failed = ready && weft_now() - start < YIELD_MAX ? 0 : failed < YIELD_FAILS ? failed + 1 : failed;
+    store_relaxed(&p->failed, failed);
+    store_relaxed(&p->rest, failed == 0 ? 0 : UINT32_C(1) << failed);
+    return ready;
+}
+
+/* Before it sleeps, a thread looks for as long as that paid lately, and now and then for as long as being woken takes:
+ * or two that sleep in turns would never find out that they need not. The least look is as long as an answer of one
+ * that is awake and looks itself. */
 static bool look(weft_shared_queue *q, int side, uint32_t need, weft_until until)
 {
-    if (!is_thread())
-        return false;
     weft__ring_pace *p = &q->pace[side];
     uint32_t waits = load_relaxed(&p->waits) + 1, lately = load_relaxed(&p->looks);
     store_relaxed(&p->waits, waits);
     int64_t limit = waits % RETRY == 0 ? LOOK_MAX : lately > LOOK_MIN ? (int64_t)lately : LOOK_MIN;
     int64_t start = weft_now(), spent = 0;
-    for (unsigned pauses = 4; spent < limit && start + spent < until.at; pauses += pauses < PAUSES ? pauses : 0) {
+    for (unsigned pauses = 1; spent < limit && start + spent < until.at; pauses += pauses < PAUSES_MAX ? 1 : 0) {
         pause_for(pauses);
         spent = weft_now() - start;
         if (is_ready(q, side, need)) {
@@ -394,6 +459,19 @@ static bool look(weft_shared_queue *q, int side, uint32_t need, weft_until until
     }
     store_relaxed(&p->looks, lately / 2);
     return false;
+}
+
+/* What a thread does before it sleeps. True: it need not. */
+static bool wait_awake(weft_shared_queue *q, int side, uint32_t need, weft_until until)
+{
+#ifndef WEFT_MODEL
+    if (until.at <= 0 || !is_thread())
+        return false;
+    return apart(q->ring, side) ? look(q, side, need, until) : give_way(q, side, need);
+#else
+    (void)q, (void)side, (void)need, (void)until;
+    return false;
+#endif
 }
 
 /* After a sleep: a wake went to this one only, and there may be something for the next, too. */
@@ -411,7 +489,7 @@ static void pass_on(weft_shared_queue *q, int side)
 static int sleep_for(weft_shared_queue *q, int side, uint32_t need, weft_until until, const void *where, bool *slept)
 {
     weft__ring *r = q->ring;
-    if (look(q, side, need, until))
+    if (wait_awake(q, side, need, until))
         return 0;
     add_seq_cst(&r->asleep[side], 1);
     uint32_t *word = &r->words[side], armed = or_seq_cst(word, 1) | 1;

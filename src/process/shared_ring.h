@@ -24,6 +24,7 @@ enum {
 /* What one side owns; changes under its lock. */
 typedef struct weft__ring_side {
     _Alignas(WEFT__RING_PAIR) weft_lock lock;
+    uint32_t cpu;   /* atomic: the processor that it was last on, + 1; 0: none yet */
     uint64_t mark;  /* atomic: what is behind it is published, or free again */
     uint64_t other; /* atomic: the other side's mark as last read; never too far behind the own one */
     uint64_t begun; /* atomic: putters: the mark that will be when the message being written is whole */
@@ -52,10 +53,12 @@ enum {
 
 /* How this process fares on one side: see "pace" in shared_ring.c. */
 typedef struct weft__ring_pace {
-    _Alignas(WEFT__RING_PAIR) uint32_t gain; /* under the side's lock */
-    uint32_t skip;                           /* under the side's lock */
-    uint32_t waits;                          /* atomic */
-    uint32_t looks;                          /* atomic: ns */
+    _Alignas(WEFT__RING_PAIR) uint32_t little; /* 1: the last look brought little; under the side's lock */
+    uint32_t skip;                             /* looks to make without a pause; under the side's lock */
+    uint32_t waits;                            /* atomic: how often somebody had to wait */
+    uint32_t looks;                            /* atomic: for how many ns the next one looks before it sleeps */
+    uint32_t failed;                           /* atomic: how often in a row giving way brought nothing */
+    uint32_t rest;                             /* atomic: waits to come that do not give way */
 } weft__ring_pace;
 
 struct weft_shared_queue {
