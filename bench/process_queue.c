@@ -1,7 +1,7 @@
 /* process_queue.c - messages between two processes: weft_shared_queue beside a pipe, a SEQPACKET socket pair, a POSIX
- * message queue, Boost.Interprocess's message_queue and ZeroMQ over ipc://. One way, an operation is one message sent by
- * one process and received by the other; there and back, two. On two cores each process has its own; ".cores = 1" puts
- * both on one. All messages of a run are of one size, as the peers like it. */
+ * message queue, Boost.Interprocess's message_queue and ZeroMQ over ipc://. One way, an operation is one message sent
+ * by one process and received by the other; there and back, two. On two cores each process has its own; ".cores = 1"
+ * puts both on one. All messages of a run are of one size, as the peers like it. */
 #include "core.h"
 #include "peers/ipc_peers.h"
 
