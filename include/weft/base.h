@@ -59,7 +59,12 @@ enum {
     WEFT_ECWD,          /* a program's working directory does not exist */
     WEFT_EEXIT,         /* a program failed */
     WEFT_ETHREADS,      /* the fork server cannot start while there are other threads */
-    WEFT_EDIED          /* the worker process that ran the job died */
+    WEFT_EDIED,         /* the worker process that ran the job died */
+
+    WEFT_ETRUNCATED = 5020, /* the peer ended in the middle of something: a frame, a TLS session */
+    WEFT_ETLS,              /* TLS could not be agreed on, or was broken */
+    WEFT_ECERTIFICATE,      /* the peer has no certificate that is trusted */
+    WEFT_EHOSTNAME          /* the peer's certificate is for another host */
 };
 
 /* Flags for the `init` call of any lock, condition, semaphore, event, once or barrier. */

@@ -63,10 +63,14 @@ const char *weft_strerror(int err)
         [WEFT_EEXIT - WEFT_EEMPTY] = "The program failed",
         [WEFT_ETHREADS - WEFT_EEMPTY] = "The fork server must start before there are other threads",
         [WEFT_EDIED - WEFT_EEMPTY] = "The worker process that ran the job died",
+        [WEFT_ETRUNCATED - WEFT_EEMPTY] = "The other end stopped in the middle",
+        [WEFT_ETLS - WEFT_EEMPTY] = "TLS could not be agreed on or was broken",
+        [WEFT_ECERTIFICATE - WEFT_EEMPTY] = "The certificate of the other end is not trusted",
+        [WEFT_EHOSTNAME - WEFT_EEMPTY] = "The certificate of the other end is for another host",
     };
     static WEFT__TLS char text[128];
     err = err < 0 ? -err : err;
-    if (err >= WEFT_EEMPTY && err <= WEFT_EDIED)
+    if (err >= WEFT_EEMPTY && err - WEFT_EEMPTY < (int)WEFT__ARRAY_LEN(own) && own[err - WEFT_EEMPTY] != NULL)
         return own[err - WEFT_EEMPTY];
     return strerror_r(err, text, sizeof text);
 }
