@@ -10,4 +10,5 @@ set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu)
 # The host's pkg-config would answer for the host: the optional libraries are left out of the cross build.
 set(WEFT_LIBURING OFF CACHE BOOL "")
 set(WEFT_ZLIB OFF CACHE BOOL "")
+set(WEFT_OPENSSL OFF CACHE BOOL "")
 set(WEFT_LIBDW OFF CACHE BOOL "")

@@ -15,6 +15,7 @@
 #include <weft/lock.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -36,6 +37,7 @@ struct weft_buffered {
     weft_lock lock;
     char *out;
     size_t out_capacity, write_size, pending;
+    bool behind; /* the stream itself may hold what a deadline left over */
 };
 
 /* ---- life ---- */
@@ -291,11 +293,12 @@ ssize_t weft_buffered_read_frame(weft_buffered *b, const weft_frame *frame, cons
 static int flush(weft_buffered *b, weft_until until)
 {
     size_t sent = 0;
-    if (b->pending == 0)
+    if (b->pending == 0 && !b->behind)
         return 0;
     ssize_t n = weft__stream_send_counted(b->stream, &(struct iovec){b->out, b->pending}, 1, &sent, until);
     memmove(b->out, b->out + sent, b->pending - sent);
     b->pending -= sent;
+    b->behind = n < 0;
     return n < 0 ? (int)n : 0;
 }
 
@@ -341,6 +344,7 @@ static int write_pieces(weft_buffered *b, const struct iovec *pieces, unsigned n
         return k < 0 ? (int)k : 0;
     if (k != -ETIMEDOUT && k != -ECANCELED)
         return (int)k; /* a broken connection */
+    b->behind = true;
     err = keep(b, pieces, n, sent);
     if (err < 0) { /* half a message is out and its rest is lost: nothing may follow it */
         weft_stream_shutdown(b->stream, WEFT_SHUTDOWN_BOTH);

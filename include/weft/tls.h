@@ -1,0 +1,105 @@
+/* weft/tls.h - TLS over streams: after the handshake weft_stream_send, _recv, _shutdown, _close and all that is built
+ * on them carry encrypted bytes, from threads and coroutines alike.
+ *
+ *     weft_tls *tls;
+ *     int err = weft_tls_new(&tls, WEFT_TLS_CLIENT, NULL);              // trusts the system's authorities
+ *     weft_stream *s;
+ *     err = weft_tls_connect(&s, tls, "example.org", 443, NULL, weft_in_ms(5000));
+ *     if (err == 0)
+ *         weft_stream_send(s, "GET / HTTP/1.0\r\n\r\n", 18, WEFT_FOREVER);
+ *
+ *     err = weft_tls_new(&tls, WEFT_TLS_SERVER, &(weft_tls_options){.certificate = "cert.pem", .key = "key.pem"});
+ *     err = weft_stream_accept(&s, listener, WEFT_FOREVER);             // then, in a coroutine of the connection's
+ * own:
+ *     err = weft_tls_start(s, tls, NULL, weft_in_ms(10000));
+ *
+ * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work. A
+ * library built without it returns -EOPNOTSUPP from weft_tls_new. What waits, waits as any stream does; a handshake
+ * takes about a millisecond of computing on its thread.
+ *
+ * The end. A peer that ends its session properly is 0 from weft_stream_recv. A connection that ends without it, by
+ * which somebody on the way could cut a message short, is -WEFT_ETRUNCATED. Other errors: -WEFT_ETLS (no common version
+ * or method, bytes that are no TLS, broken records), -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME; weft_tls_error says it in
+ * words.
+ *
+ * Unless its comment says otherwise a call may be made from any thread and coroutine, by several at once, and not in a
+ * signal handler. */
+#ifndef WEFT_TLS_H
+#define WEFT_TLS_H
+
+#include <weft/stream.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Certificates and settings, which any number of connections share. */
+typedef struct weft_tls weft_tls;
+
+enum {
+    WEFT_TLS_CLIENT,
+    WEFT_TLS_SERVER
+};
+
+enum {
+    WEFT_TLS_CHECK, /* client: the peer's certificate must be good and for the host. Server: clients are not asked */
+    WEFT_TLS_UNCHECKED, /* client: any certificate will do, so anybody may be in between: for trials */
+    WEFT_TLS_REQUIRE    /* server: clients must show a certificate that `ca` trusts */
+};
+
+/* Every field's zero is its default. Files are PEM; text is the same in memory, and goes before a file. */
+typedef struct weft_tls_options {
+    const char *certificate; /* file: ours, followed by those that lead to an authority. A server needs one */
+    const char *key;         /* file: its private key; NULL: in the certificate's file or text */
+    const char *ca;          /* file: the authorities that are trusted; NULL: a client trusts the system's */
+    const char *certificate_text;
+    const char *key_text;
+    const char *ca_text;
+    const char *alpn;       /* protocols, the best first: "h2,http/1.1"; NULL: none are spoken of */
+    unsigned char verify;   /* WEFT_TLS_CHECK ... */
+    unsigned char only_1_3; /* 1: TLS 1.3 at least; 0: 1.2 */
+    char *error;            /* where to put words on what is wrong, or NULL */
+    size_t error_size;
+} weft_tls_options;
+
+/* Make a context. Returns 0 and *t; -EINVAL: a certificate, key or list is not what it should be, or a server has none;
+ * -ENOENT, -EACCES: of a file; -ENOMEM; -EOPNOTSUPP: this library has no TLS. Reads the files now (which blocks) and
+ * never again. Allocates. */
+WEFT_API int weft_tls_new(weft_tls **t, int side, const weft_tls_options *options);
+
+/* Give it up: connections that have begun keep what they need. Takes NULL. */
+WEFT_API void weft_tls_free(weft_tls *t);
+
+/* Make a TLS connection of a stream, by a handshake. `host`: whom a client means: it is sent to the server (SNI), and
+ * the certificate must be for it, a name or an address; NULL: then only with WEFT_TLS_UNCHECKED. For a server NULL.
+ * Returns 0; -WEFT_ETLS, -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME, -WEFT_ETRUNCATED (the peer has left), -ETIMEDOUT,
+ * -ECANCELED, -ECONNRESET, -EINVAL (no host, or TLS has begun already), -ENOMEM, -EBADF. After an error the stream is
+ * of no more use: close it. The stream must be idle: nobody else may use it meanwhile. Allocates. */
+WEFT_API int weft_tls_start(weft_stream *s, weft_tls *t, const char *host, weft_until until);
+
+/* weft_tcp_connect and weft_tls_start. Returns 0 and *s, or an error of the one or the other. */
+WEFT_API int weft_tls_connect(weft_stream **s, weft_tls *t, const char *host, unsigned port,
+                              const weft_tcp_options *options, weft_until until);
+
+/* End the session: tell the peer that no more will come, after all that was sent. weft_stream_shutdown and _close do so
+ * too but never wait: when the peer has not taken what was sent before, the first returns -EAGAIN and the second leaves
+ * without a word, which the peer takes for truncation. Returns 0, -ETIMEDOUT, -ECANCELED, -EPIPE, -EBADF; -EINVAL: the
+ * stream has no TLS. */
+WEFT_API int weft_tls_end(weft_stream *s, weft_until until);
+
+/* ---- about a connection; "" where there is none ---- */
+
+/* "TLSv1.3", and "TLS_AES_256_GCM_SHA384". Static texts. */
+WEFT_API const char *weft_tls_version(weft_stream *s);
+WEFT_API const char *weft_tls_cipher(weft_stream *s);
+
+/* The protocol that both ends agreed on by ALPN, the host that a client asked for by SNI, and what went wrong, in
+ * words, if something did. Good as long as the stream is open. */
+WEFT_API const char *weft_tls_protocol(weft_stream *s);
+WEFT_API const char *weft_tls_host(weft_stream *s);
+WEFT_API const char *weft_tls_error(weft_stream *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,436 @@
+/* tls.c - a TLS session by OpenSSL. See tls.h.
+ *
+ * OpenSSL reads and writes through a BIO of ours. What the wire does not take at once is kept in `out` and goes before
+ * anything else, so to OpenSSL a write always succeeds: no call of it need be repeated with the same bytes, and a send
+ * that is given up after its deadline leaves a session that can go on. A new record is made when `out` is empty only,
+ * so it holds little more than one. No call here parks, so OpenSSL's errors, which are the thread's, are ours when we
+ * look. Pinned by tests/io/tls_test.c. */
+#include "io/tls_context.h"
+
+#include "base/atomic.h"
+#include "sys/net.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#if WEFT_HAVE_OPENSSL
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+struct weft__tls {
+    weft_tls *context;
+    SSL *ssl;
+    const weft__tls_wire *wire;
+    void *owner;
+    char *out;
+    size_t out_size, out_at, out_end;  /* unsent: out[out_at..out_end) */
+    int wire_error;                    /* what the wire said last, if that was an error */
+    int failed;                        /* stays */
+    bool established, finished, ended; /* the handshake is done; we said that this is all; the wire has ended */
+    char error[160], protocol[256], host[256];
+};
+
+/* ---- the wire, as OpenSSL sees it ---- */
+
+static ssize_t send_some(weft__tls *t, const char *data, size_t size)
+{
+    ssize_t n = t->wire->send(t->owner, data, size);
+    if (n < 0 && n != -EAGAIN)
+        t->wire_error = (int)n;
+    return n;
+}
+
+static int flush(weft__tls *t)
+{
+    while (t->out_at < t->out_end) {
+        ssize_t n = send_some(t, t->out + t->out_at, t->out_end - t->out_at);
+        if (n < 0)
+            return (int)n;
+        t->out_at += (size_t)n;
+    }
+    t->out_at = t->out_end = 0;
+    return 0;
+}
+
+static int keep(weft__tls *t, const char *data, size_t size)
+{
+    if (t->out_size - t->out_end < size) {
+        size_t larger = t->out_end + size + 1024;
+        char *out = weft__realloc(t->out, larger);
+        if (out == NULL)
+            return -ENOMEM;
+        t->out = out;
+        t->out_size = larger;
+    }
+    memcpy(t->out + t->out_end, data, size);
+    t->out_end += size;
+    return 0;
+}
+
+static int wire_write(BIO *bio, const char *data, int size)
+{
+    weft__tls *t = BIO_get_data(bio);
+    size_t sent = 0;
+    BIO_clear_retry_flags(bio);
+    while (t->out_end == 0 && sent < (size_t)size) {
+        ssize_t n = send_some(t, data + sent, (size_t)size - sent);
+        if (n == -EAGAIN)
+            break;
+        if (n < 0)
+            return -1;
+        sent += (size_t)n;
+    }
+    if (sent < (size_t)size && (t->wire_error = keep(t, data + sent, (size_t)size - sent)) < 0)
+        return -1;
+    return size;
+}
+
+static int wire_read(BIO *bio, char *buf, int size)
+{
+    weft__tls *t = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    ssize_t n = t->wire->recv(t->owner, buf, (size_t)size);
+    if (n == -EAGAIN)
+        BIO_set_retry_read(bio);
+    else if (n == 0)
+        t->ended = true;
+    else if (n < 0)
+        t->wire_error = (int)n;
+    return n < 0 ? -1 : (int)n;
+}
+
+static long wire_control(BIO *bio, int command, long number, void *pointer)
+{
+    weft__tls *t = BIO_get_data(bio);
+    (void)number, (void)pointer;
+    return command == BIO_CTRL_FLUSH ? 1 : command == BIO_CTRL_EOF ? t->ended : 0;
+}
+
+static BIO_METHOD *wire_method;
+static pthread_once_t wire_once = PTHREAD_ONCE_INIT;
+
+static void make_method(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "weft");
+    if (m == NULL)
+        return;
+    BIO_meth_set_write(m, wire_write);
+    BIO_meth_set_read(m, wire_read);
+    BIO_meth_set_ctrl(m, wire_control);
+    wire_method = m;
+}
+
+/* ---- life ---- */
+
+static int name_host(weft__tls *t, const char *host)
+{
+    weft_address numeric;
+    bool name = weft__address_parse(&numeric, host, 0) < 0;
+    size_t size = strlen(host);
+    if (size == 0 || size >= sizeof t->host)
+        return -EINVAL;
+    memcpy(t->host, host, size + 1);
+    if (name && SSL_set_tlsext_host_name(t->ssl, host) != 1)
+        return -EINVAL;
+    if (t->context->verify == WEFT_TLS_UNCHECKED)
+        return 0;
+    X509_VERIFY_PARAM *p = SSL_get0_param(t->ssl);
+    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    char address[WEFT_ADDRESS_MAX];
+    if (!name) {
+        weft__address_host(&numeric, address, sizeof address);
+        address[strcspn(address, "%")] = 0;
+    }
+    int good = name ? X509_VERIFY_PARAM_set1_host(p, host, 0) : X509_VERIFY_PARAM_set1_ip_asc(p, address);
+    return good == 1 ? 0 : -EINVAL;
+}
+
+int weft__tls_open(weft__tls **out, weft_tls *context, const char *host, const weft__tls_wire *wire, void *owner)
+{
+    bool client = context->side == WEFT_TLS_CLIENT;
+    if ((client && host == NULL && context->verify != WEFT_TLS_UNCHECKED) || (!client && host != NULL))
+        return -EINVAL;
+    pthread_once(&wire_once, make_method);
+    weft__tls *t = weft__calloc(1, sizeof *t);
+    if (t == NULL || wire_method == NULL) {
+        weft__free(t);
+        return -ENOMEM;
+    }
+    add_acq_rel(&context->users, 1u);
+    t->context = context;
+    t->wire = wire;
+    t->owner = owner;
+    ERR_clear_error();
+    t->ssl = SSL_new(context->ctx);
+    BIO *bio = t->ssl != NULL ? BIO_new(wire_method) : NULL;
+    if (bio == NULL) {
+        weft__tls_close(t);
+        return -ENOMEM;
+    }
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(t->ssl, bio, bio);
+    if (client)
+        SSL_set_connect_state(t->ssl);
+    else
+        SSL_set_accept_state(t->ssl);
+    int err = host != NULL ? name_host(t, host) : 0;
+    if (err < 0) {
+        weft__tls_close(t);
+        return err;
+    }
+    *out = t;
+    return 0;
+}
+
+void weft__tls_close(weft__tls *t)
+{
+    SSL_free(t->ssl);
+    weft__tls_context_leave(t->context);
+    weft__free(t->out);
+    weft__free(t);
+}
+
+/* ---- errors ---- */
+
+void weft__tls_fail(weft__tls *t, int err)
+{
+    if (t->failed == 0)
+        t->failed = err;
+}
+
+static int say(weft__tls *t, int err, const char *why)
+{
+    snprintf(t->error, sizeof t->error, "%s", why);
+    t->failed = err;
+    return err;
+}
+
+/* What OpenSSL's refusal of a call means: -EAGAIN, 0 (the peer has ended the session), or an error, which stays. */
+static int refused(weft__tls *t, int result)
+{
+    int kind = SSL_get_error(t->ssl, result);
+    unsigned long code = ERR_peek_error();
+    long verified = SSL_get_verify_result(t->ssl);
+    if (kind == SSL_ERROR_WANT_READ)
+        return -EAGAIN;
+    if (kind == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    if (t->wire_error < 0)
+        return say(t, t->wire_error, weft_strerror(t->wire_error));
+    if (t->ended)
+        return say(t, -WEFT_ETRUNCATED, "the connection ended without the end of the session");
+    if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+        return say(t, -ENOMEM, weft_strerror(-ENOMEM));
+    if (!t->established && verified != X509_V_OK && (SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER)) {
+        bool host = verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH;
+        return say(t, host ? -WEFT_EHOSTNAME : -WEFT_ECERTIFICATE, X509_verify_cert_error_string(verified));
+    }
+    const char *why = ERR_reason_error_string(code);
+    bool none = ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+    return say(t, none ? -WEFT_ECERTIFICATE : -WEFT_ETLS, why != NULL ? why : "broken off");
+}
+
+/* ---- a session's life ---- */
+
+int weft__tls_flush(weft__tls *t)
+{
+    int err = flush(t);
+    if (err < 0 && err != -EAGAIN)
+        return t->failed != 0 ? t->failed : say(t, err, weft_strerror(err));
+    return err;
+}
+
+bool weft__tls_unsent(const weft__tls *t)
+{
+    return t->out_end > 0;
+}
+
+static void note_agreement(weft__tls *t)
+{
+    const unsigned char *protocol;
+    unsigned size;
+    SSL_get0_alpn_selected(t->ssl, &protocol, &size);
+    if (size < sizeof t->protocol && size > 0)
+        memcpy(t->protocol, protocol, size);
+    const char *host =
+        t->context->side == WEFT_TLS_SERVER ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    if (host != NULL)
+        snprintf(t->host, sizeof t->host, "%s", host);
+}
+
+int weft__tls_handshake(weft__tls *t)
+{
+    if (t->failed != 0)
+        return t->failed;
+    int err = weft__tls_flush(t);
+    if (err < 0 || t->established)
+        return err;
+    ERR_clear_error();
+    int result = SSL_do_handshake(t->ssl);
+    if (result != 1) {
+        err = refused(t, result);
+        return err == 0 ? say(t, -WEFT_ETLS, "ended during the handshake") : err;
+    }
+    t->established = true;
+    note_agreement(t);
+    return weft__tls_flush(t);
+}
+
+ssize_t weft__tls_recv(weft__tls *t, void *buf, size_t size)
+{
+    size_t got;
+    if (t->failed != 0)
+        return t->failed;
+    ERR_clear_error();
+    int result = SSL_read_ex(t->ssl, buf, size, &got);
+    return result == 1 ? (ssize_t)got : refused(t, result);
+}
+
+ssize_t weft__tls_send(weft__tls *t, const void *data, size_t size)
+{
+    size_t taken;
+    if (t->failed != 0)
+        return t->failed;
+    if (t->finished)
+        return -EPIPE;
+    int err = weft__tls_flush(t);
+    if (err < 0 || size == 0)
+        return err;
+    ERR_clear_error();
+    int result = SSL_write_ex(t->ssl, data, size < WEFT__TLS_RECORD ? size : WEFT__TLS_RECORD, &taken);
+    if (result == 1)
+        return (ssize_t)taken;
+    err = refused(t, result);
+    return err == 0 || err == -EAGAIN ? say(t, -WEFT_ETLS, "writing had to wait for reading") : err;
+}
+
+int weft__tls_finish(weft__tls *t)
+{
+    if (t->failed != 0)
+        return t->failed;
+    if (!t->established)
+        return 0;
+    if (!t->finished) {
+        ERR_clear_error();
+        int result = SSL_shutdown(t->ssl);
+        if (result < 0 && t->wire_error < 0)
+            return say(t, t->wire_error, weft_strerror(t->wire_error));
+        t->finished = true;
+    }
+    return weft__tls_flush(t);
+}
+
+/* ---- about a session ---- */
+
+const char *weft__tls_version(weft__tls *t)
+{
+    return t->established ? SSL_get_version(t->ssl) : "";
+}
+
+const char *weft__tls_cipher(weft__tls *t)
+{
+    return t->established ? SSL_get_cipher_name(t->ssl) : "";
+}
+
+const char *weft__tls_protocol(weft__tls *t)
+{
+    return t->protocol;
+}
+
+const char *weft__tls_host(weft__tls *t)
+{
+    return t->host;
+}
+
+const char *weft__tls_error(weft__tls *t)
+{
+    return t->error;
+}
+
+#else
+
+/* No context can be made, so nothing of this is ever reached but the first. */
+int weft__tls_open(weft__tls **out, weft_tls *context, const char *host, const weft__tls_wire *wire, void *owner)
+{
+    (void)out, (void)context, (void)host, (void)wire, (void)owner;
+    return -EOPNOTSUPP;
+}
+
+void weft__tls_close(weft__tls *t)
+{
+    (void)t;
+}
+
+int weft__tls_handshake(weft__tls *t)
+{
+    (void)t;
+    return -EOPNOTSUPP;
+}
+
+ssize_t weft__tls_recv(weft__tls *t, void *buf, size_t size)
+{
+    (void)t, (void)buf, (void)size;
+    return -EOPNOTSUPP;
+}
+
+ssize_t weft__tls_send(weft__tls *t, const void *data, size_t size)
+{
+    (void)t, (void)data, (void)size;
+    return -EOPNOTSUPP;
+}
+
+int weft__tls_flush(weft__tls *t)
+{
+    (void)t;
+    return -EOPNOTSUPP;
+}
+
+bool weft__tls_unsent(const weft__tls *t)
+{
+    (void)t;
+    return false;
+}
+
+int weft__tls_finish(weft__tls *t)
+{
+    (void)t;
+    return -EOPNOTSUPP;
+}
+
+void weft__tls_fail(weft__tls *t, int err)
+{
+    (void)t, (void)err;
+}
+
+const char *weft__tls_version(weft__tls *t)
+{
+    (void)t;
+    return "";
+}
+
+const char *weft__tls_cipher(weft__tls *t)
+{
+    return weft__tls_version(t);
+}
+
+const char *weft__tls_protocol(weft__tls *t)
+{
+    return weft__tls_version(t);
+}
+
+const char *weft__tls_host(weft__tls *t)
+{
+    return weft__tls_version(t);
+}
+
+const char *weft__tls_error(weft__tls *t)
+{
+    return weft__tls_version(t);
+}
+
+#endif

@@ -1,0 +1,295 @@
+/* tls_stream.c - a stream's TLS: the layer that makes its calls encrypt, and the calls of weft/tls.h on streams.
+ *
+ * The session takes one call at a time: `lock` is held for each step of it, in which nothing waits, and never across a
+ * wait; so one may receive while another's send waits for room. Waiting is the stream's. A receive that cannot succeed
+ * is known as it is without TLS: `in_vain` keeps the wire from being asked then. Pinned by tests/io/tls_test.c. */
+#include "io/stream.h"
+#include "io/tls.h"
+#include "sys/net.h"
+#include "sys/sys.h"
+
+#include <weft/lock.h>
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct session {
+    weft_lock lock;
+    weft__tls *tls;
+    bool in_vain;
+} session;
+
+/* ---- the wire: under the lock ---- */
+
+static ssize_t wire_recv(void *owner, void *buf, size_t size)
+{
+    weft_stream *s = owner;
+    const session *x = s->over;
+    if (x->in_vain)
+        return -EAGAIN;
+    ssize_t n = weft__sys_recv(s->fd, buf, size, MSG_DONTWAIT);
+    if (n == -EAGAIN || (n > 0 && (size_t)n < size && s->tcp))
+        weft__stream_empty(s, WEFT_POLLIN);
+    return n;
+}
+
+static ssize_t wire_send(void *owner, const void *data, size_t size)
+{
+    weft_stream *s = owner;
+    ssize_t n = weft__sys_send(s->fd, data, size, MSG_DONTWAIT);
+    if (n == -EAGAIN)
+        weft__stream_empty(s, WEFT_POLLOUT);
+    return n;
+}
+
+static const weft__tls_wire wire = {wire_recv, wire_send};
+
+/* ---- steps, and waiting between them ---- */
+
+enum step_kind {
+    HANDSHAKE,
+    RECV,
+    SEND,
+    FLUSH,
+    FINISH
+};
+
+/* One step of the session; *unsent: whether it waits for room and not for bytes. */
+static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bool try, bool *unsent)
+{
+    ssize_t n;
+    weft_lock_acquire(&x->lock);
+    x->in_vain = !try;
+    switch (kind) {
+    case HANDSHAKE:
+        n = weft__tls_handshake(x->tls);
+        break;
+    case RECV:
+        n = weft__tls_recv(x->tls, data, size);
+        break;
+    case SEND:
+        n = weft__tls_send(x->tls, data, size);
+        break;
+    case FLUSH:
+        n = weft__tls_flush(x->tls);
+        break;
+    default:
+        n = weft__tls_finish(x->tls);
+    }
+    *unsent = weft__tls_unsent(x->tls);
+    weft_lock_release(&x->lock);
+    return n;
+}
+
+/* Steps until one has a result. */
+static ssize_t drive(weft_stream *s, enum step_kind kind, void *data, size_t size, weft_until until)
+{
+    bool unsent, try = kind != RECV || weft__stream_may_try(s, WEFT_POLLIN);
+    int last = 0, err = 0;
+    for (;;) {
+        ssize_t n = step(s->over, kind, data, size, try, &unsent);
+        if (n != -EAGAIN)
+            return n <= 0 && weft__stream_closed(s) ? -EBADF : n;
+        if (last > 0)
+            return err;
+        unsigned events = kind != RECV && (kind != HANDSHAKE || unsent) ? WEFT_POLLOUT : WEFT_POLLIN;
+        last = weft__stream_wait(s, events, until, &err);
+        if (last < 0)
+            return last;
+        try = true;
+    }
+}
+
+/* ---- the layer ---- */
+
+static ssize_t tls_recv(weft_stream *s, void *buf, size_t size, weft_until until)
+{
+    return drive(s, RECV, buf, size, until);
+}
+
+static ssize_t send_piece(weft_stream *s, char *data, size_t size, size_t *sent, weft_until until)
+{
+    while (size > 0) {
+        ssize_t n = drive(s, SEND, data, size, until);
+        if (n < 0)
+            return n;
+        data += n;
+        size -= (size_t)n;
+        *sent += (size_t)n;
+    }
+    return 0;
+}
+
+/* Several pieces, put together so that each record is as large as may be. */
+static ssize_t send_gathered(weft_stream *s, const struct iovec *pieces, unsigned n, size_t *sent, weft_until until)
+{
+    ssize_t err = 0;
+    size_t used = 0;
+    char *record = weft__malloc(WEFT__TLS_RECORD);
+    if (record == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i < n && err == 0; i++) {
+        char *data = pieces[i].iov_base;
+        size_t left = pieces[i].iov_len;
+        while (left > 0 && err == 0) {
+            size_t part = left < WEFT__TLS_RECORD - used ? left : WEFT__TLS_RECORD - used;
+            memcpy(record + used, data, part);
+            used += part;
+            data += part;
+            left -= part;
+            if (used == WEFT__TLS_RECORD) {
+                err = send_piece(s, record, used, sent, until);
+                used = 0;
+            }
+        }
+    }
+    if (err == 0)
+        err = send_piece(s, record, used, sent, until);
+    weft__free(record);
+    return err;
+}
+
+static ssize_t tls_send(weft_stream *s, const struct iovec *pieces, unsigned n, size_t *sent, weft_until until)
+{
+    size_t before = *sent;
+    ssize_t err = n > 1    ? send_gathered(s, pieces, n, sent, until)
+                  : n == 1 ? send_piece(s, pieces->iov_base, pieces->iov_len, sent, until)
+                           : 0;
+    if (err == 0)
+        err = drive(s, FLUSH, NULL, 0, until);
+    return err < 0 ? err : (ssize_t)(*sent - before);
+}
+
+static int tls_shutdown(weft_stream *s, int how)
+{
+    bool unsent;
+    ssize_t err = how != WEFT_SHUTDOWN_RECV ? step(s->over, FINISH, NULL, 0, true, &unsent) : 0;
+    return err == -EAGAIN ? (int)err : weft__sys_shutdown(s->fd, how);
+}
+
+static void tls_closing(weft_stream *s)
+{
+    session *x = s->over;
+    if (weft_lock_acquire_until(&x->lock, WEFT_NOW) < 0)
+        return;
+    weft__tls_finish(x->tls);
+    /* What the other end's TLS has sent and nobody asked for, tickets, would make the kernel reset the connection and
+     * throw away what we have sent. */
+    char unread[4096];
+    for (int i = 0; i < 4 && weft__sys_recv(s->fd, unread, sizeof unread, MSG_DONTWAIT) == sizeof unread; i++)
+        ;
+    weft_lock_release(&x->lock);
+}
+
+static void tls_gone(weft_stream *s)
+{
+    session *x = s->over;
+    weft__tls_close(x->tls);
+    weft__free(x);
+    weft__free(s);
+}
+
+static const weft__stream_layer tls_layer = {
+    .recv = tls_recv, .send = tls_send, .shutdown = tls_shutdown, .closing = tls_closing, .gone = tls_gone};
+
+/* ---- begin, end ---- */
+
+static int shake_hands(weft_stream *s, weft_tls *t, const char *host, weft_until until)
+{
+    session *x = weft__calloc(1, sizeof *x);
+    if (x == NULL)
+        return -ENOMEM;
+    int err = weft__tls_open(&x->tls, t, host, &wire, s);
+    if (err < 0) {
+        weft__free(x);
+        return err;
+    }
+    s->over = x;
+    s->layer = &tls_layer;
+    err = (int)drive(s, HANDSHAKE, NULL, 0, until);
+    if (err < 0) {
+        weft_lock_acquire(&x->lock);
+        weft__tls_fail(x->tls, err);
+        weft_lock_release(&x->lock);
+    }
+    return err;
+}
+
+int weft_tls_start(weft_stream *s, weft_tls *t, const char *host, weft_until until)
+{
+    int err = weft__stream_enter(s);
+    if (err < 0)
+        return err;
+    err = s->layer != NULL ? -EINVAL : shake_hands(s, t, host, until);
+    weft__stream_leave(s);
+    return err;
+}
+
+int weft_tls_connect(weft_stream **out, weft_tls *t, const char *host, unsigned port, const weft_tcp_options *options,
+                     weft_until until)
+{
+    weft_stream *s;
+    int err = weft_tcp_connect(&s, host, port, options, until);
+    if (err < 0)
+        return err;
+    err = weft_tls_start(s, t, host, until);
+    if (err < 0) {
+        weft_stream_close(s);
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+static bool has_tls(const weft_stream *s)
+{
+    return s->layer == &tls_layer;
+}
+
+int weft_tls_end(weft_stream *s, weft_until until)
+{
+    int err = weft__stream_enter(s);
+    if (err < 0)
+        return err;
+    err = has_tls(s) ? (int)drive(s, FINISH, NULL, 0, until) : -EINVAL;
+    weft__stream_leave(s);
+    return err;
+}
+
+/* ---- about a connection ---- */
+
+static const char *ask(weft_stream *s, const char *(*what)(weft__tls *t))
+{
+    if (!has_tls(s))
+        return "";
+    session *x = s->over;
+    weft_lock_acquire(&x->lock);
+    const char *text = what(x->tls);
+    weft_lock_release(&x->lock);
+    return text;
+}
+
+const char *weft_tls_version(weft_stream *s)
+{
+    return ask(s, weft__tls_version);
+}
+
+const char *weft_tls_cipher(weft_stream *s)
+{
+    return ask(s, weft__tls_cipher);
+}
+
+const char *weft_tls_protocol(weft_stream *s)
+{
+    return ask(s, weft__tls_protocol);
+}
+
+const char *weft_tls_host(weft_stream *s)
+{
+    return ask(s, weft__tls_host);
+}
+
+const char *weft_tls_error(weft_stream *s)
+{
+    return ask(s, weft__tls_error);
+}
