@@ -13,17 +13,14 @@
  * own:
  *     err = weft_tls_start(s, tls, NULL, weft_in_ms(10000));
  *
- * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work. A
- * library built without it returns -EOPNOTSUPP from weft_tls_new. What waits, waits as any stream does; a handshake
- * takes about a millisecond of computing on its thread.
+ * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work:
+ * without it weft_tls_new is -EOPNOTSUPP. A handshake takes about a millisecond of computing on its thread.
  *
  * The end. A peer that ends its session properly is 0 from weft_stream_recv. A connection that ends without it, by
  * which somebody on the way could cut a message short, is -WEFT_ETRUNCATED. Other errors: -WEFT_ETLS (no common version
- * or method, bytes that are no TLS, broken records), -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME; weft_tls_error says it in
- * words.
+ * or method, bytes that are no TLS), -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME; weft_tls_error says it in words.
  *
- * Unless its comment says otherwise a call may be made from any thread and coroutine, by several at once, and not in a
- * signal handler. */
+ * Call from any thread and coroutine, by several at once; not in a signal handler. */
 #ifndef WEFT_TLS_H
 #define WEFT_TLS_H
 
