@@ -2,10 +2,13 @@
 #ifndef WEFT_H
 #define WEFT_H
 
+#include <weft/address.h>
 #include <weft/barrier.h>
 #include <weft/base.h>
+#include <weft/buffered.h>
 #include <weft/co.h>
 #include <weft/cond.h>
+#include <weft/datagram.h>
 #include <weft/deadlock.h>
 #include <weft/debug.h>
 #include <weft/event.h>
@@ -33,6 +36,7 @@
 #include <weft/subprocess.h>
 #include <weft/thread.h>
 #include <weft/timer.h>
+#include <weft/tls.h>
 #include <weft/websocket.h>
 
 #endif

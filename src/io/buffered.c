@@ -385,8 +385,8 @@ ssize_t weft_buffered_write_frame(weft_buffered *b, const weft_frame *frame, con
                                   weft_until until)
 {
     char head[WEFT__FRAME_HEAD_MAX];
-    const char *tail;
-    size_t head_size, tail_size;
+    const char *tail = "";
+    size_t head_size = 0, tail_size = 0;
     int err = weft__frame_check(frame);
     if (err == 0)
         err = weft__frame_wrap(frame, limit_of(b, frame), data, size, head, &head_size, &tail, &tail_size);

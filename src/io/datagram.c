@@ -149,9 +149,10 @@ int weft_unix_datagram_connect(weft_datagram **out, const char *path, const weft
     weft_datagram *d;
     weft_address a;
     int err = weft_address_unix(&a, path);
-    if (err == 0)
-        err = weft_unix_datagram_open(&d, NULL, options);
-    if (err < 0)
+    if (err != 0)
+        return err;
+    err = weft_unix_datagram_open(&d, NULL, options);
+    if (err != 0)
         return err;
     err = weft__sys_connect(d->stream.fd, &a);
     if (err < 0) {

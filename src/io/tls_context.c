@@ -35,29 +35,37 @@ static int wrong(const weft_tls_options *o, const char *what)
 
 /* ---- files ---- */
 
-static int read_file(const weft_tls_options *o, const char *name, char **text)
+/* All of fd as text with a final 0. */
+static int read_all(int fd, char **out)
 {
     struct stat st;
+    int err = weft__sys_fstat(fd, &st);
+    if (err < 0)
+        return err;
+    if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
+        return -EINVAL;
+    char *text = weft__malloc((size_t)st.st_size + 1);
+    if (text == NULL)
+        return -ENOMEM;
+    ssize_t n = weft__sys_pread(fd, text, (size_t)st.st_size, 0, false);
+    if (n < 0) {
+        weft__free(text);
+        return (int)n;
+    }
+    text[n] = 0;
+    *out = text;
+    return 0;
+}
+
+static int read_file(const weft_tls_options *o, const char *name, char **text)
+{
     int fd = weft__sys_open(name, WEFT__FILE_READ);
-    ssize_t n = fd < 0 ? fd : weft__sys_fstat(fd, &st);
-    *text = NULL;
-    if (n == 0)
-        n = !S_ISREG(st.st_mode) || st.st_size > FILE_MAX            ? -EINVAL
-            : (*text = weft__malloc((size_t)st.st_size + 1)) == NULL ? -ENOMEM
-                                                                     : 0;
-    if (n == 0)
-        n = weft__sys_pread(fd, *text, (size_t)st.st_size, 0, false);
-    if (n >= 0)
-        (*text)[n] = 0;
+    int err = fd < 0 ? fd : read_all(fd, text);
     if (fd >= 0)
         weft__sys_file_close(fd);
-    if (n < 0) {
-        weft__free(*text);
-        *text = NULL;
-        if (o->error != NULL && o->error_size > 0)
-            snprintf(o->error, o->error_size, "%s: %s", name, weft_strerror((int)n));
-    }
-    return n < 0 ? (int)n : 0;
+    if (err < 0 && o->error != NULL && o->error_size > 0)
+        snprintf(o->error, o->error_size, "%s: %s", name, weft_strerror(err));
+    return err;
 }
 
 /* Give the text, or that of the file, to use. Nothing is given when there is neither. */

@@ -55,7 +55,7 @@ static int bind_path(int fd, const weft__address *a, unsigned mode, weft__socket
     }
     if (err < 0)
         return err;
-    strcpy(file->path, a->un.sun_path);
+    memcpy(file->path, a->un.sun_path, sizeof a->un.sun_path);
     file->owner = getpid();
     if (chmod(file->path, mode != 0 ? mode : 0600) < 0 || lstat(file->path, &st) < 0) {
         err = -errno;
