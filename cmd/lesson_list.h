@@ -72,3 +72,6 @@ LESSON(thread_server, "多线程并发服务器", "a thread for each client", "�
 LESSON(select_server, "select 服务器", "IO multiplexing by select", "网络并发", "server= client=")
 LESSON(poll_server, "poll 服务器", "IO multiplexing by poll", "网络并发", "server= client=")
 LESSON(epoll_server, "epoll 服务器", "IO multiplexing by epoll", "网络并发", "server= client=")
+LESSON(chat_room, "群聊聊天室", "who is in the room hears what is said", "网络并发", "server= client=")
+LESSON(file_server, "ftp 文件服务器", "list, get, put and quit", "网络并发", "server= client= folder=")
+LESSON(web_server, "WebServer(host, port, html)", "a folder for browsers", "HTTP 与 WebServer", "server= client= html=")

@@ -534,6 +534,39 @@ def test_epoll_server():
     one_client("epoll_server", "epoll", "ok", [], "收到： ", ["关闭"])
 
 
+def test_chat_room():  # S001-86 to -88; two people, and what each of them sees is in order
+    lines = run("chat_room")
+    check(sorted(lines) == sorted(
+        ["Name:Lily", "进入聊天室", "Name:Lily", "该用户已存在", "Name:Tom", "进入聊天室", "欢迎 Tom 进入聊天室", "发言:你好 Tom",
+         "Lily : 你好 Tom", "发言:你好 Lily", "Tom : 你好 Lily", "发言:quit", "Tom 退出聊天室", "发言:quit", "您已退出聊天室",
+         "您已退出聊天室"]), "chat_room: the lines", lines)
+    order = ["该用户已存在", "Name:Tom", "欢迎 Tom 进入聊天室", "发言:你好 Tom", "Lily : 你好 Tom", "发言:你好 Lily", "Tom : 你好 Lily",
+             "Tom 退出聊天室"]
+    check([line for line in lines if line in order] == order, "chat_room: the order", lines)
+
+
+def test_file_server():  # S001-107
+    lines = run("file_server")
+    client = [re.sub(r"^命令\(.*\):", "$", line) for line in lines if not line.startswith(("Connect", "请求"))]
+    same("file_server", client,
+         ["$list", "poem.txt", "$get poem.txt", "下载完成", "$get poem.txt", "下载失败", "$get ../secret", "文件不存在",
+          "$put letter.txt", "上传完成", "$put letter.txt", "文件已存在", "$list"] + client[13:15] + ["$quit", "谢谢使用"])
+    check(sorted(client[13:15]) == ["letter.txt", "poem.txt"], "file_server: the list", lines)
+    same("file_server: requests", [line[4:] for line in lines if line.startswith("请求")],
+         ["L", "G poem.txt", "G poem.txt", "G ../secret", "P letter.txt 10", "P letter.txt 10", "L", "Q"])
+
+
+def test_web_server():  # S001-133, -134
+    lines = run("web_server")
+    check(sum(bool(re.fullmatch(r"Listen the port \d+", line)) for line in lines) == 1, "web_server listens", lines)
+    typed = ["/", "/python.html?v=1", "/missing", "/../etc/passwd"]
+    same("web_server: requests", [line for line in lines if line.startswith("请求内容")], ["请求内容： " + path for path in typed])
+    same("web_server: asked", [line for line in lines if line.startswith(">>")], [">>" + path for path in typed + [""]])
+    same("web_server: answers", [line for line in lines if line.startswith("HTTP/1.1 ")][:3],
+         ["HTTP/1.1 200 OK <h1>首页</h1>", "HTTP/1.1 200 OK <h1>Python</h1>", "HTTP/1.1 404 Not Found <h1>Not Find<h1>"])
+    check(any(line.startswith("HTTP/1.1 400 ") for line in lines), "web_server: nobody gets out", lines)
+
+
 def test_command(names):
     status, out, _ = weft("lesson", "list", "--json")
     listed = json.loads(out)

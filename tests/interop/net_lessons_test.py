@@ -2,18 +2,21 @@
 """The network lessons beside Python programs that are written as the tutorials write them: each server with Python's
 client, each client with Python's server, the same bytes on the wire and the same lines on the screen.
 
-X-06, X-13; S001-16, -17, -19, -20, -104, -105, -120 to -123. Environment: WEFT, the command.
+X-06, X-13; S001-16, -17, -19, -20, -86 to -88, -104, -105, -107, -120 to -123, -133, -134. Environment: WEFT, the command.
 """
 import contextlib
+import http.client
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 
-WEFT = os.environ.get("WEFT", "build/weft")
+WEFT = os.path.abspath(os.environ.get("WEFT", "build/weft"))
 LIMIT = 60  # seconds; only a hang takes that long
 MESSAGES = ["你好", "hello", "x" * 900]
 ADDRESS = r"\('127\.0\.0\.1', \d+\)"
@@ -32,10 +35,19 @@ def check(condition, text, detail=""):
 class Lesson:
     """A lesson's server, in a process of its own: its port, and at the end its lines."""
 
-    def __init__(self, name, port=0):
-        self.process = subprocess.Popen([WEFT, "lesson", "run", name, "--server=%d" % port], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, name, port=0, *flags):
+        self.process = subprocess.Popen([WEFT, "lesson", "run", name, "--server=%d" % port, *flags], text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.port = int(self.process.stderr.readline().split()[1])
+
+    def has_no_zombie(self):
+        """Soon, that is: a child whose threads are still leaving looks like one."""
+        end = time.monotonic() + LIMIT
+        while any(state == "Z" for state, _ in self.children()):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+        return True
 
     def children(self):
         """(state, pid) of each child."""
@@ -55,9 +67,9 @@ class Lesson:
         return out.splitlines()
 
 
-def run_client(name, port, messages):
+def run_client(name, port, messages, folder=None):
     """What the lesson's client prints when a person types this."""
-    done = subprocess.run([WEFT, "lesson", "run", name, "--client=%d" % port], timeout=LIMIT, capture_output=True,
+    done = subprocess.run([WEFT, "lesson", "run", name, "--client=%d" % port], timeout=LIMIT, capture_output=True, cwd=folder,
                           input="".join(m + "\n" for m in messages).encode() + b"\n")
     check(done.returncode == 0 and done.stderr == b"", "%s client" % name, done)
     return done.stdout.decode()
@@ -153,8 +165,7 @@ def check_server(name, answer, line):
             check(python_clients(lesson.port, ["beside"], True, False) == [answer], "%s: two at once" % name)
             silent.send("silent".encode())
             check(silent.recv(1024) == answer, "%s: the silent one" % name)
-    zombies = [child for child in lesson.children() if child[0] == "Z"]
-    check(not zombies or name != "fork_server", "%s leaves no zombie" % name, zombies)
+    check(lesson.has_no_zombie(), "%s leaves no zombie" % name, lesson.children())
     lines = lesson.stop(name)
     for message in MESSAGES + ["own"]:
         found = [each for each in lines if re.fullmatch(line % re.escape(message), each)]
@@ -181,11 +192,221 @@ def check_client(name, answer, shown, last):
     check(ours == server.end(), "%s: the same bytes as Python's client" % name, ours)
 
 
+# ---- the chat room ----
+
+
+class Chatter:
+    """A client of the chat room in Python."""
+
+    def __init__(self, port):
+        self.sock = socket.socket(type=socket.SOCK_DGRAM)
+        self.sock.settimeout(LIMIT)
+        self.sock.connect(("127.0.0.1", port))
+
+    def say(self, text):
+        self.sock.send(text if isinstance(text, bytes) else text.encode())
+
+    def hear(self):
+        return self.sock.recv(4096).decode()
+
+    def enter(self, name):
+        self.say("L " + name)
+        return self.hear()
+
+
+def check_chat_server():
+    lesson = Lesson("chat_room")
+    lily, tom, other = (Chatter(lesson.port) for _ in range(3))
+    check(lily.enter("Lily") == "OK", "chat: Lily enters")
+    check(other.enter("Lily") == "Fail", "chat: the name is taken")
+    for text in (b"", b"L", b"L ", b"C", b"X y z", b"Q nobody", b"C nobody hello", b"\0", b"L " + b"n" * 200, b"\xff" * 50, b"C " * 512):
+        other.say(text)  # nobody is hurt by what is malformed, or said under a name of nobody
+    other.say("C Lily not me")
+    other.say("Q Lily")
+    check(tom.enter("Tom") == "OK", "chat: Tom enters")
+    check(lily.hear() == "欢迎 Tom 进入聊天室", "chat: Lily hears that Tom is there")
+    tom.say("C Tom 你好  Lily, two  spaces")
+    check(lily.hear() == "Tom : 你好  Lily, two  spaces", "chat: Lily hears Tom")
+    lily.say("C Lily \x1b[2J")
+    check(tom.hear() == "Lily : ?[2J", "chat: no control bytes")
+    tom.say("Q Tom")
+    check(lily.hear() == "Tom 退出聊天室", "chat: Lily hears that Tom has left")
+    check(other.enter("Tom") == "OK" and lily.hear() == "欢迎 Tom 进入聊天室", "chat: the name is free again")
+    for chatter in (lily, tom, other):
+        chatter.sock.close()
+    lesson.stop("chat_room")
+
+
+def check_chat_client():
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        came = []
+
+        def serve():
+            while not came or not came[-1].startswith(b"Q"):
+                data, peer = sock.recvfrom(1024)
+                came.append(data)
+                if data.startswith(b"L"):
+                    sock.sendto(b"Fail" if data == b"L Lily" else b"OK", peer)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        out = run_client("chat_room", sock.getsockname()[1], ["Lily", "Tom", "你好", "two  spaces", "quit"])
+        thread.join(LIMIT)
+    wanted = ["L Lily", "L Tom", "C Tom 你好", "C Tom two  spaces", "Q Tom"]
+    check([data.decode() for data in came] == wanted, "chat: the bytes of the client", came)
+    check(out == "Name:该用户已存在\nName:进入聊天室\n发言:发言:发言:您已退出聊天室\n", "chat: the client's lines", out)
+
+
+# ---- the file server ----
+
+
+class FileClient:
+    """A client of the file server in Python."""
+
+    def __init__(self, port):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+        self.file = self.sock.makefile("rb")
+
+    def ask(self, line, body=b""):
+        """(the answer's line, the bytes that follow)."""
+        self.sock.sendall(line.encode() + b"\n" + body)
+        answer = self.file.readline().decode().rstrip("\n")
+        return answer, self.file.read(int(answer[3:])) if answer.startswith("OK ") else b""
+
+    def close(self):
+        self.sock.sendall(b"Q\n")
+        check(self.file.read() == b"", "files: the server ends the connection")
+        self.file.close()
+        self.sock.close()
+
+
+def check_file_server():
+    big = os.urandom(300000)
+    with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder:
+        public = os.path.join(folder, "public")
+        os.mkdir(public)
+        os.symlink("/etc/passwd", os.path.join(public, "link"))
+        for name, data in (("public/big", big), ("public/.hidden", b"h"), ("secret", b"s")):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+        lesson = Lesson("file_server", 0, "--folder=" + public)
+        one, two = FileClient(lesson.port), FileClient(lesson.port)
+        check(one.ask("L") == ("OK 4", b"big\n") and two.ask("L") == ("OK 4", b"big\n"), "files: the list, twice")
+        check(one.ask("G big") == ("OK 300000", big), "files: get")
+        for name in ("../secret", "none", ".hidden", "link", "/etc/passwd", ".", "..", "", "a/b"):
+            check(two.ask("G " + name) == ("文件不存在", b""), "files: nobody gets %r" % name)
+        check(two.ask("P new file 5", b"12345") == ("OK", b""), "files: put, with a space in the name")
+        check(one.ask("P new file 3", b"abc") == ("文件已存在", b""), "files: nothing is overwritten")
+        check(one.ask("P ../out 3", b"abc")[0] != "OK" and not os.path.exists(os.path.join(folder, "out")), "files: not outside")
+        check(one.ask("G new file") == ("OK 5", b"12345") and one.ask("P empty 0") == ("OK", b""), "files: what was put")
+        half = FileClient(lesson.port)
+        half.sock.sendall(b"P half 1000\nabc")
+        half.file.close()
+        half.sock.close()
+        for line in (b"P nothing\n", b"P x -1\n", b"P x 99999999999999999999\n", b"what\n", b"x" * 2000 + b"\n", b"\n"):
+            with socket.create_connection(("127.0.0.1", lesson.port), timeout=LIMIT) as sock:
+                got = b""
+                with contextlib.suppress(OSError):  # it may end before all was sent
+                    sock.sendall(line)
+                    sock.shutdown(socket.SHUT_WR)
+                    got = sock.recv(10)
+                check(got == b"", "files: %r ends the connection" % line[:20], got)
+        one.close()
+        two.close()
+        lesson.stop("file_server")
+        check(sorted(os.listdir(public)) == [".hidden", "big", "empty", "link", "new file"], "files: no half file is left",
+              os.listdir(public))
+
+
+def check_file_client():
+    """Python's server, which only knows the files that it has in a dict."""
+    files, came = {"big": os.urandom(100000)}, []
+
+    def serve(sock):
+        connection, _ = sock.accept()
+        with connection, connection.makefile("rwb") as file:
+            for line in file:
+                words = line.decode().rstrip("\n").split(" ")
+                came.append(words)
+                if words[0] == "L":
+                    names = "".join(name + "\n" for name in files).encode()
+                    file.write(b"OK %d\n" % len(names) + names)
+                elif words[0] == "G" and words[1] in files:
+                    file.write(b"OK %d\n" % len(files[words[1]]) + files[words[1]])
+                elif words[0] == "G":
+                    file.write("文件不存在\n".encode())
+                elif words[0] == "P":
+                    files[words[1]] = file.read(int(words[2]))
+                    file.write(b"OK\n")
+                else:
+                    return
+                file.flush()
+    with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder, socket.create_server(("127.0.0.1", 0)) as sock:
+        mine = os.urandom(70000)
+        with open(os.path.join(folder, "mine"), "wb") as file:
+            file.write(mine)
+        thread = threading.Thread(target=serve, args=(sock,), daemon=True)
+        thread.start()
+        out = run_client("file_server", sock.getsockname()[1],
+                         ["list", "get big", "get none", "put mine", "put none", "sing", "list", "quit"], folder)
+        thread.join(LIMIT)
+        with open(os.path.join(folder, "big"), "rb") as file:
+            check(file.read() == files["big"], "files: what the client got")
+    check(files.get("mine") == mine, "files: what the client put")
+    check(came == [["L"], ["G", "big"], ["G", "none"], ["P", "mine", "70000"], ["L"], ["Q"]], "files: the client's lines", came)
+    said = re.sub(r"命令\(list, get 文件, put 文件, quit\):", "", out).splitlines()
+    check(said == ["big", "下载完成", "文件不存在", "上传完成", "没有这个文件", "没有这个命令", "big", "mine", "谢谢使用"],
+          "files: what the client says", out)
+
+
+# ---- WebServer ----
+
+
+def check_web_server():
+    with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder:
+        pages = {"index.html": "<h1>首页</h1>".encode(), "a.gif": os.urandom(200000), "404.html": b"<h1>Not Find<h1>"}
+        for name, data in pages.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+        lesson = Lesson("web_server", 0, "--html=" + folder)
+        connection = http.client.HTTPConnection("127.0.0.1", lesson.port, timeout=LIMIT)
+        for method, path, status, media, body in (
+                ("GET", "/", 200, "text/html", pages["index.html"]), ("GET", "/a.gif?x=1", 200, "image/gif", pages["a.gif"]),
+                ("HEAD", "/a.gif", 200, "image/gif", b""), ("GET", "/none", 404, "text/html", pages["404.html"])):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            got = (answer.status, answer.headers.get_content_type(), answer.read())
+            check(got == (status, media, body) and answer.getheader("Content-Length"), "web: %s %s" % (method, path), got[:2])
+        connection.close()
+        with socket.create_connection(("127.0.0.1", lesson.port), timeout=LIMIT) as sock:  # not [A-Z]+\s+(/\S*)
+            sock.sendall(b"nonsense\r\n\r\n")
+            check(b"200" not in sock.recv(1000).partition(b"\r\n")[0], "web: nonsense is no page")
+        lines = lesson.stop("web_server")
+        check(lines[:5] == ["Listen the port %d" % lesson.port, "请求内容： /", "请求内容： /a.gif?x=1", "请求内容： /a.gif",
+                            "请求内容： /none"], "web: the server's lines", lines)
+        out = None
+        with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as sock:
+            def serve():
+                client, _ = sock.accept()
+                with client:
+                    came.append(client.recv(4096))
+                    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+            came = []
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            out = run_client("web_server", sock.getsockname()[1], ["/x"])
+            thread.join(LIMIT)
+        check(came == [b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"], "web: the client's bytes", came)
+        check(out == ">>HTTP/1.1 200 OK hi\n>>", "web: the client's lines", out)
+
+
 def main():
     ends = {}
     for name, answer, line, shown, last in KINDS:
         ends[name] = check_server(name, answer, line)
         check_client(name, answer, shown, last)
+    for test in (check_chat_server, check_chat_client, check_file_server, check_file_client, check_web_server):
+        test()
     check(ends["fork_server"][-1] == "服务端退出！！", "fork_server's last line", ends["fork_server"])
     check(ends["thread_server"][-1] == "服务端退出", "thread_server's last line", ends["thread_server"])
     check(ends["tcp"].count("Waiting for connect ....") == 2, "tcp waits twice", ends["tcp"])
