@@ -70,7 +70,7 @@ static int open_file(const char *name, long *size)
     return -1;
 }
 
-/* Receive a file of this size; a half one is taken away again. 1 when it is there. With fd < 0 the bytes are dropped. */
+/* Receive a file of this size; a half one is taken away again. 1 when it is there. Without fd the bytes are dropped. */
 static int receive_file(weft_stream *s, const char *name, int fd, long size)
 {
     char data[4096];
