@@ -22,7 +22,7 @@ static void acquire_and_release(bench *b)
 }
 
 /* The gate. With a second thread alive on both sides: that is what a program that needs locks has. */
-BENCH(lock_uncontended_thread, .baseline = "lock_uncontended_pthread", .at_most = 1.2, .cores = 1)
+BENCH(lock_uncontended_thread, .baseline = "lock_uncontended_pthread", .at_most = 1.0, .cores = 1)
 {
     core_keep_second_thread();
     acquire_and_release(b);

@@ -131,7 +131,7 @@ BENCH(queue_priority_2_pairs, .baseline = "queue_2_pairs_glib", MILLION)
 }
 
 BENCH_PEER(queue_capacity_16_go, "queue_16", MILLION)
-BENCH(queue_capacity_16_threads, .baseline = "queue_capacity_16_go", MILLION)
+BENCH(queue_capacity_16_threads, .baseline = "queue_capacity_16_go", .at_most = 1, MILLION)
 {
     run_threads(b, 1, WEFT_FIFO, 16);
 }
@@ -148,6 +148,15 @@ static void put_and_get(bench *b)
 
 BENCH_PEER(queue_alone_go, "queue_alone")
 BENCH(queue_alone, .baseline = "queue_alone_go", .cores = 1)
+{
+    core_keep_second_thread();
+    new_queue(b, 1, WEFT_FIFO, CAPACITY);
+    put_and_get(b);
+    weft_queue_free(queue);
+}
+
+/* Other processors are there, and idle: nobody waits for them. */
+BENCH(queue_alone_all_cores, .baseline = "queue_alone_go", .at_most = 1)
 {
     core_keep_second_thread();
     new_queue(b, 1, WEFT_FIFO, CAPACITY);
