@@ -372,9 +372,10 @@ bool weft__future_expect(weft_future *f, uint32_t *expected)
 static void future_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
 {
     weft_future f;
+    uint32_t sleep = load_acquire(&sleeper->waits);
     if (weft__peek_awaited(&f, object, sizeof f, sleeper) == 0 && !(f.word & WEFT__FUTURE_DONE) && f.ops != NULL &&
         f.ops->enders != NULL)
-        f.ops->enders(object, sleeper, e);
+        f.ops->enders(object, sleeper, sleep, e);
 }
 
 const weft__awaited weft__future_kind = {.what = weft__future_what, .held = "run by", .enders = future_enders};

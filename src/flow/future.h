@@ -57,8 +57,9 @@ typedef struct weft__future_ops {
     /* The pool that has it. For reports. */
     struct weft_executor *(*pool)(const weft_future *f);
 
-    /* For reports, on the watch thread: who can end the wait `sleeper` for f. The table is never freed. */
-    void (*enders)(const weft_future *f, const weft__waiter *sleeper, struct weft__enders *e);
+    /* For reports, on the watch thread: who can give f its outcome, for which `sleeper` waits in the sleep of this
+     * number. The table is never freed. */
+    void (*enders)(const weft_future *f, const weft__waiter *sleeper, uint32_t sleep, struct weft__enders *e);
 } weft__future_ops;
 
 struct weft_future {

@@ -14,7 +14,8 @@
 /* ---- until enough are done ---- */
 
 enum {
-    FEW = 16 /* futures for which a wait needs no allocation */
+    FEW = 16,  /* futures for which a wait needs no allocation */
+    TOLD = 256 /* and about whose runners a report asks */
 };
 
 /* One wait for the first of several. */
@@ -22,7 +23,9 @@ typedef struct crowd {
     uint32_t enough;  /* atomic: 1 when the wait is over; its waiter sleeps on it */
     uint32_t pending; /* atomic: how many are not done, and one more until all are entered */
     enum weft_wait_for what;
-    const void *where; /* the call */
+    const void *where;     /* the call */
+    weft_future **futures; /* `n` of them */
+    size_t n;
 } crowd;
 
 typedef struct member {
@@ -54,7 +57,33 @@ static void help_crowd(weft_future **futures, size_t n, const crowd *c, weft_unt
             weft__future_help(futures[i], until);
 }
 
-static const weft__awaited several_kind = {.what = "futures"};
+/* For reports. One of those that are not done may end it, and each of them has its own who can: known if all are. */
+static void crowd_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    static weft_future *futures[TOLD]; /* the watch thread's */
+    crowd c;
+    uint32_t sleep = load_acquire(&sleeper->waits);
+    if (weft__peek_awaited(&c, object, sizeof c, sleeper) < 0 || c.n > TOLD ||
+        weft__peek_in_sleep(futures, c.futures, c.n * sizeof *futures, sleeper, sleep) < 0)
+        return;
+    for (size_t i = 0; i < c.n; i++) {
+        weft_future f;
+        weft__enders one = {.ids = e->ids + e->n, .max = e->max - e->n};
+        if (weft__peek_in_sleep(&f, futures[i], sizeof f, sleeper, sleep) < 0)
+            return;
+        if ((f.word & WEFT__FUTURE_DONE) && c.what == WEFT_FIRST_ERROR && f.error == 0)
+            continue;
+        if ((f.word & WEFT__FUTURE_DONE) || f.ops == NULL || f.ops->enders == NULL)
+            return;
+        f.ops->enders(futures[i], sleeper, sleep, &one);
+        if (!one.known || one.all)
+            return;
+        e->n += one.n;
+    }
+    e->known = true;
+}
+
+static const weft__awaited several_kind = {.what = "one of several futures", .held = "run by", .enders = crowd_enders};
 static const weft__awaited completion_kind = {.what = "completion of futures"};
 
 static int wait_in_crowd(crowd *c, weft_future **futures, size_t n, weft_until until, member *members)
@@ -72,7 +101,7 @@ static int wait_in_crowd(crowd *c, weft_future **futures, size_t n, weft_until u
     if (!enough && until.at > 0)
         help_crowd(futures, n, c, until);
     while (!enough && err == 0 && load_acquire(&c->enough) == 0)
-        err = weft__park_for(&several_kind, futures, c->where, &c->enough, 0, until, 0);
+        err = weft__park_for(&several_kind, c, c->where, &c->enough, 0, until, 0);
     if (load_acquire(&c->enough) != 0)
         err = 0;
     while (entered-- > 0)
@@ -143,7 +172,7 @@ static bool is_over(weft_future *const *futures, size_t n, enum weft_wait_for wh
 long weft_futures_wait(weft_future **futures, size_t n, enum weft_wait_for what, weft_until until)
 {
     if (until.at > 0 && !is_over(futures, n, what)) {
-        crowd c = {.what = what, .where = WEFT__CALLER()};
+        crowd c = {.what = what, .where = WEFT__CALLER(), .futures = futures, .n = n};
         int err = what == WEFT_ALL_DONE ? wait_all(futures, n, until, c.where) : wait_first(&c, futures, n, until);
         if (err < 0 && err != -ETIMEDOUT)
             return err;

@@ -40,6 +40,9 @@ struct weft__awaited {
  * followed. */
 int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper);
 
+/* The same of what the awaited object leads to, as what was copied of it in the sleep of this number (`waits`) says. */
+int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__waiter *sleeper, uint32_t sleep);
+
 static inline void weft__enders_add(weft__enders *e, uint32_t id)
 {
     if (id != 0 && e->n < e->max)

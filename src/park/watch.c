@@ -72,8 +72,13 @@ int weft__peek_awaited(void *to, const void *object, size_t size, const weft__wa
     uint32_t waits = load_acquire(&sleeper->waits);
     if (!weft__waiter_asleep(sleeper) || load_acquire(&sleeper->object) != object)
         return -EAGAIN;
-    int err = weft__sys_peek(to, object, size);
-    return err < 0 || (weft__waiter_asleep(sleeper) && load_acquire(&sleeper->waits) == waits) ? err : -EAGAIN;
+    return weft__peek_in_sleep(to, object, size, sleeper, waits);
+}
+
+int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__waiter *sleeper, uint32_t sleep)
+{
+    int err = weft__sys_peek(to, from, size);
+    return err < 0 || (weft__waiter_asleep(sleeper) && load_acquire(&sleeper->waits) == sleep) ? err : -EAGAIN;
 }
 
 /* ---- looking ---- */

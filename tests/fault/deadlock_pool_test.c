@@ -107,6 +107,79 @@ TEST(pool_ring_of_jobs_coroutines)
     jobs_wait_for_each_other(weft_co_pool_new);
 }
 
+/* ---- for the first of several ---- */
+
+static weft_future *several[2];
+
+static int waits_for_the_first(void *arg, void **result)
+{
+    (void)arg, (void)result;
+    add_seq_cst(&begun, 1);
+    until_begun(4); /* all futures are known now */
+    weft_future *f[2] = {several[0], several[1]};
+    long done = weft_futures_wait(f, 2, WEFT_FIRST_DONE, WEFT_FOREVER);
+    return done < 0 ? (int)done : 0;
+}
+
+static int sleeps(void *arg, void **result)
+{
+    (void)arg, (void)result;
+    add_seq_cst(&begun, 1);
+    return weft_sleep(weft_in_ms(300));
+}
+
+/* A job waits for whichever of two is done first, and one of them, or both, wait for it. */
+static int wait_for_the_first(make_pool *make, weft_job_fn *second_job)
+{
+    collect_reports(WEFT_DEADLOCK_ERROR);
+    CHECK_OK(make(&pool, &(weft_pool_options){.workers = 1, .name = "one"}));
+    CHECK_OK(make(&other, &(weft_pool_options){.workers = 2, .name = "two"}));
+    CHECK_OK(weft_submit(pool, waits_for_the_first, NULL, &first));
+    CHECK_OK(weft_submit(other, waits_for, &first, &several[0]));
+    CHECK_OK(weft_submit(other, second_job, &first, &several[1]));
+    add_seq_cst(&begun, 1);
+    int sum = weft_future_result(first, NULL, weft_in_seconds(5 * test_limit_factor()));
+    for (int i = 0; i < 2; i++) {
+        sum += weft_future_result(several[i], NULL, weft_in_seconds(5 * test_limit_factor()));
+        weft_future_unref(several[i]);
+    }
+    weft_future_unref(first);
+    weft_executor_free(pool);
+    weft_executor_free(other);
+    return sum;
+}
+
+static void ring_through_the_first(make_pool *make)
+{
+    CHECK_INT(-EDEADLK, wait_for_the_first(make, waits_for)); /* one of them; then the others' waits ended well */
+    CHECK_INT(1, reports());
+    CHECK_INT(1, report_at(0)->ring);
+    CHECK_INT(3, report_at(0)->n);
+    CHECK(strstr(report_at(0)->text, "waits for one of several futures") != NULL);
+}
+
+TEST(pool_ring_through_the_first_of_several_threads)
+{
+    ring_through_the_first(weft_thread_pool_new);
+}
+
+TEST(pool_ring_through_the_first_of_several_coroutines)
+{
+    ring_through_the_first(weft_co_pool_new);
+}
+
+TEST(pool_first_of_several_that_one_can_end_is_not_reported_threads)
+{
+    CHECK_INT(0, wait_for_the_first(weft_thread_pool_new, sleeps));
+    CHECK_INT(0, reports());
+}
+
+TEST(pool_first_of_several_that_one_can_end_is_not_reported_coroutines)
+{
+    CHECK_INT(0, wait_for_the_first(weft_co_pool_new, sleeps));
+    CHECK_INT(0, reports());
+}
+
 static int nested(void *arg, void **result)
 {
     intptr_t depth = (intptr_t)arg;

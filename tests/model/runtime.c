@@ -83,6 +83,12 @@ int weft__peek_awaited(void *to, const void *object, size_t size, const weft__wa
     return -EFAULT;
 }
 
+int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__waiter *sleeper, uint32_t sleep)
+{
+    (void)to, (void)from, (void)size, (void)sleeper, (void)sleep;
+    return -EFAULT;
+}
+
 const weft__awaited weft__room_kind = {.what = "room in a pool"}, weft__worker_kind = {.what = "a job for a worker"};
 
 int weft__sys_peek(void *to, const void *from, size_t size)
