@@ -24,8 +24,8 @@ int main(int argc, char **argv)
     args a = {2, "Lily"};
     weft_process p = WEFT_PROCESS_INIT;
     must(weft_process_start(&p, worker, &a, NULL));
-    if (weft_process_join(&p, NULL, lesson_in(3)) == -ETIMEDOUT)
-        puts("==================================");
+    weft_process_join(&p, NULL, lesson_in(3)); /* -ETIMEDOUT: the child works on */
+    puts("==================================");
     must(weft_process_join(&p, NULL, WEFT_FOREVER));
     return weft_process_close(&p);
 }

@@ -9,7 +9,7 @@ static int tell_time(void *arg)
     (void)arg;
     for (int i = 0; i < 3; i++) {
         puts(lesson_ctime());
-        lesson_sleep(2);
+        weft_sleep(weft_in_seconds(2));
     }
     return 0;
 }
