@@ -473,9 +473,7 @@ TEST(udp_broadcast_must_be_asked_for)
     CHECK_ERR(-EACCES, weft_datagram_send(d, "x", 1, &to, WEFT_NOW));
     weft_datagram_close(d);
     d = udp("", &(weft_datagram_options){.broadcast = 1});
-    ssize_t n = weft_datagram_send(d, "x", 1, &to, WEFT_NOW);
-    if (n != -ENETUNREACH) /* a machine without a network */
-        CHECK_INT(1, n);
+    CHECK(weft_datagram_send(d, "x", 1, &to, WEFT_NOW) != -EACCES); /* a machine without a network has other errors */
     weft_datagram_close(d);
 }
 
@@ -490,7 +488,7 @@ static void group(const char *any, const char *text, const char *interface)
     unsigned port = weft_datagram_port(members[0]);
     CHECK_OK(weft_udp_open(&members[1], any, port, &shares));
     int err = weft_datagram_join(members[0], text, interface);
-    if (err == -ENODEV)
+    if (err == -ENODEV || err == -EADDRNOTAVAIL)
         SKIP("this machine has no interface for groups");
     CHECK_OK(err);
     CHECK_ERR(-EADDRINUSE, weft_datagram_join(members[0], text, interface));

@@ -1,0 +1,190 @@
+/* tls_session_test.c - TLS sessions without a stream: two of them over memory that takes and gives as little as it
+ * likes, as a poller's owner would use them. */
+#include "io/tls_support.h"
+
+#include "io/tls.h"
+
+#include <stdlib.h>
+
+enum {
+    ROOM = 40000
+};
+
+/* One direction of the wire. */
+typedef struct pipe_end {
+    char bytes[ROOM];
+    size_t at, used, most; /* most: bytes that it takes or gives at once */
+    bool ended, full;      /* the writer has left; takes nothing for now */
+} pipe_end;
+
+typedef struct side {
+    weft__tls *tls;
+    pipe_end *in, *out;
+} side;
+
+static ssize_t get(void *owner, void *buf, size_t size)
+{
+    pipe_end *p = ((side *)owner)->in;
+    size_t n = p->used - p->at;
+    if (n == 0)
+        return p->ended ? 0 : -EAGAIN;
+    n = n < size ? n : size;
+    n = n < p->most ? n : p->most;
+    memcpy(buf, p->bytes + p->at, n);
+    p->at += n;
+    if (p->at == p->used)
+        p->at = p->used = 0;
+    return (ssize_t)n;
+}
+
+static ssize_t put(void *owner, const void *data, size_t size)
+{
+    pipe_end *p = ((side *)owner)->out;
+    size_t n = p->full ? 0 : ROOM - p->used;
+    n = n < size ? n : size;
+    n = n < p->most ? n : p->most;
+    memcpy(p->bytes + p->used, data, n);
+    p->used += n;
+    return n > 0 ? (ssize_t)n : -EAGAIN;
+}
+
+static const weft__tls_wire wire = {get, put};
+
+typedef struct couple {
+    tls_pair contexts;
+    pipe_end *to_server, *to_client;
+    side server, client;
+} couple;
+
+static void open_couple(couple *c, size_t most)
+{
+    tls_open_pair(&c->contexts);
+    c->to_server = calloc(1, sizeof *c->to_server);
+    c->to_client = calloc(1, sizeof *c->to_client);
+    c->to_server->most = c->to_client->most = most;
+    c->server = (side){.in = c->to_server, .out = c->to_client};
+    c->client = (side){.in = c->to_client, .out = c->to_server};
+    CHECK_OK(weft__tls_open(&c->server.tls, c->contexts.server, NULL, &wire, &c->server));
+    CHECK_OK(weft__tls_open(&c->client.tls, c->contexts.client, "localhost", &wire, &c->client));
+}
+
+static void close_couple(couple *c)
+{
+    weft__tls_close(c->server.tls);
+    weft__tls_close(c->client.tls);
+    free(c->to_server);
+    free(c->to_client);
+    tls_close_pair(&c->contexts);
+}
+
+static void shake_hands(couple *c)
+{
+    int a = -EAGAIN, b = -EAGAIN;
+    for (int i = 0; i < 100000 && (a < 0 || b < 0); i++) {
+        a = weft__tls_handshake(c->client.tls);
+        b = weft__tls_handshake(c->server.tls);
+        CHECK((a == 0 || a == -EAGAIN) && (b == 0 || b == -EAGAIN));
+    }
+    CHECK_INT(0, a);
+    CHECK_INT(0, b);
+}
+
+/* Whatever the wire takes at once, a byte even, the same comes out. */
+TEST(tls_session_over_a_wire_of_any_width)
+{
+    static const size_t widths[] = {1, 7, 1000, ROOM};
+    for (size_t i = 0; i < 4; i++) {
+        couple c;
+        char out[3000], in[3000];
+        open_couple(&c, widths[i]);
+        shake_hands(&c);
+        CHECK_STR("weft/1", weft__tls_protocol(c.server.tls));
+        io_pattern(out, sizeof out, i);
+        CHECK_INT(sizeof out, weft__tls_send(c.client.tls, out, sizeof out));
+        CHECK_OK(weft__tls_flush(c.client.tls));
+        for (size_t got = 0; got < sizeof in;) {
+            ssize_t n = weft__tls_recv(c.server.tls, in + got, sizeof in - got);
+            CHECK(n > 0);
+            got += (size_t)n;
+        }
+        CHECK_MEM(out, in, sizeof in);
+        CHECK_ERR(-EAGAIN, weft__tls_recv(c.server.tls, in, 1));
+        CHECK(!weft__tls_unsent(c.server.tls));
+        CHECK_OK(weft__tls_finish(c.client.tls));
+        CHECK_INT(0, weft__tls_recv(c.server.tls, in, 1));
+        CHECK_ERR(-EPIPE, weft__tls_send(c.client.tls, out, 1));
+        CHECK_INT(5, weft__tls_send(c.server.tls, "still", 5)); /* the other way is open */
+        CHECK_INT(5, weft__tls_recv(c.client.tls, in, 10));
+        close_couple(&c);
+    }
+}
+
+/* What a full wire does not take is kept once, and goes first. */
+TEST(tls_session_keeps_what_the_wire_does_not_take)
+{
+    couple c;
+    char in[10];
+    open_couple(&c, ROOM);
+    shake_hands(&c);
+    c.to_server->full = true;
+    CHECK_INT(3, weft__tls_send(c.client.tls, "one", 3));
+    CHECK(weft__tls_unsent(c.client.tls));
+    CHECK_ERR(-EAGAIN, weft__tls_send(c.client.tls, "two", 3)); /* not taken */
+    CHECK_ERR(-EAGAIN, weft__tls_flush(c.client.tls));
+    CHECK_ERR(-EAGAIN, weft__tls_recv(c.server.tls, in, 10));
+    c.to_server->full = false;
+    CHECK_INT(3, weft__tls_send(c.client.tls, "two", 3));
+    CHECK(!weft__tls_unsent(c.client.tls));
+    CHECK_INT(3, weft__tls_recv(c.server.tls, in, 10));
+    CHECK_MEM("one", in, 3);
+    CHECK_INT(3, weft__tls_recv(c.server.tls, in, 10));
+    CHECK_MEM("two", in, 3);
+    close_couple(&c);
+}
+
+/* A bit that is changed on the way is noticed, and that stays. */
+TEST(tls_session_notices_a_changed_bit)
+{
+    couple c;
+    char in[100];
+    open_couple(&c, ROOM);
+    shake_hands(&c);
+    while (weft__tls_recv(c.client.tls, in, 1) > 0) /* takes the tickets in */
+        ;
+    CHECK_INT(5, weft__tls_send(c.client.tls, "hello", 5));
+    c.to_server->bytes[c.to_server->used - 1] ^= 1;
+    CHECK_ERR(-WEFT_ETLS, weft__tls_recv(c.server.tls, in, sizeof in));
+    CHECK_ERR(-WEFT_ETLS, weft__tls_recv(c.server.tls, in, sizeof in));
+    CHECK_ERR(-WEFT_ETLS, weft__tls_send(c.server.tls, in, 1));
+    CHECK(weft__tls_error(c.server.tls)[0] != 0);
+    CHECK_ERR(-WEFT_ETLS, weft__tls_recv(c.client.tls, in, sizeof in)); /* it was told by an alert */
+    close_couple(&c);
+}
+
+/* The wire ends at each byte of a handshake and of what follows: never a hang, never an end that was not said. */
+TEST_LIMIT(60, tls_session_cut_at_any_byte)
+{
+    for (size_t cut = 0; cut < 3000; cut += cut < 20 ? 1 : 61) {
+        couple c;
+        char in[100];
+        size_t passed = 0;
+        int a = -EAGAIN, b = -EAGAIN;
+        open_couple(&c, ROOM);
+        for (int i = 0; i < 10 && b == -EAGAIN; i++) {
+            a = a == -EAGAIN ? weft__tls_handshake(c.client.tls) : a;
+            if (a == 0 && !c.to_server->ended)
+                CHECK_INT(5, weft__tls_send(c.client.tls, "hello", 5));
+            if (passed + c.to_server->used > cut) {
+                c.to_server->used = cut - passed;
+                c.to_server->ended = true;
+            }
+            passed += c.to_server->used;
+            b = weft__tls_handshake(c.server.tls);
+        }
+        ssize_t n = b;
+        while (b == 0 && (n = weft__tls_recv(c.server.tls, in, sizeof in)) > 0)
+            ;
+        CHECK(n == -WEFT_ETRUNCATED || n == -WEFT_ETLS || (n == -EAGAIN && !c.to_server->ended));
+        close_couple(&c);
+    }
+}
