@@ -127,6 +127,17 @@ static int width(const char *text)
     return n;
 }
 
+static void print_flags(const lesson *l, const char *before, const char *after)
+{
+    for (const char *p = l->flags; *p != 0; p += strspn(p, " ")) {
+        size_t length = strcspn(p, " ");
+        fputs(before, stdout);
+        fwrite(p, 1, length, stdout);
+        fputs(after, stdout);
+        p += length;
+    }
+}
+
 static int list(bool json)
 {
     const char *chapter = "";
@@ -136,10 +147,7 @@ static int list(bool json)
             printf("%s{\"name\": \"%s\", \"title\": \"%s\", \"english\": \"%s\", \"chapter\": \"%s\", \"flags\": "
                    "[\"fast\"",
                    i == 0 ? "[" : " ", l->name, l->title, l->english, l->chapter);
-            for (const char *p = l->flags; *p != 0; p += strspn(p, " ")) {
-                printf(", \"%.*s\"", (int)strcspn(p, " "), p);
-                p += strcspn(p, " ");
-            }
+            print_flags(l, ", \"", "\"");
             printf("]}%s\n", i + 1 < COUNT ? "," : "]");
             continue;
         }
@@ -147,10 +155,7 @@ static int list(bool json)
             printf("%s%s\n", i > 0 ? "\n" : "", l->chapter);
         chapter = l->chapter;
         printf("%-14s %s%*s %s", l->name, l->title, width(l->title) < 36 ? 36 - width(l->title) : 0, "", l->english);
-        for (const char *p = l->flags; *p != 0; p += strspn(p, " ")) {
-            printf(" [--%.*s]", (int)strcspn(p, " "), p);
-            p += strcspn(p, " ");
-        }
+        print_flags(l, " [--", "]");
         printf("\n");
     }
     return CMD_OK;

@@ -48,9 +48,9 @@ static void enter(weft_datagram *d, const char *name, const weft_address *from)
     weft_datagram_send(d, u != NULL ? "OK" : "Fail", u != NULL ? 2 : 4, from, WEFT_FOREVER);
     if (u == NULL)
         return; /* the name is taken, or the room is full */
-    snprintf(u->name, sizeof u->name, "%s", name);
+    snprintf(u->name, sizeof u->name, "%.63s", name);
     u->address = *from;
-    snprintf(text, sizeof text, "欢迎 %s 进入聊天室", name);
+    snprintf(text, sizeof text, "欢迎 %.63s 进入聊天室", name);
     tell_others(d, u, text);
 }
 
@@ -138,7 +138,7 @@ static int chat(unsigned port, void (*entered)(unsigned port))
     weft_sem_init(&heard, 0, 0);
     must(weft_udp_connect(&d, NULL, port, NULL));
     do {
-        snprintf(name, sizeof name, "%s", lesson_input("Name:"));
+        snprintf(name, sizeof name, "%.63s", lesson_input("Name:"));
         if (name[0] == 0)
             goto leave;
     } while (!enter_as(d, name));
