@@ -34,9 +34,16 @@ extern "C" {
  * next bytes. A handler may as well stay and wait in weft_conn_fill for as long as it likes; that costs its stack
  * meanwhile.
  *
- * Models. "coroutine": handlers run on coroutines over the process's poller, on `threads` scheduler threads; a
- * connection stays on its thread. "thread": each connection has a thread of its own. The handler is the same under
- * both.
+ * Models. The handler is the same under all of them; `model` is its name, `threads` and `processes` make the hybrids.
+ *   "iterative"  one client after the other, each from its first byte to its last; the others stand in line
+ *   "pool"       the same with `threads` clients at a time
+ *   "thread"     each connection has a thread of its own
+ *   "select", "poll", "epoll", "epoll-et", "uring"
+ *                event loops over that poller, one or `threads` of them: handlers run on coroutines, and a connection
+ *                stays on its loop
+ *   "coroutine"  the same over the process's poller (see weft_io_use), with a loop on each processor
+ * A client that stands in line has been accepted and is not read from; it waits for as long as those before it stay, or
+ * until it leaves.
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
@@ -65,12 +72,13 @@ typedef struct weft_server_options {
 
     const char *host;   /* numeric address or name to bind; NULL = "127.0.0.1" */
     unsigned port;      /* 0 = any free one, see weft_server_port */
-    const char *model;  /* "coroutine" or "thread"; NULL = "coroutine" */
-    const char *poller; /* "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's (see weft_io_use) */
-    unsigned threads;   /* coroutine model: threads that serve; 0 = the processors this process may use */
+    const char *model;  /* as above; NULL = "coroutine" */
+    const char *poller; /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
+    unsigned threads;   /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16 */
     unsigned backlog;   /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
-    unsigned max_connections; /* 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less */
-    size_t stack_size;        /* of a handler's coroutine or thread; 0 = 64 KiB, in the thread model 256 KiB */
+    unsigned max_connections; /* 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less; "iterative" and "pool": 128
+                                 more than are served at a time, which may stand in line */
+    size_t stack_size;        /* of a handler's coroutine or thread; 0 = 64 KiB, in the models of threads 256 KiB */
     size_t input_max;         /* unread bytes a connection may hold; 0 = 64 KiB */
     size_t output_max;        /* bytes gathered before they are sent; 0 = 64 KiB, at most 1 MiB */
     int64_t idle_timeout;     /* an idle connection is closed after this; 0 = 60 s, negative = never */
@@ -86,8 +94,8 @@ typedef struct weft_server_options {
     size_t (*on_refuse)(char *text, size_t size, void *arg);
 
     /* State of your own for each serving thread (a cache, a log buffer), so that it needs no lock: weft_conn_state
-     * gives it to the handler, which has it for itself between two of its waits. In the thread model a state is lent to
-     * one handler call at a time, and as many are opened as calls are ever under way at once. state_open: 0 or -errno.
+     * gives it to the handler, which has it for itself between two of its waits. In the models of threads a state is lent
+     * to one handler call at a time, and as many are opened as calls are ever under way at once. state_open: 0 or -errno.
      * The first one's failure fails weft_server_start; a later one's closes the connection. state_tick: within about a
      * second after a handler call that used the state, then not again until the next call (an idle server stays
      * asleep), and once before state_close. All three may wait. */
@@ -123,6 +131,12 @@ WEFT_API void weft_server_stop(weft_server *s, weft_until grace);
 
 /* Stop at once if it still runs, wait for the end, and free everything. Takes NULL. Not from a handler. */
 WEFT_API void weft_server_close(weft_server *s);
+
+/* The names of all models, NULL behind the last. Static. */
+WEFT_API const char *const *weft_server_models(void);
+
+/* How many clients it serves at the same time; further ones stand in line or are turned away. Constant. */
+WEFT_API unsigned weft_server_capacity(const weft_server *s);
 
 /* The port it listens on. */
 WEFT_API unsigned weft_server_port(const weft_server *s);
@@ -203,6 +217,10 @@ WEFT_API void weft_conn_busy(weft_conn *c, int on);
 
 /* 1 once weft_server_stop was called: answer what is under way, promise nothing more, close. */
 WEFT_API int weft_conn_stopping(const weft_conn *c);
+
+/* 1 while other clients stand in line for the place of this one ("iterative", "pool"): better close than keep it for a
+ * further request. Costs a load. */
+WEFT_API int weft_conn_crowded(const weft_conn *c);
 
 enum {
     WEFT_CONN_ADDRESS_MAX = 64 /* bytes that hold any address as text */

@@ -160,6 +160,11 @@ int weft_conn_stopping(const weft_conn *c)
     return weft__server_stopping(c->worker->server);
 }
 
+int weft_conn_crowded(const weft_conn *c)
+{
+    return load_relaxed(&c->worker->in_line) > 0;
+}
+
 static int show_address(int err, const weft__address *a, char *text, unsigned *port)
 {
     if (err < 0)

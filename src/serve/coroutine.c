@@ -1,4 +1,4 @@
-/* coroutine.c - the model "coroutine": handlers run on pooled coroutines, idle connections have none.
+/* coroutine.c - the model "coroutine" and its like over one poller: handlers run on pooled coroutines, idle connections have none.
  *
  * The poller brings bytes (received), on the scheduler thread's own stack. A connection with something new joins the
  * worker's `ready` line, and one *runner* coroutine works the line off, calling handlers in place: a handler that never
@@ -394,16 +394,15 @@ static int co_start(weft_server *s)
     return load_relaxed(&s->start_error);
 }
 
-const weft__model weft__model_coroutine = {
-    .name = "coroutine",
-    .stack_size = 64 * 1024,
-    .start = co_start,
-    .notify = co_notify,
-    .wait_input = co_wait_input,
-    .send = co_send,
-    .wait_output = co_wait_output,
-    .take = co_take,
-    .give = co_give,
-    .evict = co_evict,
-    .forget = co_forget,
+#define LOOP(name_, poller_, threads_)                                                                                 \
+    {                                                                                                                  \
+        .name = (name_), .stack_size = 64 * 1024, .poller = (poller_), .loops = true, .threads = (threads_),           \
+        .start = co_start, .notify = co_notify, .wait_input = co_wait_input, .send = co_send,                          \
+        .wait_output = co_wait_output, .take = co_take, .give = co_give, .evict = co_evict, .forget = co_forget,       \
+    }
+
+/* An event loop of the textbooks is one thread; more of them by option alone. */
+const weft__model weft__models_loop[WEFT__MODELS_LOOP] = {
+    LOOP("coroutine", NULL, 0), LOOP("select", "select", 1),     LOOP("poll", "poll", 1),
+    LOOP("epoll", "epoll", 1),  LOOP("epoll-et", "epoll-et", 1), LOOP("uring", "uring", 1),
 };

@@ -1,6 +1,6 @@
 /* serve.h - what the files of the server share: the server, its workers, a connection, a handler's turn with it.
  *
- * A *worker* serves some of the connections: in the coroutine model one scheduler thread, in the thread model the one
+ * A *worker* serves some of the connections: in the coroutine models one scheduler thread, in the thread models the one
  * record that all client threads share. A *turn* is the time from a handler's call until its connection is idle again
  * (or closed); it lies on the stack that runs the handler, so an idle connection has neither stack nor buffer.
  *
@@ -10,8 +10,8 @@
  *      RUNNING   -> FLUSHING   the handler is done, its last bytes are on their way without a stack
  *      RUNNING, FLUSHING -> IDLE, READY, LINGERING or the end
  *      LINGERING -> the end    the client left, sent enough, or 2 s have passed
- * C1  a connection in the coroutine model is touched by its worker's thread only, but for `turn->waiter`, which is made
- * to be cancelled by others. In the thread model by its own thread, but for the fields marked "atomic", which whoever
+ * C1  a connection in the coroutine models is touched by its worker's thread only, but for `turn->waiter`, which is made
+ * to be cancelled by others. In the thread models by its own thread, but for the fields marked "atomic", which whoever
  *     makes room or stops reads under the worker's lock.
  * C2  worker->waiting holds every connection that is IDLE, READY or RUNNING, the one that has waited longest first
  *     (since, to 1/8 of the idle timeout or 128 ms); flushing and lingering hold the others.
@@ -138,16 +138,26 @@ struct weft__worker {
 
     uint64_t accepted, calls, timeouts, shed, refused, cuts; /* atomic */
 
-    bool shared;                 /* thread model: many threads use this record, under `lock` */
+    bool shared;                 /* thread models: many threads use this record, under `lock` */
     weft_lock lock;              /* the lists, the free records, states */
-    struct thread_state *states; /* thread model: those not lent */
-    weft__waiter *acceptor;      /* thread model: to be cancelled by the stop; under `lock` */
+    struct thread_state *states; /* thread models: those not lent */
+    weft__waiter *acceptor;      /* thread models: to be cancelled by the stop; under `lock` */
+
+    /* Fixed threads: clients that none of them has time for stand in `ready`, under `lock`. */
+    uint32_t line;     /* atomic: counted up when it has grown; the threads sleep on it */
+    uint32_t in_line;  /* atomic: how many stand there */
+    uint32_t standing; /* atomic: threads that have not ended; waited on by the stop */
+    bool closing;      /* no client will come any more; under `lock` */
 };
 
 /* How connections are run. Pre of wait_input, send and wait_output: called in the turn of c, c->error is 0. */
 struct weft__model {
     const char *name;
-    size_t stack_size; /* default of options.stack_size */
+    size_t stack_size;  /* default of options.stack_size */
+    const char *poller; /* the only one that it runs over; NULL: any */
+    bool loops;         /* a worker is a scheduler thread */
+    bool fixed;         /* one client at a time on each of its threads: others stand in line */
+    unsigned threads;   /* default of options.threads; 0: one a processor */
 
     /* Start serving; 0 or -errno, and then nothing is left running. */
     int (*start)(weft_server *s);
@@ -175,8 +185,11 @@ struct weft__model {
     void (*forget)(weft_conn *c);
 };
 
-extern const weft__model weft__model_coroutine;
-extern const weft__model weft__model_thread;
+enum {
+    WEFT__MODELS_LOOP = 6
+};
+extern const weft__model weft__models_loop[WEFT__MODELS_LOOP]; /* "coroutine" first */
+extern const weft__model weft__model_thread, weft__model_pool, weft__model_iterative;
 
 enum {
     WEFT__SERVER_OPEN,

@@ -20,22 +20,51 @@ enum {
     BACKLOG_DEFAULT = 4096,
     BUFFER_DEFAULT = 64 * 1024,
     OUTPUT_MOST = 1 << 20,
-    SELECT_MOST = 960 /* select watches descriptors below 1024 only */
+    SELECT_MOST = 960, /* select watches descriptors below 1024 only */
+    LINE_DEFAULT = 128 /* clients that may stand in line for fixed threads */
 };
 
-static const weft__model *const models[] = {&weft__model_coroutine, &weft__model_thread};
+static const weft__model *const threaded[] = {&weft__model_thread, &weft__model_pool, &weft__model_iterative};
+
+static const char *const model_names[] = {"iterative", "thread",   "pool",      "select", "poll",
+                                          "epoll",     "epoll-et", "coroutine", "uring",  NULL};
+
+const char *const *weft_server_models(void)
+{
+    return model_names;
+}
 
 static const weft__model *find_model(const char *name)
 {
     if (name == NULL)
-        return models[0];
-    for (size_t i = 0; i < WEFT__ARRAY_LEN(models); i++)
-        if (strcmp(models[i]->name, name) == 0)
-            return models[i];
+        return &weft__models_loop[0];
+    for (size_t i = 0; i < WEFT__MODELS_LOOP; i++)
+        if (strcmp(weft__models_loop[i].name, name) == 0)
+            return &weft__models_loop[i];
+    for (size_t i = 0; i < WEFT__ARRAY_LEN(threaded); i++)
+        if (strcmp(threaded[i]->name, name) == 0)
+            return threaded[i];
     return NULL;
 }
 
 /* ---- open ---- */
+
+/* How many threads and workers, and with them how many clients may stand in line. */
+static void fill_threads(weft_server *s)
+{
+    weft_server_options *o = &s->options;
+    s->nworkers = 1;
+    if (o->threads == 0 || s->model == &weft__model_iterative)
+        o->threads = s->model->threads;
+    if (s->model->fixed && o->max_connections == 0)
+        o->max_connections = o->threads + LINE_DEFAULT;
+    if (!s->model->loops)
+        return;
+    if (o->threads > weft__sched_count())
+        (void)weft_co_threads(o->threads); /* as many as there may be */
+    unsigned most = weft__sched_count();
+    s->nworkers = o->threads == 0 || o->threads > most ? most : o->threads;
+}
 
 static int fill_options(weft_server *s, const weft_server_options *given)
 {
@@ -46,6 +75,10 @@ static int fill_options(weft_server *s, const weft_server_options *given)
     s->model = find_model(o->model);
     if (s->model == NULL)
         return -EINVAL;
+    if (s->model->poller != NULL && o->poller != NULL && strcmp(s->model->poller, o->poller) != 0)
+        return -EINVAL;
+    if (s->model->poller != NULL)
+        o->poller = s->model->poller;
     if (o->poller != NULL) {
         int err = weft_io_use(o->poller);
         if (err < 0)
@@ -67,13 +100,7 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         o->idle_timeout = 60 * WEFT_SECOND;
     if (o->write_timeout == 0)
         o->write_timeout = 30 * WEFT_SECOND;
-    s->nworkers = 1;
-    if (s->model == &weft__model_coroutine) {
-        if (o->threads > weft__sched_count())
-            (void)weft_co_threads(o->threads); /* as many as there may be */
-        unsigned most = weft__sched_count();
-        s->nworkers = o->threads == 0 || o->threads > most ? most : o->threads;
-    }
+    fill_threads(s);
     o->max_connections = weft__listen_limit(o->max_connections, s->nworkers);
     if (strcmp(weft_io_kind(), "select") == 0 && o->max_connections > SELECT_MOST)
         o->max_connections = SELECT_MOST;
@@ -210,6 +237,12 @@ unsigned weft_server_port(const weft_server *s)
 const char *weft_server_address(const weft_server *s)
 {
     return s->address_text;
+}
+
+unsigned weft_server_capacity(const weft_server *s)
+{
+    const weft_server_options *o = &s->options;
+    return s->model->fixed && o->threads < o->max_connections ? o->threads : o->max_connections;
 }
 
 void weft_server_get_stats(const weft_server *s, weft_server_stats *stats)

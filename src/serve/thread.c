@@ -1,4 +1,5 @@
-/* thread.c - the model "thread": each connection has a thread of its own, which runs the same handler.
+/* thread.c - the model "thread": each connection has a thread of its own, which runs the same handler. And "pool" and
+ * "iterative": so many threads, or one, each with one client from its first byte to its last; the others stand in line.
  *
  * One more thread accepts; it also carries the stop out. A client's thread waits for bytes with weft_fd_wait, so its
  * deadlines and its cancellation are those of every other wait; it gives its buffers back before it does. All threads
@@ -248,6 +249,14 @@ static void become_idle(weft_conn *c)
     store_seq_cst(&c->state, WEFT__CONN_IDLE);
 }
 
+/* The server stops: what has arrived is still served, and closing would take the answers before it along. */
+static int receive_last(weft_conn *c)
+{
+    (void)weft__sys_shutdown(c->slot.fd, SHUT_RD); /* an empty queue is the end from now on */
+    int err = receive(c);
+    return err == -EAGAIN ? -EPIPE : err;
+}
+
 /* Between two turns: wait for bytes. 0: there is something for the handler; else the connection is over. */
 static int wait_idle(weft_conn *c)
 {
@@ -258,10 +267,16 @@ static int wait_idle(weft_conn *c)
     int64_t tick = o->state_tick != NULL ? now + WEFT_SECOND : INT64_MAX;
     become_idle(c);
     while (!weft__conn_has_work(c)) {
-        if ((load_relaxed(&c->flags) & WEFT__CONN_ENDED) || load_seq_cst(&w->server->stopping))
+        if (load_relaxed(&c->flags) & WEFT__CONN_ENDED)
             return -EPIPE;
         if (c->unread >= o->input_max)
             return -ENOBUFS; /* and the handler cannot use it */
+        if (load_seq_cst(&w->server->stopping)) {
+            int err = receive_last(c);
+            if (err < 0)
+                return err;
+            continue;
+        }
         int err = wait_socket(c, WEFT__WAIT_FIRST, tick < until ? tick : until);
         if (err == 0)
             err = receive(c);
@@ -320,9 +335,10 @@ static int run_turn(weft__turn *turn)
     return verdict;
 }
 
-static void *client_main(void *arg)
+/* One client from its first byte to its last. Counts it out: unless `stays`, nothing of the server may be touched
+ * afterwards. */
+static void serve_client(weft_conn *c, bool stays)
 {
-    weft_conn *c = arg;
     weft__worker *w = c->worker;
     weft__turn turn = {.conn = c, .waiter = weft__self()};
     weft_lock_acquire(&w->lock);
@@ -339,10 +355,95 @@ static void *client_main(void *arg)
     weft__conn_end(c);
     if (w->server->options.state_tick != NULL)
         tick_states(w, INT64_MAX);
-    weft__thread_eventfd_close();
+    if (!stays)
+        weft__thread_eventfd_close();
     sub_seq_cst(&w->coming, 1);
     weft__wake(&w->coming, 1, 0);
+}
+
+static void *client_main(void *arg)
+{
+    serve_client(arg, false);
     return NULL;
+}
+
+/* ---- fixed threads ---- */
+
+static void stand_in_line(weft__worker *w, weft_conn *c)
+{
+    weft_lock_acquire(&w->lock);
+    c->next = NULL;
+    *w->ready_end = c;
+    w->ready_end = &c->next;
+    store_relaxed(&w->in_line, w->in_line + 1);
+    weft_lock_release(&w->lock);
+    add_seq_cst(&w->line, 1);
+    weft__wake(&w->line, 1, 0);
+}
+
+/* The first in line, NULL when nobody stands there. Pre: the worker is locked. */
+static weft_conn *take_first(weft__worker *w)
+{
+    weft_conn *c = w->ready;
+    if (c == NULL)
+        return NULL;
+    w->ready = c->next;
+    if (w->ready == NULL)
+        w->ready_end = &w->ready;
+    store_relaxed(&w->in_line, w->in_line - 1);
+    return c;
+}
+
+/* The next client of a fixed thread; NULL: there will be none any more. */
+static weft_conn *next_in_line(weft__worker *w)
+{
+    for (;;) {
+        uint32_t seen = load_seq_cst(&w->line);
+        weft_lock_acquire(&w->lock);
+        weft_conn *c = take_first(w);
+        bool closing = w->closing;
+        weft_lock_release(&w->lock);
+        if (c != NULL || closing)
+            return c;
+        (void)weft__park(&w->line, seen, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server pool");
+    }
+}
+
+static void *fixed_main(void *arg)
+{
+    weft__worker *w = arg;
+    for (weft_conn *c; (c = next_in_line(w)) != NULL;)
+        serve_client(c, true);
+    weft__thread_eventfd_close();
+    sub_seq_cst(&w->standing, 1);
+    weft__wake(&w->standing, 1, 0); /* uses the address alone: the server may be gone */
+    return NULL;
+}
+
+static void end_fixed(weft__worker *w)
+{
+    weft_lock_acquire(&w->lock);
+    w->closing = true;
+    weft_lock_release(&w->lock);
+    add_seq_cst(&w->line, 1);
+    weft__wake(&w->line, UINT32_MAX, 0);
+    for (uint32_t left; (left = load_seq_cst(&w->standing)) > 0;)
+        (void)weft__park(&w->standing, left, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server stop");
+}
+
+static int start_fixed(weft__worker *w)
+{
+    const weft_server_options *o = &w->server->options;
+    for (unsigned i = 0; i < o->threads; i++) {
+        add_seq_cst(&w->standing, 1);
+        int err = weft__sys_thread(fixed_main, w, o->stack_size);
+        if (err < 0) {
+            sub_seq_cst(&w->standing, 1);
+            end_fixed(w);
+            return err;
+        }
+    }
+    return 0;
 }
 
 /* ---- the acceptor ---- */
@@ -389,7 +490,9 @@ static void take_in(weft__worker *w, int fd)
     }
     WEFT__COUNT(&w->accepted);
     add_seq_cst(&w->coming, 1);
-    if (weft__sys_thread(client_main, c, o->stack_size) < 0) {
+    if (w->server->model->fixed) {
+        stand_in_line(w, c);
+    } else if (weft__sys_thread(client_main, c, o->stack_size) < 0) {
         sub_seq_cst(&w->coming, 1);
         WEFT__COUNT(&w->refused);
         weft__turn_away_text(w->server, fd);
@@ -438,11 +541,26 @@ static void accept_all(weft__worker *w)
 
 /* ---- the stop ---- */
 
+/* Those whose turn has not come have been promised nothing. */
+static void send_line_away(weft__worker *w)
+{
+    for (;;) {
+        weft_lock_acquire(&w->lock);
+        weft_conn *c = take_first(w);
+        weft_lock_release(&w->lock);
+        if (c == NULL)
+            return;
+        weft__conn_end(c);
+        sub_seq_cst(&w->coming, 1);
+    }
+}
+
 /* Those who wait for a request read the end of their input; what has arrived before is still served. */
 static void drain(weft__worker *w)
 {
     weft__listen_close(w->server, 0);
     weft__sys_close(w->spare_fd);
+    send_line_away(w);
     weft_lock_acquire(&w->lock);
     list_each (l, &w->waiting) {
         weft_conn *c = container_of(l, weft_conn, link);
@@ -493,6 +611,7 @@ static void *acceptor_main(void *arg)
     weft_shield(1);
     drain(w);
     wait_for_clients(w);
+    end_fixed(w);
     weft_lock_acquire(&w->lock);
     w->acceptor = NULL;
     weft_lock_release(&w->lock);
@@ -527,10 +646,15 @@ static int thread_start(weft_server *s)
     if (err < 0)
         goto fail_spare;
     return_state(w, first);
-    err = weft__sys_thread(acceptor_main, w, ACCEPTOR_STACK);
+    err = s->model->fixed ? start_fixed(w) : 0;
     if (err < 0)
         goto fail_states;
+    err = weft__sys_thread(acceptor_main, w, ACCEPTOR_STACK);
+    if (err < 0)
+        goto fail_fixed;
     return 0;
+fail_fixed:
+    end_fixed(w);
 fail_states:
     close_states(w);
 fail_spare:
@@ -540,16 +664,14 @@ fail:
     return err;
 }
 
-const weft__model weft__model_thread = {
-    .name = "thread",
-    .stack_size = 256 * 1024,
-    .start = thread_start,
-    .notify = thread_notify,
-    .wait_input = thread_wait_input,
-    .send = thread_send,
-    .wait_output = thread_wait_output,
-    .take = thread_take,
-    .give = thread_give,
-    .evict = thread_evict,
-    .forget = thread_forget,
-};
+#define THREADS_MODEL(name_, fixed_, threads_)                                                                         \
+    {                                                                                                                  \
+        .name = (name_), .stack_size = 256 * 1024, .fixed = (fixed_), .threads = (threads_), .start = thread_start,    \
+        .notify = thread_notify, .wait_input = thread_wait_input, .send = thread_send,                                 \
+        .wait_output = thread_wait_output, .take = thread_take, .give = thread_give, .evict = thread_evict,            \
+        .forget = thread_forget,                                                                                       \
+    }
+
+const weft__model weft__model_thread = THREADS_MODEL("thread", false, 1);
+const weft__model weft__model_pool = THREADS_MODEL("pool", true, 16);
+const weft__model weft__model_iterative = THREADS_MODEL("iterative", true, 1);

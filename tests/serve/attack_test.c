@@ -45,11 +45,11 @@ static void close_four(const int fds[4])
         client_close(fds[i]);
 }
 
-SERVE_CASE(attack_a_full_server_closes_who_has_waited_longest)
+SERVE_MANY_CASE(attack_a_full_server_closes_who_has_waited_longest)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     int fds[4];
-    weft_server *s = serve_four(kind, &service, fds);
+    weft_server *s = serve_four(kind, service, fds);
     unsigned port = weft_server_port(s);
     for (int i = 0; i < 4; i++)
         client_expect_reply(fds[i], i == 1 ? "echo x\nhalf a li" : "echo x\n", "x\n");
@@ -70,15 +70,15 @@ SERVE_CASE(attack_a_full_server_closes_who_has_waited_longest)
     serve_stop(s);
 }
 
-SERVE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
+SERVE_MANY_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     int fds[4];
-    weft_server *s = serve_four(kind, &service, fds);
+    weft_server *s = serve_four(kind, service, fds);
     unsigned port = weft_server_port(s);
     for (int i = 0; i < 4; i++)
         client_say(fds[i], "wait\n");
-    wait_until(four_wait, &service, "four requests");
+    wait_until(four_wait, service, "four requests");
     for (int i = 0; i < 10; i++) {
         int fd = client_open(port);
         client_expect(fd, "full\n");
@@ -86,7 +86,7 @@ SERVE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
         client_close(fd);
     }
     CHECK_INT(10, stats_of(s).refused);
-    line_service_go(&service);
+    line_service_go(service);
     for (int i = 0; i < 4; i++)
         client_expect(fds[i], "waited\n");
     int fd = client_open(port); /* room again: they are idle */
@@ -111,11 +111,11 @@ static bool is_let_in(unsigned port, int *fd)
     return false;
 }
 
-SERVE_CASE(attack_readers_that_stall_give_way_after_a_second)
+SERVE_MANY_CASE(attack_readers_that_stall_give_way_after_a_second)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     int fds[4];
-    weft_server *s = serve_four(kind, &service, fds);
+    weft_server *s = serve_four(kind, service, fds);
     unsigned port = weft_server_port(s);
     for (int i = 0; i < 4; i++) {
         client_say(fds[i], "big 30000000\n");
@@ -136,8 +136,8 @@ SERVE_CASE(attack_readers_that_stall_give_way_after_a_second)
  * they have not stalled for a second yet. */
 static bool just_come_stays(const serve_kind *kind)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = 4, .threads = 1}, service);
     unsigned port = weft_server_port(s);
     int fds[4];
     for (int i = 0; i < 3; i++) {
@@ -162,7 +162,7 @@ static bool just_come_stays(const serve_kind *kind)
     return in_time;
 }
 
-SERVE_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
+SERVE_MANY_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
 {
     while (!just_come_stays(kind))
         ;
@@ -253,10 +253,10 @@ static double idle_cpu_seconds(unsigned us, double enough)
  * queue, nothing spins, and afterwards all is well. */
 static void exhausted(const serve_kind *kind, const char *line)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     struct far_clients far = far_start(60, line);
     weft_server *s;
-    weft_server_options o = line_options(kind, (weft_server_options){.threads = 1}, &service);
+    weft_server_options o = line_options(kind, (weft_server_options){.threads = 1}, service);
     struct rlimit before, low;
     CHECK_OK(weft_server_open(&s, &o));
     CHECK_INT(0, getrlimit(RLIMIT_NOFILE, &before));
@@ -269,7 +269,7 @@ static void exhausted(const serve_kind *kind, const char *line)
     CHECK(idle_cpu_seconds(500000, 0.2) < 0.2 * test_limit_factor());
     CHECK_BETWEEN(1, 20, stats_of(s).open);
     CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &before));
-    line_service_go(&service);
+    line_service_go(service);
     far_end(&far);
     wait_open(s, 0);
     int fd = client_open(weft_server_port(s));
@@ -278,12 +278,12 @@ static void exhausted(const serve_kind *kind, const char *line)
     serve_stop(s);
 }
 
-SERVE_CASE_LIMIT(20, attack_descriptors_exhausted_by_idle_clients)
+SERVE_MANY_CASE_LIMIT(20, attack_descriptors_exhausted_by_idle_clients)
 {
     exhausted(kind, "echo x\n");
 }
 
-SERVE_CASE_LIMIT(20, attack_descriptors_exhausted_by_requests_under_way)
+SERVE_MANY_CASE_LIMIT(20, attack_descriptors_exhausted_by_requests_under_way)
 {
     exhausted(kind, "wait\n");
 }
@@ -383,12 +383,12 @@ static double probe_p99(unsigned port)
     return taken[PROBES * 99 / 100 - 1];
 }
 
-SERVE_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
+SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     bool is_select = kind == &serve_select;
     unsigned places = is_select ? SELECT_PLACES : PLACES;
-    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places}, &service);
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places}, service);
     struct slow_clients slow = {.port = weft_server_port(s), .count = is_select ? SELECT_SLOW : SLOW};
     pthread_t thread;
     double quiet = probe_p99(slow.port); /* what this machine does to a probe just now, whoever else uses it */
@@ -402,6 +402,75 @@ SERVE_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
     CHECK(stats_of(s).open <= places + 64);
     store_seq_cst(&slow.stop, 1);
     CHECK_INT(0, pthread_join(thread, NULL));
+    serve_stop(s);
+}
+
+/* ---- fixed threads: who is not served stands in line ---- */
+
+static void fill_line(const serve_kind *kind, unsigned places)
+{
+    enum {
+        LINE = 5
+    };
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places + LINE}, service);
+    unsigned port = weft_server_port(s);
+    int fds[8 + LINE];
+    CHECK_INT(places, weft_server_capacity(s));
+    for (unsigned i = 0; i < places + LINE; i++) {
+        fds[i] = client_open(port);
+        client_say(fds[i], "wait\n");
+    }
+    wait_open(s, places + LINE);
+    for (int i = 0; i < 3; i++) { /* the line is full, and all that are served are at work */
+        int fd = client_open(port);
+        client_expect(fd, "full\n");
+        client_expect_end(fd);
+        client_close(fd);
+    }
+    CHECK_INT(places, load_relaxed(&service->waiting));
+    line_service_go(service);
+    for (unsigned i = 0; i < places + LINE; i++) { /* in the order in which they came */
+        client_expect(fds[i], "waited\n");
+        client_close(fds[i]);
+    }
+    wait_open(s, 0);
+    CHECK_INT(3, stats_of(s).refused);
+    serve_stop(s);
+}
+
+/* S001-102, S002-10: a long client holds up all others; they are served in the order in which they came. */
+TEST(attack_an_iterative_server_lets_others_stand_in_line)
+{
+    fill_line(&serve_iterative, 1);
+}
+
+TEST(attack_a_pool_lets_others_stand_in_line)
+{
+    fill_line(&serve_pool, 8);
+}
+
+/* Who stands in line when the server stops was promised nothing; who is served gets its answer. */
+TEST(attack_a_line_is_sent_away_by_the_stop)
+{
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(&serve_iterative, (weft_server_options){0}, service);
+    int served = client_open(weft_server_port(s)), fds[3];
+    client_say(served, "wait\n");
+    for (int i = 0; i < 3; i++) {
+        fds[i] = client_open(weft_server_port(s));
+        client_say(fds[i], "echo x\n");
+    }
+    wait_open(s, 4);
+    weft_server_stop(s, weft_in_ms(8000));
+    for (int i = 0; i < 3; i++) {
+        client_expect_end(fds[i]);
+        client_close(fds[i]);
+    }
+    line_service_go(service);
+    client_expect(served, "waited\n");
+    client_expect_end(served);
+    client_close(served);
     serve_stop(s);
 }
 
@@ -421,10 +490,10 @@ static bool all_open(void *server)
 
 static void ten_thousand(const serve_kind *kind, unsigned count)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     struct far_clients few = far_start(200, "echo x\n"), many = far_start((int)count, "echo x\n");
     weft_server *s =
-        serve_lines(kind, (weft_server_options){.max_connections = count + 300, .idle_timeout = -1}, &service);
+        serve_lines(kind, (weft_server_options){.max_connections = count + 300, .idle_timeout = -1}, service);
     unsigned port = weft_server_port(s);
     idle_wanted = 200;
     far_go(&few, port);

@@ -16,8 +16,8 @@
 
 SERVE_CASE(conn_lines_are_answered_in_order)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     client_expect_reply(fd, "echo one\n", "one\n");
     client_expect_reply(fd, "echo two\necho three\n", "two\nthree\n");
@@ -26,16 +26,16 @@ SERVE_CASE(conn_lines_are_answered_in_order)
     client_close(fd);
     wait_open(s, 0);
     serve_stop(s);
-    CHECK_INT(1, service.opened);
-    CHECK_INT(1, service.closed);
-    CHECK_INT(0, service.states);
+    CHECK_INT(1, service->opened);
+    CHECK_INT(1, service->closed);
+    CHECK_INT(0, service->states);
 }
 
 /* A thousand requests in one piece: answers come whole and in order, however they are cut on the way. */
 static void pipelined(const serve_kind *kind, bool stays)
 {
-    line_service service = {.stays = stays};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(stays);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     char request[20000], *at = request;
     for (int i = 0; i < 1000; i++)
@@ -64,8 +64,8 @@ SERVE_CASE(conn_pipelined_requests_of_a_handler_that_stays)
 static void cut_everywhere(const serve_kind *kind, bool stays)
 {
     static const char text[] = "echo alpha\necho beta\n";
-    line_service service = {.stays = stays};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(stays);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     for (size_t cut = 1; cut < sizeof(text) - 1; cut++) {
         client_send(fd, text, cut);
@@ -104,9 +104,9 @@ static bool descriptors_are(void *count)
 static void vanish(const serve_kind *kind, bool stays)
 {
     static const char text[] = "echo alpha\nbig 100000\necho beta\n";
-    line_service service = {.stays = stays};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
-    int before = test_fd_count();
+    line_service *service = line_service_new(stays);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
+    int before = test_fd_count() + (int)kind->threads; /* each may open an eventfd */
     for (size_t bytes = 0; bytes < sizeof(text); bytes++) {
         for (int polite = 0; polite < 2; polite++) {
             int fd = client_open(weft_server_port(s));
@@ -123,7 +123,7 @@ static void vanish(const serve_kind *kind, bool stays)
     client_expect_reply(fd, "echo still here\n", "still here\n");
     client_close(fd);
     serve_stop(s);
-    CHECK_INT(service.opened, service.closed);
+    CHECK_INT(service->opened, service->closed);
 }
 
 SERVE_CASE(conn_clients_vanish_at_each_byte)
@@ -138,8 +138,8 @@ SERVE_CASE(conn_clients_vanish_at_each_byte_of_a_handler_that_stays)
 
 static void half_close(const serve_kind *kind, bool stays)
 {
-    line_service service = {.stays = stays};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(stays);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     client_say(fd, "echo a\nunfinished");
     shutdown(fd, SHUT_WR);
@@ -170,8 +170,8 @@ SERVE_CASE(conn_half_closed_client_reads_its_answers_of_a_handler_that_stays)
 SERVE_CASE(conn_answers_larger_than_every_buffer)
 {
     static const size_t sizes[] = {1, 999, 16352, 16353, 65536, 65537, 200000, 3000000};
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char request[64];
@@ -209,8 +209,8 @@ static void make_file(char *path, size_t size)
 SERVE_CASE(conn_files_follow_their_head)
 {
     static const size_t sizes[] = {0, 1, 5000, 100000, 5000000};
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char path[200], request[300], head[64];
@@ -230,8 +230,8 @@ SERVE_CASE(conn_files_follow_their_head)
 static void parts_share_packets(const serve_kind *kind, bool stays)
 {
     static const size_t sizes[] = {100, 5000, 100000, 5000000};
-    line_service service = {.stays = stays};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(stays);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     char path[200], request[300];
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -266,9 +266,9 @@ SERVE_CASE(conn_a_file_shares_its_last_packet_with_a_handler_that_stays)
 
 SERVE_CASE(conn_a_file_that_ends_early_ends_the_connection)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     char path[200], request[300];
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     make_file(path, 1000);
     sprintf(request, "file %s 1001\necho next\n", path);
@@ -281,8 +281,8 @@ SERVE_CASE(conn_a_file_that_ends_early_ends_the_connection)
 
 SERVE_CASE(conn_a_line_beyond_input_max_is_told_and_lingers)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){.input_max = 30000}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.input_max = 30000}, service);
     char *much = malloc(200000);
     memset(much, 'x', 200000);
     int fd = client_open(weft_server_port(s));
@@ -297,8 +297,8 @@ SERVE_CASE(conn_a_line_beyond_input_max_is_told_and_lingers)
 
 SERVE_CASE(conn_lingering_lets_the_answer_be_read)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     char byte, text[32];
     client_say(fd, "linger\n");
@@ -315,8 +315,8 @@ SERVE_CASE(conn_lingering_lets_the_answer_be_read)
 
 SERVE_CASE(conn_a_client_that_lingers_for_ever_is_let_go)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     client_expect_reply(fd, "linger\n", "bye\n");
     wait_open(s, 0); /* after 2 s */
@@ -324,14 +324,13 @@ SERVE_CASE(conn_a_client_that_lingers_for_ever_is_let_go)
     serve_stop(s);
 }
 
-SERVE_CASE(conn_a_failing_handler_ends_its_own_connection_only)
+SERVE_MANY_CASE(conn_a_failing_handler_ends_its_own_connection_only)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int bad = client_open(weft_server_port(s)), good = client_open(weft_server_port(s));
     client_expect_reply(good, "echo 1\n", "1\n");
     client_say(bad, "echo dropped\nfail\n");
-    client_expect(bad, kind->model[0] == 'x' ? "" : ""); /* nothing is promised of what was gathered */
     wait_open(s, 1);
     client_close(bad);
     client_expect_reply(good, "echo 2\n", "2\n");
@@ -387,10 +386,10 @@ SERVE_CASE(conn_a_flood_is_echoed_whole_and_held_back)
     serve_stop(s);
 }
 
-SERVE_CASE(conn_crawling_client_is_served_beside_a_quick_one)
+SERVE_MANY_CASE(conn_crawling_client_is_served_beside_a_quick_one)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int slow = client_open(weft_server_port(s)), quick = client_open(weft_server_port(s));
     static const char text[] = "echo crawling along\n";
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
@@ -405,11 +404,11 @@ SERVE_CASE(conn_crawling_client_is_served_beside_a_quick_one)
 
 /* Neither reads: one blocks in its handler, one in the last flush. Both go after the limit, the third does not notice.
  */
-SERVE_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
+SERVE_MANY_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     weft_server_options options = {.write_timeout = 200 * WEFT_MS, .output_max = 1 << 20};
-    weft_server *s = serve_lines(kind, options, &service);
+    weft_server *s = serve_lines(kind, options, service);
     int in_handler = client_open(weft_server_port(s)), in_flush = client_open(weft_server_port(s));
     int good = client_open(weft_server_port(s));
     char many[20 * 12 + 1] = "";
@@ -430,9 +429,9 @@ SERVE_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
 
 SERVE_CASE(conn_knows_its_client)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     char text[64];
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open_from(weft_server_port(s), "127.0.0.77");
     client_say(fd, "peer\n");
     client_expect(fd, "127.0.0.77 ");
@@ -445,20 +444,21 @@ SERVE_CASE(conn_knows_its_client)
 
 SERVE_CASE(conn_hooks_see_each_connection_once)
 {
-    line_service service = {.refuse_open = 1};
-    weft_server *s = serve_lines(kind, (weft_server_options){0}, &service);
+    line_service *service = line_service_new(false);
+    store_relaxed(&service->refuse_open, 1);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     client_expect_end(fd);
     client_close(fd);
     wait_open(s, 0);
-    store_relaxed(&service.refuse_open, 0);
+    store_relaxed(&service->refuse_open, 0);
     fd = client_open(weft_server_port(s));
     client_expect_reply(fd, "echo in\n", "in\n");
     client_close(fd);
     wait_open(s, 0);
     serve_stop(s);
-    CHECK_INT(1, service.opened);
-    CHECK_INT(1, service.closed);
+    CHECK_INT(1, service->opened);
+    CHECK_INT(1, service->closed);
 }
 
 static bool has_ticked(void *arg)
@@ -468,23 +468,23 @@ static bool has_ticked(void *arg)
 
 SERVE_CASE(conn_state_is_lent_and_ticks_after_use)
 {
-    line_service service = {0};
-    weft_server *s = serve_lines(kind, (weft_server_options){.threads = 1}, &service);
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.threads = 1}, service);
     int fd = client_open(weft_server_port(s));
     client_expect_reply(fd, "state\n", "1\n");
     client_expect_reply(fd, "state\nstate\n", "2\n3\n");
-    wait_until(has_ticked, &service, "a tick");
+    wait_until(has_ticked, service, "a tick");
     client_close(fd);
     serve_stop(s);
-    CHECK_INT(0, service.states);
+    CHECK_INT(0, service->states);
 }
 
 /* False: this machine was too busy for a client to be active. */
 static bool active_outlives_idle(const serve_kind *kind)
 {
-    line_service service = {0};
+    line_service *service = line_service_new(false);
     bool in_time = true;
-    weft_server *s = serve_lines(kind, (weft_server_options){.idle_timeout = 400 * WEFT_MS}, &service);
+    weft_server *s = serve_lines(kind, (weft_server_options){.idle_timeout = 400 * WEFT_MS}, service);
     int idle = client_open(weft_server_port(s)), active = client_open(weft_server_port(s));
     client_expect_reply(idle, "echo 1\n", "1\n");
     int64_t last = weft_now();
@@ -506,7 +506,7 @@ static bool active_outlives_idle(const serve_kind *kind)
     return in_time;
 }
 
-SERVE_CASE_LIMIT(60, conn_idle_is_closed_after_its_time_and_not_while_active)
+SERVE_MANY_CASE_LIMIT(60, conn_idle_is_closed_after_its_time_and_not_while_active)
 {
     while (!active_outlives_idle(kind))
         ;

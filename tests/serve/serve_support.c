@@ -15,17 +15,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-const serve_kind serve_thread = {"thread", "thread", NULL};
-const serve_kind serve_select = {"select", "coroutine", "select"};
-const serve_kind serve_poll = {"poll", "coroutine", "poll"};
-const serve_kind serve_epoll = {"epoll", "coroutine", "epoll"};
-const serve_kind serve_epoll_et = {"epoll-et", "coroutine", "epoll-et"};
-const serve_kind serve_uring = {"uring", "coroutine", "uring"};
+const serve_kind serve_iterative = {"iterative", "iterative", NULL, 1, true};
+const serve_kind serve_pool = {"pool", "pool", NULL, 8, true};
+const serve_kind serve_thread = {"thread", "thread", NULL, 0, true};
+const serve_kind serve_select = {"select", "select", NULL, 2, false};
+const serve_kind serve_poll = {"poll", "poll", NULL, 0, false};
+const serve_kind serve_epoll = {"epoll", "epoll", NULL, 2, false};
+const serve_kind serve_epoll_et = {"epoll-et", "coroutine", "epoll-et", 0, false};
+const serve_kind serve_uring = {"uring", "uring", "uring", 2, false};
 
 /* ---- the line protocol ---- */
 
@@ -286,11 +289,27 @@ static void line_state_close(void *state, void *arg)
 
 /* ---- servers ---- */
 
+line_service *line_service_new(bool stays)
+{
+    line_service *service = mmap(NULL, sizeof *service, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(service != MAP_FAILED);
+    service->stays = stays;
+    return service;
+}
+
+static weft_server_options kind_options(const serve_kind *kind, weft_server_options options)
+{
+    options.model = kind->model;
+    options.poller = kind->poller;
+    if (options.threads == 0 || kind->threaded)
+        options.threads = kind->threads;
+    return options;
+}
+
 weft_server *serve_start(const serve_kind *kind, weft_server_options options)
 {
     weft_server *s = NULL;
-    options.model = kind->model;
-    options.poller = kind->poller;
+    options = kind_options(kind, options);
     CHECK_OK(weft_server_open(&s, &options));
     CHECK_OK(weft_server_start(s));
     return s;
@@ -298,8 +317,7 @@ weft_server *serve_start(const serve_kind *kind, weft_server_options options)
 
 weft_server_options line_options(const serve_kind *kind, weft_server_options options, line_service *service)
 {
-    options.model = kind->model;
-    options.poller = kind->poller;
+    options = kind_options(kind, options);
     options.handler = line_handler;
     options.arg = service;
     options.on_open = line_open;

@@ -1,4 +1,4 @@
-/* serve_support.h - what the server's tests share: each case under both models and every poller, a line protocol to
+/* serve_support.h - what the server's tests share: each case under every model, a line protocol to
  * serve, and clients that are plain blocking sockets of a thread, so that nothing of weft is on their side. */
 #ifndef TESTS_SERVE_SUPPORT_H
 #define TESTS_SERVE_SUPPORT_H
@@ -11,38 +11,42 @@
 
 typedef struct serve_kind {
     const char *name, *model, *poller;
+    unsigned threads; /* where a case does not say */
+    bool threaded;    /* no event loop: one record for all its threads */
 } serve_kind;
 
-extern const serve_kind serve_thread, serve_select, serve_poll, serve_epoll, serve_epoll_et, serve_uring;
+extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select, serve_poll, serve_epoll,
+    serve_epoll_et, serve_uring;
 
-/* A case that is run once for each model and poller. */
+#define SERVE__ONE(seconds, name, kind_)                                                                               \
+    TEST_LIMIT(seconds, name##_##kind_)                                                                                \
+    {                                                                                                                  \
+        name(&serve_##kind_);                                                                                          \
+    }
+
+/* A case that is run once for each model that serves all its clients at the same time. */
+#define SERVE_ALL_CASE_LIMIT(seconds, name)                                                                            \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(seconds, name, thread)                                                                                  \
+    SERVE__ONE(seconds, name, select)                                                                                  \
+    SERVE__ONE(seconds, name, poll)                                                                                    \
+    SERVE__ONE(seconds, name, epoll)                                                                                   \
+    SERVE__ONE(seconds, name, epoll_et)                                                                                \
+    SERVE__ONE(seconds, name, uring)                                                                                   \
+    static void name(__attribute__((unused)) const serve_kind *kind)
+
+/* ... and for those that serve several. */
+#define SERVE_MANY_CASE_LIMIT(seconds, name)                                                                           \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(seconds, name, pool)                                                                                    \
+    SERVE_ALL_CASE_LIMIT(seconds, name)
+#define SERVE_MANY_CASE(name) SERVE_MANY_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+
+/* ... and for those that serve one after the other: such a case has one client at a time. */
 #define SERVE_CASE_LIMIT(seconds, name)                                                                                \
     static void name(const serve_kind *kind);                                                                          \
-    TEST_LIMIT(seconds, name##_thread)                                                                                 \
-    {                                                                                                                  \
-        name(&serve_thread);                                                                                           \
-    }                                                                                                                  \
-    TEST_LIMIT(seconds, name##_select)                                                                                 \
-    {                                                                                                                  \
-        name(&serve_select);                                                                                           \
-    }                                                                                                                  \
-    TEST_LIMIT(seconds, name##_poll)                                                                                   \
-    {                                                                                                                  \
-        name(&serve_poll);                                                                                             \
-    }                                                                                                                  \
-    TEST_LIMIT(seconds, name##_epoll)                                                                                  \
-    {                                                                                                                  \
-        name(&serve_epoll);                                                                                            \
-    }                                                                                                                  \
-    TEST_LIMIT(seconds, name##_epoll_et)                                                                               \
-    {                                                                                                                  \
-        name(&serve_epoll_et);                                                                                         \
-    }                                                                                                                  \
-    TEST_LIMIT(seconds, name##_uring)                                                                                  \
-    {                                                                                                                  \
-        name(&serve_uring);                                                                                            \
-    }                                                                                                                  \
-    static void name(__attribute__((unused)) const serve_kind *kind)
+    SERVE__ONE(seconds, name, iterative)                                                                               \
+    SERVE_MANY_CASE_LIMIT(seconds, name)
 #define SERVE_CASE(name) SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
 /* The line protocol. Each line is one request and is answered with one line:
@@ -72,6 +76,9 @@ typedef struct line_service {
     uint32_t opened, closed, states, ticks; /* atomic: hook calls */
     uint32_t refuse_open;                   /* atomic: on_open says no */
 } line_service;
+
+/* In memory that child processes share. Stays until the case ends. */
+line_service *line_service_new(bool stays);
 
 /* Those in `wait` go on. */
 void line_service_go(line_service *service);
