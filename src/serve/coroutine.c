@@ -1,4 +1,4 @@
-/* coroutine.c - the model "coroutine" and its like over one poller: handlers run on pooled coroutines, idle connections have none.
+/* coroutine.c - the model "coroutine" and its like: handlers run on pooled coroutines, idle connections have none.
  *
  * The poller brings bytes (received), on the scheduler thread's own stack. A connection with something new joins the
  * worker's `ready` line, and one *runner* coroutine works the line off, calling handlers in place: a handler that never
