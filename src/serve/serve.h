@@ -10,8 +10,8 @@
  *      RUNNING   -> FLUSHING   the handler is done, its last bytes are on their way without a stack
  *      RUNNING, FLUSHING -> IDLE, READY, LINGERING or the end
  *      LINGERING -> the end    the client left, sent enough, or 2 s have passed
- * C1  a connection in the coroutine models is touched by its worker's thread only, but for `turn->waiter`, which is
- *     made to be cancelled by others. In the thread models by its own thread, but for the fields marked "atomic", which whoever
+ * C1  a connection of an event loop is touched by its worker's thread only, but for `turn->waiter`, which is made to be
+ *     cancelled by others. In the thread models by its own thread, but for the fields marked "atomic", which whoever
  *     makes room or stops reads under the worker's lock.
  * C2  worker->waiting holds every connection that is IDLE, READY or RUNNING, the one that has waited longest first
  *     (since, to 1/8 of the idle timeout or 128 ms); flushing and lingering hold the others.
