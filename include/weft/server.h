@@ -96,9 +96,9 @@ typedef struct weft_server_options {
     /* State of your own for each serving thread (a cache, a log buffer), so that it needs no lock: weft_conn_state
      * gives it to the handler, which has it for itself between two of its waits. In the models of threads a state is
      * lent to one handler call at a time, and as many are opened as calls are ever under way at once. state_open: 0 or
-     * -errno. The first one's failure fails weft_server_start; a later one's closes the connection. state_tick: within about a
-     * second after a handler call that used the state, then not again until the next call (an idle server stays
-     * asleep), and once before state_close. All three may wait. */
+     * a negative errno value; the first one's failure fails weft_server_start, a later one's closes the connection.
+     * state_tick: within about a second after a handler call that used the state, then not again until the next call
+     * (an idle server stays asleep), and once before state_close. All three may wait. */
     int (*state_open)(void **state, void *arg);
     void (*state_tick)(void *state, void *arg);
     void (*state_close)(void *state, void *arg);
