@@ -38,12 +38,21 @@ extern "C" {
  *   "iterative"  one client after the other, each from its first byte to its last; the others stand in line
  *   "pool"       the same with `threads` clients at a time
  *   "thread"     each connection has a thread of its own
+ *   "process"    each connection has a process of its own
+ *   "prefork"    `processes` processes, which serve one client at a time each
  *   "select", "poll", "epoll", "epoll-et", "uring"
  *                event loops over that poller, one or `threads` of them: handlers run on coroutines, and a connection
  *                stays on its loop
  *   "coroutine"  the same over the process's poller (see weft_io_use), with a loop on each processor
  * A client that stands in line has been accepted and is not read from; it waits for as long as those before it stay, or
  * until it leaves.
+ *
+ * Processes. With `processes` = N, N of them run the model; so "pool" with processes is the hybrid of processes and
+ * threads, "epoll" with processes that of processes and event loops. They are children of a supervisor that start
+ * forks; one that dies is replaced; all of them end with the process that started them, however that ends. What a
+ * handler or hook changes in memory is its process's own, unless it is mapped shared; and a lock that another thread
+ * holds at the start stays held in them, so start the server before threads that hold any. Those who find every process
+ * taken wait in the kernel's queue.
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
@@ -75,13 +84,15 @@ typedef struct weft_server_options {
     const char *model;  /* as above; NULL = "coroutine" */
     const char *poller; /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
     unsigned threads;   /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16 */
+    unsigned processes; /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
     unsigned backlog;   /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
-    unsigned max_connections; /* 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less; "iterative" and "pool": 128
-                                 more than are served at a time, which may stand in line */
-    size_t stack_size;        /* of a handler's coroutine or thread; 0 = 64 KiB, in the models of threads 256 KiB */
-    size_t input_max;         /* unread bytes a connection may hold; 0 = 64 KiB */
-    size_t output_max;        /* bytes gathered before they are sent; 0 = 64 KiB, at most 1 MiB */
-    int64_t idle_timeout;     /* an idle connection is closed after this; 0 = 60 s, negative = never */
+    unsigned
+        max_connections; /* of each process; 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less; "iterative" and "pool": 128
+                                 more than are served at a time, which may stand in line; "process": of all, 512 */
+    size_t stack_size;       /* of a handler's coroutine or thread; 0 = 64 KiB, in the models of threads 256 KiB */
+    size_t input_max;        /* unread bytes a connection may hold; 0 = 64 KiB */
+    size_t output_max;       /* bytes gathered before they are sent; 0 = 64 KiB, at most 1 MiB */
+    int64_t idle_timeout;    /* an idle connection is closed after this; 0 = 60 s, negative = never */
     int64_t write_timeout;   /* sending fails when the client takes no byte for this long; 0 = 30 s, negative = never */
     unsigned min_write_rate; /* sending n bytes fails after write_timeout + n / rate seconds; 0 = no such limit */
 
@@ -118,7 +129,8 @@ WEFT_API int weft_server_open(weft_server **s, const weft_server_options *option
 WEFT_API int weft_server_start(weft_server *s);
 
 /* Wait until the server has stopped and all its connections have ended. Returns 0, -ETIMEDOUT or -ECANCELED while it
- * still runs. An end together with the deadline wins. Any number of waiters. */
+ * still runs; or -ECHILD when its processes died as soon as they were started, or their supervisor was killed. An end
+ * together with the deadline wins. Any number of waiters. */
 WEFT_API int weft_server_wait(weft_server *s, weft_until until);
 
 /* Start it if it is not started, then wait as weft_server_wait. */
@@ -219,7 +231,7 @@ WEFT_API void weft_conn_busy(weft_conn *c, int on);
 WEFT_API int weft_conn_stopping(const weft_conn *c);
 
 /* 1 while other clients stand in line for the place of this one ("iterative", "pool"): better close than keep it for a
- * further request. Costs a load. */
+ * further request. Costs a load; in "prefork" and "pool" with processes a call to the kernel. */
 WEFT_API int weft_conn_crowded(const weft_conn *c);
 
 enum {

@@ -5,6 +5,7 @@
  * common counter. Pinned by tests/serve/conn_test.c and tests/serve/idle_test.c. */
 #include "serve/serve.h"
 
+#include "io/watch.h"
 #include "sys/file.h"
 #include "sys/sys.h"
 
@@ -133,7 +134,7 @@ int weft__turn_run(weft__turn *t)
         t->consumed = false;
         verdict = o->handler(c, o->arg);
         if (c->worker->shared)
-            add_relaxed(&c->worker->calls, 1);
+            add_relaxed(c->worker->tally, 1);
         else
             WEFT__COUNT(&c->worker->calls);
         flags = load_relaxed(&c->flags);
@@ -162,7 +163,11 @@ int weft_conn_stopping(const weft_conn *c)
 
 int weft_conn_crowded(const weft_conn *c)
 {
-    return load_relaxed(&c->worker->in_line) > 0;
+    const weft_server *s = c->worker->server;
+    if (!s->in_child || !s->inner->fixed)
+        return load_relaxed(&c->worker->in_line) > 0;
+    weft__fd_case next = {.fd = s->listeners[0], .events = WEFT_POLLIN}; /* their line is the kernel's */
+    return weft__fd_look(&next, 1) > 0;
 }
 
 static int show_address(int err, const weft__address *a, char *text, unsigned *port)

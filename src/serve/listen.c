@@ -100,7 +100,8 @@ void weft__listen_close(weft_server *s, unsigned i)
 {
     if (s->listeners[i] >= 0) {
         /* io_uring may hold the socket a little longer than its descriptor; so the port is free all the same. */
-        (void)weft__sys_shutdown(s->listeners[i], SHUT_RDWR);
+        if (s->front == NULL) /* else other processes have it too */
+            (void)weft__sys_shutdown(s->listeners[i], SHUT_RDWR);
         weft__sys_close(s->listeners[i]);
     }
     s->listeners[i] = -1;

@@ -21,6 +21,7 @@
 #define WEFT_SERVE_SERVE_H
 
 #include <weft/lock.h>
+#include <weft/process.h>
 #include <weft/server.h>
 
 #include "base/list.h"
@@ -137,6 +138,7 @@ struct weft__worker {
     uint32_t coming;       /* atomic: connections on their way from another worker */
 
     uint64_t accepted, calls, timeouts, shed, refused, cuts; /* atomic */
+    uint64_t *tally; /* where the calls of threads are counted: `calls`, or that of another process */
 
     bool shared;                 /* thread models: many threads use this record, under `lock` */
     weft_lock lock;              /* the lists, the free records, states */
@@ -215,6 +217,18 @@ struct weft_server {
     uint32_t starting;   /* atomic: workers that have not reported; waited on by start */
     int32_t start_error; /* atomic: the first one */
     uint32_t serving;    /* atomic: workers not ended */
+    int32_t result;      /* what weft_server_wait says after the end */
+
+    /* Several processes (processes.c). */
+    const weft__model *inner; /* what each of them runs; without processes the same as `model` */
+    struct weft__front *front;
+    bool single;          /* a process for each client */
+    bool in_child;        /* this is a worker process; then: */
+    unsigned child;       /* which */
+    int control, reports; /* pipes from and to the supervisor */
+    weft_process supervisor;
+    int owner_fds[2];    /* the owner's and the supervisor's end */
+    uint32_t unlistened; /* atomic: the owner has closed the listeners */
 };
 
 /* ---- small helpers ---- */
@@ -248,6 +262,16 @@ static inline bool weft__server_stopping(const weft_server *s)
 
 /* Everything has ended, or start failed: tell who waits. s may be gone afterwards. */
 void weft__server_ended(weft_server *s);
+
+/* As weft_server_stop, for this process alone. */
+void weft__server_stop_here(weft_server *s, int64_t grace);
+
+void weft__worker_init(weft__worker *w, weft_server *s, unsigned index);
+
+/* ---- thread.c ---- */
+
+/* Serve this one client, until it leaves or the stop is carried out. For a process of its own. */
+void weft__thread_serve_one(weft_server *s, int fd);
 
 /* ---- listen.c ---- */
 

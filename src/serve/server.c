@@ -4,7 +4,7 @@
  * OPEN to ENDED by stop or close. `stopping` and `grace` only ever go one way (0 to 1, earlier), so asking again is
  * safe; the model's keepers carry the stop out and the last of them stores ENDED. Pinned by tests/serve/server_test.c.
  */
-#include "serve/serve.h"
+#include "serve/processes.h"
 
 #include <weft/co.h>
 #include <weft/poller.h>
@@ -20,24 +20,32 @@ enum {
     BACKLOG_DEFAULT = 4096,
     BUFFER_DEFAULT = 64 * 1024,
     OUTPUT_MOST = 1 << 20,
-    SELECT_MOST = 960, /* select watches descriptors below 1024 only */
-    LINE_DEFAULT = 128 /* clients that may stand in line for fixed threads */
+    SELECT_MOST = 960,  /* select watches descriptors below 1024 only */
+    LINE_DEFAULT = 128, /* clients that may stand in line for fixed threads */
+    PREFORK_DEFAULT = 8,
+    PROCESSES_MOST = 1024,
+    SINGLE_DEFAULT = 512 /* processes, a client each */
 };
 
 static const weft__model *const threaded[] = {&weft__model_thread, &weft__model_pool, &weft__model_iterative};
 
-static const char *const model_names[] = {"iterative", "thread",   "pool",      "select", "poll",
-                                          "epoll",     "epoll-et", "coroutine", "uring",  NULL};
+static const char *const model_names[] = {"iterative", "process", "thread",   "prefork",   "pool",  "select",
+                                          "poll",      "epoll",   "epoll-et", "coroutine", "uring", NULL};
 
 const char *const *weft_server_models(void)
 {
     return model_names;
 }
 
+/* What a process runs. */
 static const weft__model *find_model(const char *name)
 {
     if (name == NULL)
         return &weft__models_loop[0];
+    if (strcmp(name, "process") == 0)
+        return &weft__model_thread;
+    if (strcmp(name, "prefork") == 0)
+        return &weft__model_iterative;
     for (size_t i = 0; i < WEFT__MODELS_LOOP; i++)
         if (strcmp(weft__models_loop[i].name, name) == 0)
             return &weft__models_loop[i];
@@ -48,6 +56,27 @@ static const weft__model *find_model(const char *name)
 }
 
 /* ---- open ---- */
+
+static bool is_model(const weft_server_options *o, const char *name)
+{
+    return o->model != NULL && strcmp(o->model, name) == 0;
+}
+
+static int fill_processes(weft_server *s)
+{
+    weft_server_options *o = &s->options;
+    s->inner = s->model;
+    s->single = is_model(o, "process");
+    if (o->processes > PROCESSES_MOST || (s->single && o->processes > 1))
+        return -EINVAL;
+    if (s->single)
+        o->processes = 1;
+    else if (o->processes == 0 && is_model(o, "prefork"))
+        o->processes = PREFORK_DEFAULT;
+    if (s->single && o->max_connections == 0)
+        o->max_connections = SINGLE_DEFAULT;
+    return 0;
+}
 
 /* How many threads and workers, and with them how many clients may stand in line. */
 static void fill_threads(weft_server *s)
@@ -100,6 +129,9 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         o->idle_timeout = 60 * WEFT_SECOND;
     if (o->write_timeout == 0)
         o->write_timeout = 30 * WEFT_SECOND;
+    int err = fill_processes(s);
+    if (err < 0)
+        return err;
     fill_threads(s);
     o->max_connections = weft__listen_limit(o->max_connections, s->nworkers);
     if (strcmp(weft_io_kind(), "select") == 0 && o->max_connections > SELECT_MOST)
@@ -108,6 +140,20 @@ static int fill_options(weft_server *s, const weft_server_options *given)
     if (o->idle_timeout > 0 && o->idle_timeout < 1024 * WEFT_MS)
         s->since_grain = (uint32_t)(WEFT__MS_OF(o->idle_timeout) / 8);
     return 0;
+}
+
+void weft__worker_init(weft__worker *w, weft_server *s, unsigned index)
+{
+    *w = (weft__worker){.server = s,
+                        .index = index,
+                        .spare_fd = -1,
+                        .accept_again = INT64_MAX,
+                        .tick_at = INT64_MAX,
+                        .tally = &w->calls};
+    list_init(&w->waiting);
+    list_init(&w->flushing);
+    list_init(&w->lingering);
+    w->ready_end = &w->ready;
 }
 
 int weft_server_open(weft_server **out, const weft_server_options *options)
@@ -126,12 +172,7 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
     if (s->listeners == NULL)
         goto fail_workers;
     for (unsigned i = 0; i < s->nworkers; i++) {
-        weft__worker *w = &s->workers[i];
-        *w = (weft__worker){.server = s, .index = i, .spare_fd = -1, .accept_again = INT64_MAX, .tick_at = INT64_MAX};
-        list_init(&w->waiting);
-        list_init(&w->flushing);
-        list_init(&w->lingering);
-        w->ready_end = &w->ready;
+        weft__worker_init(&s->workers[i], s, i);
         s->listeners[i] = -1;
     }
     s->epoch = weft__sys_now();
@@ -139,9 +180,18 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
     err = weft__listen(s, s->nworkers);
     if (err < 0)
         goto fail_listeners;
+    if (s->options.processes > 0) {
+        s->model = &weft__model_processes;
+        err = weft__processes_open(s);
+        if (err < 0)
+            goto fail_listen;
+    }
     s->options.host = s->options.model = s->options.poller = NULL;
     *out = s;
     return 0;
+fail_listen:
+    for (unsigned i = 0; i < s->nworkers; i++)
+        weft__listen_close(s, i);
 fail_listeners:
     weft__free(s->listeners);
 fail_workers:
@@ -182,7 +232,7 @@ int weft_server_wait(weft_server *s, weft_until until)
     for (;;) {
         uint32_t state = load_seq_cst(&s->state);
         if (state == WEFT__SERVER_ENDED)
-            return 0;
+            return s->result;
         int err = weft__park(&s->state, state, until, 0, "server");
         if (err < 0)
             return err;
@@ -197,8 +247,16 @@ int weft_server_run(weft_server *s, weft_until until)
 
 void weft_server_stop(weft_server *s, weft_until grace)
 {
+    if (s->in_child)
+        weft__processes_stop(s, grace.at);
+    else
+        weft__server_stop_here(s, grace.at);
+}
+
+void weft__server_stop_here(weft_server *s, int64_t grace)
+{
     int64_t old = load_relaxed(&s->grace);
-    while (grace.at < old && !cas_seq_cst(&s->grace, &old, grace.at)) {
+    while (grace < old && !cas_seq_cst(&s->grace, &old, grace)) {
     }
     store_seq_cst(&s->stopping, 1);
     uint32_t seen = WEFT__SERVER_OPEN;
@@ -222,6 +280,7 @@ void weft_server_close(weft_server *s)
         weft__listen_close(s, i);
         weft__conn_slabs_free(&s->workers[i]);
     }
+    weft__processes_close(s);
     weft__free(s->listeners);
     weft__free(s->workers);
     weft__free(s);
@@ -242,14 +301,19 @@ const char *weft_server_address(const weft_server *s)
 unsigned weft_server_capacity(const weft_server *s)
 {
     const weft_server_options *o = &s->options;
-    return s->model->fixed && o->threads < o->max_connections ? o->threads : o->max_connections;
+    unsigned each = s->inner->fixed && o->threads < o->max_connections ? o->threads : o->max_connections;
+    return o->processes > 1 ? each * o->processes : each;
 }
 
 void weft_server_get_stats(const weft_server *s, weft_server_stats *stats)
 {
-    *stats = (weft_server_stats){.open = load_relaxed(&s->open)};
-    for (unsigned i = 0; i < s->nworkers; i++) {
-        const weft__worker *w = &s->workers[i];
+    const weft__worker *workers = s->front != NULL ? s->front->workers : s->workers;
+    unsigned n = s->front != NULL ? s->front->sets * s->nworkers : s->nworkers;
+    *stats = (weft_server_stats){.open = s->front != NULL ? 0 : load_relaxed(&s->open)};
+    for (unsigned i = 0; i < n; i++) {
+        const weft__worker *w = &workers[i];
+        if (s->front != NULL)
+            stats->open += load_relaxed(&w->open);
         stats->accepted += load_relaxed(&w->accepted);
         stats->calls += load_relaxed(&w->calls);
         stats->timeouts += load_relaxed(&w->timeouts);

@@ -523,9 +523,23 @@ static void accept_failed(weft__worker *w, int err)
         w->spare_fd = weft__sys_dup(w->listener.fd);
 }
 
+/* Processes that serve one client at a time leave the others in the kernel's queue, for those of them that are free. */
+static void wait_for_room(weft__worker *w)
+{
+    const weft_server *s = w->server;
+    for (;;) {
+        uint32_t seen = load_seq_cst(&w->coming);
+        if ((seen & THREADS) < s->options.threads || load_seq_cst(&s->stopping))
+            return;
+        (void)weft__park(&w->coming, seen, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server pool");
+    }
+}
+
 static void accept_all(weft__worker *w)
 {
     while (!load_seq_cst(&w->server->stopping)) {
+        if (w->server->in_child && w->server->model->fixed)
+            wait_for_room(w);
         int fd = weft__sys_accept(w->listener.fd, NULL);
         if (fd >= 0) {
             take_in(w, fd);
@@ -559,7 +573,8 @@ static void send_line_away(weft__worker *w)
 static void drain(weft__worker *w)
 {
     weft__listen_close(w->server, 0);
-    weft__sys_close(w->spare_fd);
+    if (w->spare_fd >= 0)
+        weft__sys_close(w->spare_fd);
     send_line_away(w);
     weft_lock_acquire(&w->lock);
     list_each (l, &w->waiting) {
@@ -619,6 +634,22 @@ static void *acceptor_main(void *arg)
     weft__thread_eventfd_close();
     weft__server_ended(w->server);
     return NULL;
+}
+
+void weft__thread_serve_one(weft_server *s, int fd)
+{
+    weft__worker *w = &s->workers[0];
+    w->shared = true;
+    take_in(w, fd);
+    for (;;) {
+        uint32_t seen = load_seq_cst(&w->coming);
+        if ((seen & THREADS) == 0 || load_seq_cst(&s->stopping))
+            break;
+        (void)weft__park(&w->coming, seen, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server client");
+    }
+    drain(w);
+    wait_for_clients(w);
+    close_states(w);
 }
 
 static void thread_notify(weft_server *s)

@@ -287,6 +287,11 @@ void weft__sys_death_signal(int signal)
     prctl(PR_SET_PDEATHSIG, signal);
 }
 
+void weft__sys_ignore(int which)
+{
+    signal(which, SIG_IGN);
+}
+
 int weft__sys_null(int stream)
 {
     int fd = open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);

@@ -66,6 +66,9 @@ pid_t weft__sys_parent_of(pid_t pid);
 /* This process gets `signal` when the thread that forked it ends. */
 void weft__sys_death_signal(int signal);
 
+/* This process ignores `signal` from now on, and so do those that it forks. */
+void weft__sys_ignore(int signal);
+
 /* ---- descriptors for programs ---- */
 
 /* /dev/null, close-on-exec, to be read as stream 0 and written as 1 or 2; or -errno. */

@@ -198,7 +198,7 @@ SERVE_CASE_LIMIT(60, site_survives_every_failure_of_memory)
     stop(r);
 }
 
-SERVE_CASE(site_without_descriptors_says_503_and_recovers)
+SERVE_HERE_CASE(site_without_descriptors_says_503_and_recovers)
 {
     make_tree();
     running r = start(kind, (weft_http_options){0});
@@ -209,7 +209,7 @@ SERVE_CASE(site_without_descriptors_says_503_and_recovers)
     stop(r);
 }
 
-SERVE_CASE(site_counts)
+SERVE_HERE_CASE(site_counts)
 {
     make_tree();
     running r = start(kind, (weft_http_options){0});

@@ -45,7 +45,7 @@ static void close_four(const int fds[4])
         client_close(fds[i]);
 }
 
-SERVE_MANY_CASE(attack_a_full_server_closes_who_has_waited_longest)
+SERVE_HERE_CASE(attack_a_full_server_closes_who_has_waited_longest)
 {
     line_service *service = line_service_new(false);
     int fds[4];
@@ -70,7 +70,7 @@ SERVE_MANY_CASE(attack_a_full_server_closes_who_has_waited_longest)
     serve_stop(s);
 }
 
-SERVE_MANY_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
+SERVE_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 {
     line_service *service = line_service_new(false);
     int fds[4];
@@ -111,7 +111,7 @@ static bool is_let_in(unsigned port, int *fd)
     return false;
 }
 
-SERVE_MANY_CASE(attack_readers_that_stall_give_way_after_a_second)
+SERVE_HERE_CASE(attack_readers_that_stall_give_way_after_a_second)
 {
     line_service *service = line_service_new(false);
     int fds[4];
@@ -162,7 +162,7 @@ static bool just_come_stays(const serve_kind *kind)
     return in_time;
 }
 
-SERVE_MANY_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
+SERVE_HERE_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
 {
     while (!just_come_stays(kind))
         ;
@@ -278,12 +278,12 @@ static void exhausted(const serve_kind *kind, const char *line)
     serve_stop(s);
 }
 
-SERVE_MANY_CASE_LIMIT(20, attack_descriptors_exhausted_by_idle_clients)
+SERVE_HERE_CASE_LIMIT(20, attack_descriptors_exhausted_by_idle_clients)
 {
     exhausted(kind, "echo x\n");
 }
 
-SERVE_MANY_CASE_LIMIT(20, attack_descriptors_exhausted_by_requests_under_way)
+SERVE_HERE_CASE_LIMIT(20, attack_descriptors_exhausted_by_requests_under_way)
 {
     exhausted(kind, "wait\n");
 }

@@ -21,14 +21,18 @@
 #include <time.h>
 #include <unistd.h>
 
-const serve_kind serve_iterative = {"iterative", "iterative", NULL, 1, true};
-const serve_kind serve_pool = {"pool", "pool", NULL, 8, true};
-const serve_kind serve_thread = {"thread", "thread", NULL, 0, true};
-const serve_kind serve_select = {"select", "select", NULL, 2, false};
-const serve_kind serve_poll = {"poll", "poll", NULL, 0, false};
-const serve_kind serve_epoll = {"epoll", "epoll", NULL, 2, false};
-const serve_kind serve_epoll_et = {"epoll-et", "coroutine", "epoll-et", 0, false};
-const serve_kind serve_uring = {"uring", "uring", "uring", 2, false};
+const serve_kind serve_process = {"process", "process", NULL, 0, true, 0, true};
+const serve_kind serve_prefork = {"prefork", "prefork", NULL, 0, true, 2, true};
+const serve_kind serve_forked_pool = {"forked_pool", "pool", NULL, 8, true, 2, true};
+const serve_kind serve_forked_epoll = {"forked_epoll", "epoll", NULL, 2, false, 2, true};
+const serve_kind serve_iterative = {"iterative", "iterative", NULL, 1, true, 0, false};
+const serve_kind serve_pool = {"pool", "pool", NULL, 8, true, 0, false};
+const serve_kind serve_thread = {"thread", "thread", NULL, 0, true, 0, false};
+const serve_kind serve_select = {"select", "select", NULL, 2, false, 0, false};
+const serve_kind serve_poll = {"poll", "poll", NULL, 0, false, 0, false};
+const serve_kind serve_epoll = {"epoll", "epoll", NULL, 2, false, 0, false};
+const serve_kind serve_epoll_et = {"epoll-et", "coroutine", "epoll-et", 0, false, 0, false};
+const serve_kind serve_uring = {"uring", "uring", "uring", 2, false, 0, false};
 
 /* ---- the line protocol ---- */
 
@@ -128,14 +132,14 @@ static int answer_wait(weft_conn *c, line_service *service)
     int err = 0;
     add_seq_cst(&service->waiting, 1);
     while (err == 0 && load_seq_cst(&service->go) == 0)
-        err = weft__park(&service->go, 0, WEFT_FOREVER, 0, "test");
+        err = weft__park(&service->go, 0, WEFT_FOREVER, service->forks ? WEFT__SHARED_WORD : 0, "test");
     return answer(c, err == 0 ? "waited" : "cut");
 }
 
 void line_service_go(line_service *service)
 {
     store_seq_cst(&service->go, 1);
-    weft__wake(&service->go, UINT32_MAX, 0);
+    weft__wake(&service->go, UINT32_MAX, service->forks ? WEFT__SHARED_WORD : 0);
 }
 
 static int run_line(weft_conn *c, char *line, line_service *service)
@@ -303,6 +307,7 @@ static weft_server_options kind_options(const serve_kind *kind, weft_server_opti
     options.poller = kind->poller;
     if (options.threads == 0 || kind->threaded)
         options.threads = kind->threads;
+    options.processes = kind->processes;
     return options;
 }
 
@@ -319,6 +324,7 @@ weft_server_options line_options(const serve_kind *kind, weft_server_options opt
 {
     options = kind_options(kind, options);
     options.handler = line_handler;
+    service->forks = kind->forks;
     options.arg = service;
     options.on_open = line_open;
     options.on_close = line_close;

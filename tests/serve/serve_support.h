@@ -13,8 +13,11 @@ typedef struct serve_kind {
     const char *name, *model, *poller;
     unsigned threads; /* where a case does not say */
     bool threaded;    /* no event loop: one record for all its threads */
+    unsigned processes;
+    bool forks; /* handlers run in other processes */
 } serve_kind;
 
+extern const serve_kind serve_process, serve_prefork, serve_forked_pool, serve_forked_epoll;
 extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select, serve_poll, serve_epoll,
     serve_epoll_et, serve_uring;
 
@@ -35,17 +38,27 @@ extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select,
     SERVE__ONE(seconds, name, uring)                                                                                   \
     static void name(__attribute__((unused)) const serve_kind *kind)
 
-/* ... and for those that serve several. */
-#define SERVE_MANY_CASE_LIMIT(seconds, name)                                                                           \
+/* ... for those that serve several, in this process. */
+#define SERVE_HERE_CASE_LIMIT(seconds, name)                                                                           \
     static void name(const serve_kind *kind);                                                                          \
     SERVE__ONE(seconds, name, pool)                                                                                    \
     SERVE_ALL_CASE_LIMIT(seconds, name)
+#define SERVE_HERE_CASE(name) SERVE_HERE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+
+/* ... in this process and in others: S001-139, the hybrids. */
+#define SERVE_MANY_CASE_LIMIT(seconds, name)                                                                           \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(seconds, name, process)                                                                                 \
+    SERVE__ONE(seconds, name, forked_pool)                                                                             \
+    SERVE__ONE(seconds, name, forked_epoll)                                                                            \
+    SERVE_HERE_CASE_LIMIT(seconds, name)
 #define SERVE_MANY_CASE(name) SERVE_MANY_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
 /* ... and for those that serve one after the other: such a case has one client at a time. */
 #define SERVE_CASE_LIMIT(seconds, name)                                                                                \
     static void name(const serve_kind *kind);                                                                          \
     SERVE__ONE(seconds, name, iterative)                                                                               \
+    SERVE__ONE(seconds, name, prefork)                                                                                 \
     SERVE_MANY_CASE_LIMIT(seconds, name)
 #define SERVE_CASE(name) SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
@@ -71,6 +84,7 @@ extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select,
 typedef struct line_service {
     bool stays; /* the handler stays in its call and waits in fill, instead of returning idle */
     weft_server *server;
+    bool forks;                             /* handlers run in other processes */
     uint32_t waiting;                       /* atomic: requests in `wait` */
     uint32_t go;                            /* atomic: may go on */
     uint32_t opened, closed, states, ticks; /* atomic: hook calls */

@@ -1,0 +1,593 @@
+/* processes.c - a server of several processes: any model in each of them, or one process for each client.
+ *
+ * The owner's process starts a *supervisor*, which has one thread and runs no handler, so it may fork at any time. It
+ * starts the worker processes, which serve by the model of the options on the listening sockets that all inherit; or,
+ * in the model "process", it accepts by itself and starts one for each client. Counts lie in shared memory.
+ * P1 told:     owner -> supervisor by a byte on a socket, supervisor -> worker by a byte on a pipe of its own; workers
+ *              -> supervisor by messages on one pipe. Each says only: look at front->grace.
+ * P2 together: a worker is killed when its supervisor ends (a death signal), the supervisor when its owner does (a
+ *              pidfd or a death signal, see process.c), whatever ends them.
+ * P3 reaped:   each child is held by a pidfd that the supervisor's poller watches.
+ * P4 no storm: who dies within a second of its start is replaced after a pause that doubles up to 8 s; when all have
+ *              died young five times over, the server ends with -ECHILD.
+ * P5 the end:  a worker that is still there a second after the grace is killed: the kernel takes all that it had.
+ * Pinned by tests/serve (every case runs in processes too) and tests/serve/processes_test.c. */
+#include "serve/processes.h"
+
+#include <weft/co.h>
+#include <weft/poller.h>
+#include <weft/process.h>
+
+#include "io/watch.h"
+#include "park/park.h"
+#include "sys/spawn.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+enum {
+    YOUNG_MS = 1000,
+    PAUSE_LEAST_MS = 125,
+    PAUSE_MOST_MS = 8000,
+    EARLY_DEATHS_MAX = 5,
+    KILL_AFTER_MS = 1000,
+    RETRY_MS = 50,
+    WATCH_STACK = 64 * 1024,
+    EVENTS = 64
+};
+
+/* From a worker process. */
+struct report {
+    uint32_t child;
+    enum {
+        REPORT_STARTED, /* value: 0 or -errno */
+        REPORT_STOP     /* a handler has called weft_server_stop */
+    } kind;
+    int32_t value;
+};
+
+struct child {
+    weft_process process;
+    int control; /* our end of its pipe; -1: it is not running */
+    bool reported;
+    int64_t started, start_at; /* ns; INT64_MAX: not to be started */
+};
+
+typedef struct supervisor {
+    weft_server *server;
+    weft__front *front;
+    weft_poller *poller;
+    struct child *children;
+    unsigned n, running;
+    int owner;      /* socket to the owner */
+    int reports[2]; /* pipe */
+    bool single;    /* a process for each client */
+    bool told;      /* the owner knows how the start went */
+    int start_error;
+    bool stopping;
+    int64_t kill_at, accept_again; /* ns */
+    int64_t pause_ms;
+    unsigned early_deaths;
+    int client; /* to be served by the child that is being started; -1 */
+    int spare_fd;
+} supervisor;
+
+static weft__worker *set_of(weft__front *f, const weft_server *s, unsigned child)
+{
+    return f->workers + (f->sets == 1 ? 0 : child * s->nworkers);
+}
+
+/* ---- a worker process ---- */
+
+struct task {
+    supervisor *sup;
+    unsigned index;
+    int control;
+};
+
+static void send_report(const weft_server *s, int kind, int value)
+{
+    struct report r = {s->child, kind, value};
+    (void)weft__sys_pipe_write(s->reports, &r, sizeof r); /* smaller than what a pipe takes whole */
+}
+
+void weft__processes_stop(weft_server *s, int64_t grace)
+{
+    int64_t old = load_relaxed(&s->front->grace);
+    while (grace < old && !cas_seq_cst(&s->front->grace, &old, grace)) {
+    }
+    send_report(s, REPORT_STOP, 0);
+}
+
+/* A thread of the worker's: what the supervisor says. */
+static void *listen_to_supervisor(void *arg)
+{
+    weft_server *s = arg;
+    char byte;
+    while (weft__sys_pipe_read(s->control, &byte, 1) == 1)
+        weft__server_stop_here(s, load_seq_cst(&s->front->grace));
+    return NULL; /* it has ended, and so will this process */
+}
+
+/* Let go of what belongs to the supervisor and to other workers. Its poller stays as it is: the kernel's part of that is
+ * one with ours, and closing it would take out what is registered. */
+static void shed_inherited(const supervisor *sup)
+{
+    for (unsigned i = 0; i < sup->n; i++)
+        if (sup->children[i].control >= 0)
+            weft__sys_close(sup->children[i].control);
+    weft__sys_close(sup->owner);
+    weft__sys_close(sup->reports[0]);
+    if (sup->spare_fd >= 0)
+        weft__sys_close(sup->spare_fd);
+}
+
+static int serve_client(weft_server *s, int fd)
+{
+    weft__worker *all = s->front->workers, own;
+    weft__worker_init(&own, s, 0);
+    own.tally = &all->calls;
+    own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
+    s->workers = &own;
+    weft__listen_close(s, 0);
+    weft__thread_serve_one(s, fd);
+    add_relaxed(&all->timeouts, own.timeouts);
+    add_relaxed(&all->cuts, own.cuts);
+    return 0;
+}
+
+static int serve_many(weft_server *s, unsigned index)
+{
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        weft__worker *w = set_of(s->front, s, index) + i, was = *w;
+        weft__worker_init(w, s, i);
+        w->accepted = was.accepted; /* those of who was here before */
+        w->calls = was.calls;
+        w->timeouts = was.timeouts;
+        w->shed = was.shed;
+        w->refused = was.refused;
+        w->cuts = was.cuts;
+        w->last_id = (uint64_t)getpid() << 32;
+    }
+    s->workers = set_of(s->front, s, index);
+    int err = s->model->start(s);
+    send_report(s, REPORT_STARTED, err);
+    if (err < 0)
+        return 1;
+    (void)weft_server_wait(s, WEFT_FOREVER);
+    return 0;
+}
+
+static int worker_main(void *arg)
+{
+    struct task *t = arg;
+    supervisor *sup = t->sup;
+    weft_server *s = sup->server;
+    int client = sup->client;
+    unsigned index = t->index;
+    shed_inherited(sup);
+    s->child = index;
+    s->in_child = true;
+    s->control = t->control;
+    s->reports = sup->reports[1];
+    s->model = s->inner;
+    if (weft__sys_thread(listen_to_supervisor, s, WATCH_STACK) < 0)
+        return 1;
+    return client >= 0 ? serve_client(s, client) : serve_many(s, index);
+}
+
+/* ---- the supervisor: children ---- */
+
+static int start_child(supervisor *sup, unsigned i)
+{
+    struct child *c = &sup->children[i];
+    int ends[2];
+    int err = weft__sys_pipe(ends);
+    if (err < 0)
+        return err;
+    struct task task = {sup, i, ends[0]};
+    c->control = ends[1];
+    err = weft_process_start(&c->process, worker_main, &task, &(weft_process_options){.daemon = 1, .keep_stdin = 1});
+    weft__sys_close(ends[0]);
+    if (err < 0)
+        goto fail;
+    err = weft_poller_register(sup->poller, weft_process_sentinel(&c->process), WEFT_POLLIN, c);
+    if (err < 0) { /* nobody would see its end */
+        (void)weft_process_kill(&c->process);
+        (void)weft_process_join(&c->process, NULL, WEFT_FOREVER);
+        (void)weft_process_close(&c->process);
+        goto fail;
+    }
+    c->started = weft__sys_now();
+    c->start_at = INT64_MAX;
+    sup->running++;
+    return 0;
+fail:
+    weft__sys_close(c->control);
+    c->control = -1;
+    return err;
+}
+
+static void tell(const struct child *c)
+{
+    if (c->control >= 0)
+        (void)weft__sys_pipe_write(c->control, "s", 1);
+}
+
+static void close_listeners(supervisor *sup)
+{
+    if (sup->single && sup->accept_again == 0)
+        (void)weft_poller_unregister(sup->poller, sup->server->listeners[0]);
+    for (unsigned i = 0; i < sup->server->nworkers; i++)
+        weft__listen_close(sup->server, i);
+    if (sup->spare_fd >= 0)
+        weft__sys_close(sup->spare_fd);
+    sup->spare_fd = -1;
+}
+
+static void stop(supervisor *sup)
+{
+    int64_t grace = load_seq_cst(&sup->front->grace);
+    if (!sup->stopping)
+        close_listeners(sup);
+    sup->stopping = true;
+    sup->kill_at = grace > INT64_MAX - KILL_AFTER_MS * WEFT_MS ? INT64_MAX : grace + KILL_AFTER_MS * WEFT_MS;
+    if (grace <= 0)
+        sup->kill_at = weft__sys_now() + KILL_AFTER_MS * WEFT_MS;
+    for (unsigned i = 0; i < sup->n; i++)
+        tell(&sup->children[i]);
+}
+
+static void give_up(supervisor *sup, int err)
+{
+    store_seq_cst(&sup->front->result, err);
+    store_seq_cst(&sup->front->grace, 0);
+    stop(sup);
+}
+
+static void tell_owner(supervisor *sup, int err)
+{
+    int32_t result = err;
+    sup->told = true;
+    (void)weft__sys_send(sup->owner, &result, sizeof result, MSG_DONTWAIT);
+}
+
+/* One of the first generation has started or failed: when all have, the owner is told. */
+static void note_start(supervisor *sup, struct child *c, int err)
+{
+    bool all = true;
+    c->reported = true;
+    if (sup->start_error == 0 && err < 0)
+        sup->start_error = err;
+    for (unsigned i = 0; i < sup->n; i++)
+        all &= sup->children[i].reported;
+    if (!all || sup->told)
+        return;
+    tell_owner(sup, sup->start_error);
+    if (sup->start_error < 0)
+        give_up(sup, sup->start_error);
+}
+
+/* When its place is to be taken by another. */
+static void plan_replacement(supervisor *sup, struct child *c)
+{
+    int64_t now = weft__sys_now();
+    if (now - c->started < YOUNG_MS * WEFT_MS) {
+        sup->early_deaths++;
+        sup->pause_ms = sup->pause_ms == 0 ? PAUSE_LEAST_MS : sup->pause_ms * 2;
+        if (sup->pause_ms > PAUSE_MOST_MS)
+            sup->pause_ms = PAUSE_MOST_MS;
+    } else {
+        sup->early_deaths = 0;
+        sup->pause_ms = 0;
+    }
+    c->start_at = now + sup->pause_ms * WEFT_MS;
+    if (sup->early_deaths >= EARLY_DEATHS_MAX * sup->n)
+        give_up(sup, -ECHILD);
+}
+
+static void bury(supervisor *sup, struct child *c)
+{
+    unsigned index = (unsigned)(c - sup->children);
+    weft__worker *set = set_of(sup->front, sup->server, index);
+    (void)weft_poller_unregister(sup->poller, weft_process_sentinel(&c->process));
+    (void)weft_process_join(&c->process, NULL, WEFT_FOREVER);
+    (void)weft_process_close(&c->process);
+    weft__sys_close(c->control);
+    c->control = -1;
+    sup->running--;
+    if (sup->single) {
+        store_relaxed(&set->open, set->open - 1);
+        return;
+    }
+    for (unsigned i = 0; i < sup->server->nworkers; i++) {
+        if (set[i].open > 0 && sup->stopping)
+            add_relaxed(&set[i].cuts, set[i].open);
+        store_relaxed(&set[i].open, 0);
+    }
+    if (!c->reported)
+        note_start(sup, c, -ECHILD);
+    if (!sup->stopping)
+        plan_replacement(sup, c);
+}
+
+/* ---- the supervisor: clients, in the model "process" ---- */
+
+static void turn_away(supervisor *sup, int fd)
+{
+    WEFT__COUNT(&sup->front->workers[0].refused);
+    weft__turn_away_text(sup->server, fd);
+    weft__turn_away_close(fd);
+}
+
+static void serve_in_child(supervisor *sup, int fd)
+{
+    weft__worker *w = sup->front->workers;
+    unsigned i = 0;
+    while (i < sup->n && sup->children[i].control >= 0)
+        i++;
+    sup->client = fd;
+    if (i == sup->n || start_child(sup, i) < 0) {
+        turn_away(sup, fd);
+    } else {
+        WEFT__COUNT(&w->accepted);
+        store_relaxed(&w->open, w->open + 1);
+        weft__sys_close(fd);
+    }
+    sup->client = -1;
+}
+
+/* Accept no more for a while: the listener would be told again and again. */
+static void pause_accepting(supervisor *sup)
+{
+    (void)weft_poller_unregister(sup->poller, sup->server->listeners[0]);
+    sup->accept_again = weft__sys_now() + RETRY_MS * WEFT_MS;
+}
+
+static void accept_clients(supervisor *sup)
+{
+    int listener = sup->server->listeners[0];
+    for (unsigned i = 0; i < EVENTS; i++) {
+        int fd = weft__sys_accept(listener, NULL);
+        if (fd >= 0) {
+            serve_in_child(sup, fd);
+            continue;
+        }
+        if (fd == -EAGAIN)
+            return;
+        if ((fd == -EMFILE || fd == -ENFILE) && sup->spare_fd >= 0) {
+            weft__sys_close(sup->spare_fd);
+            fd = weft__sys_accept(listener, NULL);
+            if (fd >= 0)
+                turn_away(sup, fd);
+            sup->spare_fd = weft__sys_dup(listener);
+        }
+        if (fd < 0) {
+            pause_accepting(sup);
+            return;
+        }
+    }
+}
+
+/* ---- the supervisor: its turn ---- */
+
+static void read_reports(supervisor *sup)
+{
+    struct report r;
+    if (weft__sys_pipe_read(sup->reports[0], &r, sizeof r) != (ssize_t)sizeof r)
+        return;
+    if (r.kind == REPORT_STOP)
+        stop(sup);
+    else if (r.child < sup->n && !sup->children[r.child].reported)
+        note_start(sup, &sup->children[r.child], r.value);
+}
+
+static void read_owner(supervisor *sup)
+{
+    char bytes[64];
+    ssize_t n = weft__sys_recv(sup->owner, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n > 0)
+        stop(sup);
+    else if (n == 0)
+        give_up(sup, -ECHILD); /* its process ends */
+}
+
+static void handle(supervisor *sup, void *what)
+{
+    if (what == &sup->owner)
+        read_owner(sup);
+    else if (what == sup->reports)
+        read_reports(sup);
+    else if (what == sup->server)
+        accept_clients(sup);
+    else
+        bury(sup, what);
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Start and kill what is due; returns when the next thing is. */
+static int64_t do_due(supervisor *sup)
+{
+    int64_t now = weft__sys_now(), next = INT64_MAX;
+    if (sup->stopping) {
+        if (now < sup->kill_at)
+            return sup->kill_at;
+        for (unsigned i = 0; i < sup->n; i++)
+            if (sup->children[i].control >= 0)
+                (void)weft_process_kill(&sup->children[i].process);
+        return INT64_MAX;
+    }
+    for (unsigned i = 0; i < sup->n && !sup->single; i++) {
+        struct child *c = &sup->children[i];
+        if (c->control >= 0 || c->start_at == INT64_MAX)
+            continue;
+        if (c->start_at <= now && start_child(sup, i) < 0) {
+            if (!sup->told)
+                note_start(sup, c, -EAGAIN);
+            c->start_at = now + RETRY_MS * WEFT_MS;
+        }
+        next = sooner(next, c->start_at);
+    }
+    if (sup->single && sup->accept_again != 0) {
+        if (now >= sup->accept_again &&
+            weft_poller_register(sup->poller, sup->server->listeners[0], WEFT_POLLIN, sup->server) == 0)
+            sup->accept_again = 0;
+        else
+            next = sooner(next, now >= sup->accept_again ? now + RETRY_MS * WEFT_MS : sup->accept_again);
+    }
+    return next;
+}
+
+static int open_supervisor(supervisor *sup)
+{
+    weft_server *s = sup->server;
+    sup->children = weft__calloc(sup->n, sizeof *sup->children);
+    if (sup->children == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i < sup->n; i++)
+        sup->children[i].control = -1;
+    int err = weft__sys_pipe(sup->reports);
+    if (err == 0)
+        err = weft_poller_open(&sup->poller, "epoll");
+    if (err == 0)
+        err = weft_poller_register(sup->poller, sup->owner, WEFT_POLLIN, &sup->owner);
+    if (err == 0)
+        err = weft_poller_register(sup->poller, sup->reports[0], WEFT_POLLIN, sup->reports);
+    if (err == 0 && sup->single) {
+        sup->spare_fd = weft__sys_dup(s->listeners[0]);
+        err = sup->spare_fd < 0 ? sup->spare_fd : weft_poller_register(sup->poller, s->listeners[0], WEFT_POLLIN, s);
+    }
+    return err;
+}
+
+static int supervise(void *arg)
+{
+    weft_server *s = arg;
+    supervisor sup = {.server = s,
+                      .front = s->front,
+                      .single = s->single,
+                      .n = s->single ? s->options.max_connections : s->options.processes,
+                      .owner = s->owner_fds[1],
+                      .client = -1,
+                      .spare_fd = -1};
+    weft__sys_close(s->owner_fds[0]);
+    weft__sys_ignore(SIGINT); /* Ctrl-C reaches the whole group of a terminal; the owner tells us what it means */
+    int err = open_supervisor(&sup);
+    if (err < 0 || sup.single)
+        tell_owner(&sup, err);
+    if (err < 0)
+        return 1;
+    while (!sup.stopping || sup.running > 0) {
+        weft_poll_event events[EVENTS];
+        int64_t until = do_due(&sup);
+        if (sup.stopping && sup.running == 0)
+            break;
+        int n = weft_poller_wait(sup.poller, events, EVENTS, (weft_until){until});
+        for (int i = 0; i < n; i++)
+            handle(&sup, events[i].data);
+    }
+    return 0;
+}
+
+/* ---- the owner ---- */
+
+int weft__processes_open(weft_server *s)
+{
+    void *p;
+    unsigned sets = s->single ? 1 : s->options.processes;
+    size_t size = sizeof(weft__front) + (size_t)sets * s->nworkers * sizeof(weft__worker);
+    int err = weft__sys_map_shared(&p, size);
+    if (err < 0)
+        return err;
+    s->front = p;
+    s->front->grace = INT64_MAX;
+    s->front->sets = sets;
+    s->front->size = size;
+    return 0;
+}
+
+void weft__processes_close(weft_server *s)
+{
+    if (s->front != NULL)
+        (void)weft__sys_unmap(s->front, s->front->size);
+    s->front = NULL;
+}
+
+/* Learns of the end. */
+static void *watch_supervisor(void *arg)
+{
+    weft_server *s = arg;
+    while (weft_process_join(&s->supervisor, NULL, WEFT_FOREVER) == -ECANCELED) {
+    }
+    (void)weft_process_close(&s->supervisor);
+    weft__sys_close(s->owner_fds[0]);
+    if (!weft__server_stopping(s) && load_seq_cst(&s->front->result) == 0 &&
+        load_seq_cst(&s->front->grace) == INT64_MAX)
+        store_seq_cst(&s->front->result, -ECHILD); /* somebody has killed it */
+    s->result = load_seq_cst(&s->front->result);
+    weft__thread_eventfd_close();
+    weft__server_ended(s);
+    return NULL;
+}
+
+/* How the start went, as the supervisor tells. */
+static int await_start(weft_server *s)
+{
+    weft__fd_case cases[] = {{.fd = s->owner_fds[0], .events = WEFT_POLLIN},
+                             {.fd = weft_process_sentinel(&s->supervisor), .events = WEFT_POLLIN}};
+    int32_t result = -ECHILD;
+    int was = weft_shield(1), n;
+    do
+        n = weft__fd_wait_any(cases, 2, WEFT_FOREVER);
+    while (n == -ECANCELED);
+    weft_shield(was);
+    if (n < 0)
+        return n;
+    if (cases[0].got != 0 && weft__sys_recv(s->owner_fds[0], &result, sizeof result, MSG_DONTWAIT) != sizeof result)
+        result = -ECHILD;
+    return result;
+}
+
+static int processes_start(weft_server *s)
+{
+    int err = weft__sys_socketpair(s->owner_fds);
+    if (err < 0)
+        goto fail;
+    weft_process_options options = {.name = "weft server", .daemon = 1, .keep_stdin = 1};
+    err = weft_process_start(&s->supervisor, supervise, s, &options);
+    weft__sys_close(s->owner_fds[1]);
+    if (err < 0)
+        goto fail_pair;
+    err = await_start(s);
+    if (err == 0)
+        err = weft__sys_thread(watch_supervisor, s, WATCH_STACK);
+    if (err == 0)
+        return 0;
+    (void)weft_process_kill(&s->supervisor);
+    int was = weft_shield(1);
+    (void)weft_process_join(&s->supervisor, NULL, WEFT_FOREVER);
+    weft_shield(was);
+    (void)weft_process_close(&s->supervisor);
+fail_pair:
+    weft__sys_close(s->owner_fds[0]);
+fail:
+    weft__server_ended(s);
+    return err;
+}
+
+static void processes_notify(weft_server *s)
+{
+    store_seq_cst(&s->front->grace, load_seq_cst(&s->grace));
+    if (swap_acq_rel(&s->unlistened, 1u) == 0)
+        for (unsigned i = 0; i < s->nworkers; i++)
+            weft__listen_close(s, i);
+    (void)weft__sys_send(s->owner_fds[0], "s", 1, MSG_DONTWAIT);
+}
+
+const weft__model weft__model_processes = {.name = "processes", .start = processes_start, .notify = processes_notify};

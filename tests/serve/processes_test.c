@@ -1,0 +1,352 @@
+/* processes_test.c - servers of several processes: who dies is replaced, but not for ever; nobody is left behind.
+ * S001-101, S001-104, S001-139, S002-12. */
+#include "serve/serve_support.h"
+
+#include <weft/co.h>
+
+#include "base/atomic.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Answers each line with the number of its process; `d` ends the process. */
+static int tell_pid(weft_conn *c, void *arg)
+{
+    (void)arg;
+    const void *bytes;
+    char text[32];
+    ssize_t n = weft_conn_fill(c, 0, &bytes, WEFT_FOREVER);
+    if (n <= 0)
+        return WEFT_CONN_CLOSE;
+    if (*(const char *)bytes == 'd')
+        _exit(3);
+    weft_conn_consume(c, (size_t)n);
+    snprintf(text, sizeof text, "%010d\n", (int)getpid());
+    return weft_conn_write(c, text, strlen(text)) < 0 ? WEFT_CONN_CLOSE : WEFT_CONN_IDLE;
+}
+
+/* The process that serves this client; 0: it ended first. */
+static pid_t ask_pid(int fd)
+{
+    char text[12] = "";
+    size_t got = 0;
+    if (send(fd, "p\n", 2, MSG_NOSIGNAL) != 2)
+        return 0;
+    while (got < 11) {
+        ssize_t n = recv(fd, text + got, 11 - got, 0);
+        if (n <= 0)
+            return 0;
+        got += (size_t)n;
+    }
+    return atoi(text);
+}
+
+static pid_t ask_new(unsigned port)
+{
+    int fd = client_open(port);
+    pid_t pid = ask_pid(fd);
+    client_close(fd);
+    return pid;
+}
+
+static bool is_gone(void *arg)
+{
+    char path[32], text[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", *(pid_t *)arg);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return true;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    char *state = strrchr(text, ')');
+    return n == 0 || state == NULL || state[2] == 'Z' || state[2] == 'X';
+}
+
+/* Children of this process that have ended and that nobody has waited for. */
+static void check_no_zombies(void)
+{
+    siginfo_t info = {0};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+        CHECK_INT(0, info.si_pid);
+}
+
+static weft_server *serve_pids(const char *model, unsigned processes)
+{
+    weft_server *s;
+    CHECK_OK(weft_server_open(
+        &s, &(weft_server_options){
+                .handler = tell_pid, .model = model, .processes = processes, .threads = 2, .idle_timeout = -1}));
+    CHECK_OK(weft_server_start(s));
+    return s;
+}
+
+TEST(processes_refuse_options_without_sense)
+{
+    weft_server *s;
+    weft_server_options o = {.handler = tell_pid, .processes = 100000};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+    o = (weft_server_options){.handler = tell_pid, .model = "process", .processes = 2};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+    o = (weft_server_options){.handler = tell_pid, .model = "select", .poller = "poll"};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+}
+
+TEST(processes_say_how_many_clients_they_serve_at_a_time)
+{
+    static const struct {
+        weft_server_options options;
+        unsigned capacity;
+    } cases[] = {
+        {{.model = "iterative"}, 1},
+        {{.model = "pool", .threads = 3}, 3},
+        {{.model = "prefork"}, 8},
+        {{.model = "prefork", .processes = 3}, 3},
+        {{.model = "pool", .threads = 3, .processes = 2}, 6},
+        {{.model = "process"}, 512},
+        {{.model = "process", .max_connections = 7}, 7},
+        {{.model = "thread", .max_connections = 7}, 7},
+        {{.model = "epoll", .max_connections = 7, .processes = 2}, 14},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        weft_server *s;
+        weft_server_options o = cases[i].options;
+        o.handler = tell_pid;
+        CHECK_OK(weft_server_open(&s, &o));
+        CHECK_INT(cases[i].capacity, weft_server_capacity(s));
+        weft_server_close(s);
+    }
+}
+
+/* S001-104: a process for each client, and the parent keeps accepting. */
+TEST(processes_each_client_has_its_own)
+{
+    weft_server *s = serve_pids("process", 0);
+    int fds[5];
+    pid_t pids[5];
+    for (int i = 0; i < 5; i++) {
+        fds[i] = client_open(weft_server_port(s));
+        pids[i] = ask_pid(fds[i]);
+        CHECK(pids[i] != 0 && pids[i] != getpid());
+        for (int k = 0; k < i; k++)
+            CHECK(pids[i] != pids[k]);
+    }
+    for (int i = 0; i < 5; i++) {
+        CHECK_INT(pids[i], ask_pid(fds[i]));
+        client_close(fds[i]);
+    }
+    wait_open(s, 0);
+    for (int i = 0; i < 5; i++)
+        wait_until(is_gone, &pids[i], "the end of a client's process");
+    serve_stop(s);
+    check_no_zombies();
+}
+
+TEST(processes_full_turn_the_newcomer_away)
+{
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(&serve_process, (weft_server_options){.max_connections = 3}, service);
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = client_open(weft_server_port(s));
+        client_expect_reply(fds[i], "echo in\n", "in\n");
+    }
+    int fd = client_open(weft_server_port(s));
+    client_expect(fd, "full\n");
+    client_expect_end(fd);
+    client_close(fd);
+    client_close(fds[0]);
+    wait_open(s, 2);
+    fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo in\n", "in\n");
+    client_close(fd);
+    client_close(fds[1]);
+    client_close(fds[2]);
+    serve_stop(s);
+}
+
+/* S002-12 and "no zombies": one that dies costs its own clients, and another takes its place. */
+static void die_and_be_replaced(const char *model, unsigned processes, bool by_kill)
+{
+    weft_server *s = serve_pids(model, processes);
+    unsigned port = weft_server_port(s);
+    for (int i = 0; i < 3; i++) {
+        int fd = client_open(port);
+        pid_t pid = ask_pid(fd);
+        CHECK(pid > 0);
+        if (by_kill)
+            CHECK_INT(0, kill(pid, SIGKILL));
+        else
+            client_say(fd, "d\n");
+        client_expect_end(fd);
+        client_close(fd);
+        wait_until(is_gone, &pid, "the end of the process");
+        for (int k = 0; k < 4; k++)
+            CHECK(ask_new(port) != 0);
+    }
+    serve_stop(s);
+    check_no_zombies();
+}
+
+TEST(processes_that_are_killed_are_replaced_prefork)
+{
+    die_and_be_replaced("prefork", 2, true);
+}
+
+TEST(processes_that_are_killed_are_replaced_epoll)
+{
+    die_and_be_replaced("epoll", 2, true);
+}
+
+TEST(processes_that_end_by_themselves_are_replaced_pool)
+{
+    die_and_be_replaced("pool", 2, false);
+}
+
+TEST(processes_that_end_by_themselves_process)
+{
+    die_and_be_replaced("process", 0, false);
+}
+
+/* Dies in its first moments in every process but the first ones. */
+static int die_when_told(void **state, void *arg)
+{
+    uint32_t *left = arg;
+    *state = NULL;
+    if (load_seq_cst(left) == 0)
+        _exit(1);
+    sub_seq_cst(left, 1);
+    return 0;
+}
+
+TEST_LIMIT(60, processes_that_die_at_once_end_the_server)
+{
+    weft_server *s;
+    line_service *shared = line_service_new(false);
+    shared->go = 1;
+    weft_server_options o = {.handler = tell_pid, .arg = &shared->go, .model = "prefork", .processes = 1};
+    o.state_open = die_when_told;
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_start(s));
+    pid_t pid = ask_new(weft_server_port(s));
+    CHECK_INT(0, kill(pid, SIGKILL));
+    CHECK_ERR(-ECHILD, weft_server_wait(s, weft_in_seconds(40 * test_limit_factor())));
+    weft_server_close(s);
+    check_no_zombies();
+}
+
+/* A server in another process, which is killed: nobody is left who holds the port. */
+static void end_with_owner(const char *model, unsigned processes)
+{
+    int out[2];
+    CHECK_INT(0, pipe(out));
+    pid_t owner = fork();
+    if (owner == 0) {
+        weft_server *s = serve_pids(model, processes);
+        unsigned port = weft_server_port(s);
+        if (write(out[1], &port, sizeof port) != (ssize_t)sizeof port)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    unsigned port;
+    int fds[4];
+    pid_t pids[4];
+    CHECK_INT(sizeof port, read(out[0], &port, sizeof port));
+    for (int i = 0; i < 4; i++) {
+        fds[i] = client_open(port);
+        pids[i] = ask_pid(fds[i]);
+        CHECK(pids[i] > 0);
+    }
+    CHECK_INT(0, kill(owner, SIGKILL));
+    CHECK_INT(owner, waitpid(owner, NULL, 0));
+    for (int i = 0; i < 4; i++) {
+        client_expect_end(fds[i]);
+        wait_until(is_gone, &pids[i], "the end of a worker");
+        client_close(fds[i]);
+    }
+    weft_server *other = NULL;
+    weft_server_options o = {.handler = tell_pid, .port = port};
+    weft_until limit = weft_in_seconds(8 * test_limit_factor());
+    int err;
+    while ((err = weft_server_open(&other, &o)) == -EADDRINUSE && weft_left(limit) > 0) /* the supervisor is ending */
+        usleep(1000);
+    CHECK_OK(err);
+    weft_server_close(other);
+    close(out[0]);
+    close(out[1]);
+}
+
+TEST(processes_end_with_an_owner_that_is_killed_prefork)
+{
+    end_with_owner("prefork", 4);
+}
+
+TEST(processes_end_with_an_owner_that_is_killed_epoll)
+{
+    end_with_owner("epoll", 2);
+}
+
+TEST(processes_end_with_an_owner_that_is_killed_process)
+{
+    end_with_owner("process", 0);
+}
+
+/* A process that does not end by itself is killed a second after the grace. */
+static int compute_for_ever(weft_conn *c, void *arg)
+{
+    (void)c;
+    add_seq_cst((uint32_t *)arg, 1);
+    for (volatile int i = 0; i >= 0;)
+        i = i < 1000 ? i + 1 : 0;
+    return WEFT_CONN_CLOSE;
+}
+
+static bool computes(void *arg)
+{
+    return load_seq_cst((uint32_t *)arg) != 0;
+}
+
+TEST(processes_that_do_not_stop_are_killed_after_the_grace)
+{
+    weft_server *s;
+    line_service *shared = line_service_new(false);
+    weft_server_options o = {.handler = compute_for_ever, .arg = &shared->go, .model = "prefork", .processes = 1};
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_start(s));
+    int fd = client_open(weft_server_port(s));
+    client_say(fd, "x");
+    wait_until(computes, &shared->go, "the handler");
+    weft_server_stop(s, weft_in_ms(50));
+    CHECK_OK(weft_server_wait(s, weft_in_seconds(9 * test_limit_factor())));
+    client_expect_end(fd);
+    client_close(fd);
+    weft_server_close(s);
+    check_no_zombies();
+}
+
+static int stop_server(weft_conn *c, void *arg)
+{
+    (void)arg;
+    weft_server_stop(weft_conn_server(c), weft_in_ms(5000));
+    return weft_conn_write(c, "bye\n", 4) < 0 ? -EPIPE : WEFT_CONN_CLOSE;
+}
+
+/* Whoever of them is asked: the whole server stops. */
+TEST(processes_all_stop_when_a_handler_says_so)
+{
+    weft_server *s;
+    CHECK_OK(weft_server_open(&s, &(weft_server_options){.handler = stop_server, .model = "epoll", .processes = 3}));
+    CHECK_OK(weft_server_start(s));
+    int fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "x", "bye\n");
+    client_expect_end(fd);
+    client_close(fd);
+    CHECK_OK(weft_server_wait(s, weft_in_seconds(8 * test_limit_factor())));
+    weft_server_close(s);
+}
