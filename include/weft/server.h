@@ -86,9 +86,9 @@ typedef struct weft_server_options {
     unsigned threads;   /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16 */
     unsigned processes; /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
     unsigned backlog;   /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
-    unsigned
-        max_connections; /* of each process; 0 = 10,000 or what RLIMIT_NOFILE leaves, if that is less; "iterative" and "pool": 128
-                                 more than are served at a time, which may stand in line; "process": of all, 512 */
+    /* Connections that a process holds. 0 = 10,000, or what RLIMIT_NOFILE leaves, if that is less; "iterative" and
+     * "pool": 128 more than are served at a time, which may stand in line; "process": 512, in all. */
+    unsigned max_connections;
     size_t stack_size;       /* of a handler's coroutine or thread; 0 = 64 KiB, in the models of threads 256 KiB */
     size_t input_max;        /* unread bytes a connection may hold; 0 = 64 KiB */
     size_t output_max;       /* bytes gathered before they are sent; 0 = 64 KiB, at most 1 MiB */

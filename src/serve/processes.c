@@ -111,8 +111,8 @@ static void *listen_to_supervisor(void *arg)
     return NULL; /* it has ended, and so will this process */
 }
 
-/* Let go of what belongs to the supervisor and to other workers. Its poller stays as it is: the kernel's part of that is
- * one with ours, and closing it would take out what is registered. */
+/* Let go of what belongs to the supervisor and to other workers. Its poller stays: the kernel's part of it is one with
+ * ours, and closing it would take out what is registered. */
 static void shed_inherited(const supervisor *sup)
 {
     for (unsigned i = 0; i < sup->n; i++)
