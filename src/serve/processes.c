@@ -556,7 +556,7 @@ static int await_start(weft_server *s)
 
 static int processes_start(weft_server *s)
 {
-    int err = weft__sys_socketpair(s->owner_fds);
+    int err = weft__sys_socketpair(SOCK_STREAM, s->owner_fds);
     if (err < 0)
         goto fail;
     weft_process_options options = {.name = "weft server", .daemon = 1, .keep_stdin = 1};
