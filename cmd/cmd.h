@@ -18,6 +18,7 @@ int cmd_web(int argc, char **argv);
 int cmd_lesson(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_load(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 
 /* ---- options (options.c) ---- */
 

@@ -15,6 +15,7 @@ typedef struct subcommand {
 static const subcommand subcommands[] = {
     {"web", cmd_web, "serve a directory over HTTP"},
     {"lesson", cmd_lesson, "run the programs of the tutorials, and show their source"},
+    {"compare", cmd_compare, "the server models beside each other, under the same load"},
     {"bench", cmd_bench, "measure threads, processes and coroutines beside each other"},
     {"load", cmd_load, "put a server under load and measure its answers"},
 };

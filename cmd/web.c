@@ -17,6 +17,7 @@
 
 #define COMMAND "weft web"
 #define POLLERS "auto epoll epoll-et uring poll select"
+#define MODELS  "coroutine thread iterative process prefork pool select poll epoll epoll-et uring"
 
 typedef struct settings {
     const char *bind, *poller, *model, *log, *index, *mime_types, *status;
@@ -31,7 +32,6 @@ static settings set = {
     .poller = "auto",
     .model = "coroutine",
     .port = 8000,
-    .processes = 1,
     .cache_size = 32 << 20,
     .cache_file_size = 64 << 10,
     .grace = 10 * WEFT_SECOND,
@@ -48,12 +48,14 @@ static const cmd_option options[] = {
     {"log", CMD_TEXT, &set.log, NULL, 0, 0, "FILE",
      "access log: a file, - for standard output, none\n(default - on a terminal, else none); SIGHUP opens it, "
      "and\nDIR, anew"},
-    {"model", CMD_CHOICE, &set.model, "coroutine thread", 0, 0, "MODEL",
-     "coroutine (default) or thread: who serves a connection"},
+    {"model", CMD_CHOICE, &set.model, MODELS, 0, 0, "MODEL",
+     "who serves a connection: coroutine (default), thread, process,\niterative, pool, prefork, or an event loop: "
+     "select, poll, epoll,\nepoll-et, uring"},
     {"poller", CMD_CHOICE, &set.poller, POLLERS, 0, 0, "NAME", "auto, epoll, epoll-et, uring, poll or select"},
-    {"threads", CMD_NUMBER, &set.threads, NULL, 1, 1024, "N", "threads that serve (default: one a processor)"},
+    {"threads", CMD_NUMBER, &set.threads, NULL, 1, 1024, "N",
+     "threads that serve (default: one a processor; pool 16; event loops 1)"},
     {"processes", CMD_NUMBER, &set.processes, NULL, 1, 1024, "N",
-     "worker processes (default 1: no others); a dead one is replaced"},
+     "worker processes (default 1: no others; prefork 8); a dead one\nis replaced"},
     {"max-connections", CMD_NUMBER, &set.max_connections, NULL, 1, 1000000, "N",
      "connections a process holds (default 10000); beyond it the one\nthat keeps us waiting longest makes room"},
     {"idle-timeout", CMD_TIME, &set.idle_timeout, NULL, 0, 0, "SECONDS",
@@ -83,6 +85,9 @@ enum {
     OPTIONS = sizeof options / sizeof options[0]
 };
 
+/* A client that keeps its connection keeps others out where it has a place for itself. */
+#define PLACE_IDLE (5 * WEFT_SECOND)
+
 static int print_help(void)
 {
     puts("weft web - serve a directory over HTTP\n\n"
@@ -94,7 +99,8 @@ static int print_help(void)
          "  weft web public                                serve public/ on http://127.0.0.1:8000/\n"
          "  weft web . --port 0 --listing                  any free port, directories listed\n"
          "  weft web /srv/www --bind :: --port 80 --log /var/log/weft/access.log\n"
-         "  weft web /srv/www --processes 4 --threads 1    four workers, replaced when they die\n\n"
+         "  weft web /srv/www --processes 4 --threads 1    four workers, replaced when they die\n"
+         "  weft web . --model prefork --processes 4       four processes with one client at a time each\n\n"
          "Never served: anything outside DIR (also by links), names that begin with a dot, anything that is not a "
          "file.");
     return CMD_OK;
@@ -160,9 +166,34 @@ static int server_error(int err)
     }
 }
 
+static bool is_model(const char *name)
+{
+    return strcmp(set.model, name) == 0;
+}
+
+/* One client at a time for each thread or process. */
+static bool has_places(void)
+{
+    return is_model("iterative") || is_model("pool") || is_model("prefork");
+}
+
+/* Worker processes that this command forks. Where a busy one must leave clients to others the server does it. */
+static unsigned workers(void)
+{
+    return has_places() || is_model("process") || set.processes == 0 ? 1 : set.processes;
+}
+
+/* ... and those that the server makes. */
+static unsigned served_processes(void)
+{
+    if (is_model("prefork"))
+        return set.processes;
+    return has_places() && set.processes > 1 ? set.processes : 0;
+}
+
 static unsigned threads_each(void)
 {
-    if (set.threads != 0 || set.processes == 1)
+    if (set.threads != 0 || workers() == 1 || !is_model("coroutine"))
         return set.threads;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     return cpus > (long)set.processes ? (unsigned)cpus / set.processes : 1;
@@ -201,8 +232,9 @@ static int open_all(web *w)
         .model = set.model,
         .poller = strcmp(set.poller, "auto") == 0 ? NULL : set.poller,
         .threads = threads_each(),
+        .processes = served_processes(),
         .max_connections = set.max_connections,
-        .idle_timeout = set.idle_timeout,
+        .idle_timeout = set.idle_timeout != 0 || !has_places() ? set.idle_timeout : PLACE_IDLE,
         .write_timeout = set.write_timeout,
     };
     weft_http_attach(w->site, &o);
@@ -215,14 +247,14 @@ static int open_all(web *w)
 typedef struct waiting {
     weft_server *server;
     pthread_t main;
+    int result;
 } waiting;
 
 /* Tells the main thread when the server has ended. */
 static void *wait_for_server(void *arg)
 {
     waiting *w = arg;
-    while (weft_server_wait(w->server, WEFT_FOREVER) != 0)
-        continue;
+    w->result = weft_server_wait(w->server, WEFT_FOREVER);
     pthread_kill(w->main, SIGALRM);
     return NULL;
 }
@@ -251,9 +283,9 @@ static int serve(void *arg)
     int err = weft_server_start(w->server);
     if (err < 0)
         return server_error(err);
-    if (set.processes == 1)
+    if (workers() == 1)
         announce(w);
-    waiting ask = {w->server, pthread_self()};
+    waiting ask = {w->server, pthread_self(), 0};
     pthread_t waiter;
     if (pthread_create(&waiter, NULL, wait_for_server, &ask) != 0)
         return CMD_FAILED;
@@ -275,7 +307,9 @@ static int serve(void *arg)
     pthread_join(waiter, NULL);
     weft_server_close(w->server);
     weft_http_close(w->site);
-    return CMD_OK;
+    if (ask.result < 0)
+        fprintf(stderr, COMMAND ": the worker processes died as soon as they were started, or were killed\n");
+    return ask.result < 0 ? CMD_FAILED : CMD_OK;
 }
 
 int cmd_web(int argc, char **argv)
@@ -293,11 +327,15 @@ int cmd_web(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     sigset_t wanted = signals(); /* before any thread starts, so that all of them leave the signals to this one */
     pthread_sigmask(SIG_BLOCK, &wanted, NULL);
+    if (is_model("process") && set.processes > 1)
+        return cmd_usage(COMMAND, "--model process has a process for each client; leave --processes out");
+    if (strcmp(set.poller, "auto") != 0 && strstr(POLLERS, set.model) != NULL && strcmp(set.poller, set.model) != 0)
+        return cmd_usage(COMMAND, "--model %s is an event loop over that poller; leave --poller out", set.model);
     err = open_all(&w);
     if (err != 0)
         return err;
-    if (set.processes == 1)
+    if (workers() == 1)
         return serve(&w);
     announce(&w);
-    return cmd_run_workers(COMMAND, set.processes, serve, &w, set.grace);
+    return cmd_run_workers(COMMAND, workers(), serve, &w, set.grace);
 }

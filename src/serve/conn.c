@@ -164,8 +164,14 @@ int weft_conn_stopping(const weft_conn *c)
 int weft_conn_crowded(const weft_conn *c)
 {
     const weft_server *s = c->worker->server;
-    if (!s->in_child || !s->inner->fixed)
-        return load_relaxed(&c->worker->in_line) > 0;
+    if (!s->inner->fixed)
+        return 0;
+    if (!s->in_child)
+        return load_relaxed(&c->worker->open) > s->options.threads;
+    weft_server_stats stats;
+    weft_server_get_stats(s, &stats);
+    if (stats.open < weft_server_capacity(s))
+        return 0;
     weft__fd_case next = {.fd = s->listeners[0], .events = WEFT_POLLIN}; /* their line is the kernel's */
     return weft__fd_look(&next, 1) > 0;
 }

@@ -4,7 +4,8 @@
  *      2. who has waited longest without a whole request: idle, or in the middle of a head (C2 of serve.h keeps the
  *         order), and for a second at least
  *      3. who is at work but has stalled us for more than a second: takes no bytes, sends no body
- *      4. who has waited longest, if not for a second: who has just come and is about to ask is one of these
+ *      4. who has waited longest, if not for a second: who has just come and is about to ask is one of these (not where
+ *         newcomers stand in line first)
  * so clients that are slow on purpose displace each other and never the quick ones. A look goes over at most SCAN
  * connections and puts those that work to the end, so each newcomer of a flood costs the same.
  * Thread model: under the worker's lock; what is read of a connection is what it was a moment ago, and evicting one
@@ -95,7 +96,7 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors)
     }
     if (worst != NULL)
         return evict(worst);
-    if (young == NULL)
+    if (young == NULL || w->server->inner->fixed) /* a newcomer would only stand in line */
         return WEFT__ROOM_NONE;
     to_the_end(w, young, now);
     return evict(young);

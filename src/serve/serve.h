@@ -147,7 +147,6 @@ struct weft__worker {
 
     /* Fixed threads: clients that none of them has time for stand in `ready`, under `lock`. */
     uint32_t line;     /* atomic: counted up when it has grown; the threads sleep on it */
-    uint32_t in_line;  /* atomic: how many stand there */
     uint32_t standing; /* atomic: threads that have not ended; waited on by the stop */
     bool closing;      /* no client will come any more; under `lock` */
 };

@@ -375,7 +375,6 @@ static void stand_in_line(weft__worker *w, weft_conn *c)
     c->next = NULL;
     *w->ready_end = c;
     w->ready_end = &c->next;
-    store_relaxed(&w->in_line, w->in_line + 1);
     weft_lock_release(&w->lock);
     add_seq_cst(&w->line, 1);
     weft__wake(&w->line, 1, 0);
@@ -390,7 +389,6 @@ static weft_conn *take_first(weft__worker *w)
     w->ready = c->next;
     if (w->ready == NULL)
         w->ready_end = &w->ready;
-    store_relaxed(&w->in_line, w->in_line - 1);
     return c;
 }
 

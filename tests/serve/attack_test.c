@@ -45,7 +45,7 @@ static void close_four(const int fds[4])
         client_close(fds[i]);
 }
 
-SERVE_HERE_CASE(attack_a_full_server_closes_who_has_waited_longest)
+SERVE_ALL_CASE(attack_a_full_server_closes_who_has_waited_longest)
 {
     line_service *service = line_service_new(false);
     int fds[4];

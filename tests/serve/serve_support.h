@@ -37,6 +37,7 @@ extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select,
     SERVE__ONE(seconds, name, epoll_et)                                                                                \
     SERVE__ONE(seconds, name, uring)                                                                                   \
     static void name(__attribute__((unused)) const serve_kind *kind)
+#define SERVE_ALL_CASE(name) SERVE_ALL_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
 /* ... for those that serve several, in this process. */
 #define SERVE_HERE_CASE_LIMIT(seconds, name)                                                                           \

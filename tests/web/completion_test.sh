@@ -45,7 +45,7 @@ for shell in bash fish; do
     expect $shell "weft web --" "$options"
     expect $shell "weft web --cache-" "--cache-size --cache-file-size"
     expect $shell "weft web --poller e" "epoll epoll-et"
-    expect $shell "weft web --model " "coroutine thread"
+    expect $shell "weft web --model " "coroutine epoll epoll-et iterative poll pool prefork process select thread uring"
 done
 expect bash "weft w" "web"
 if command -v fish >/dev/null; then

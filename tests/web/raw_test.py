@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Raw requests against `weft web`, under every poller and both models. raw_cases.py has the table of single requests; here are
+"""Raw requests against `weft web`, under every poller and model. raw_cases.py has the table of single requests; here are
 the cases that need the answer of one request for the next, and those about time."""
 
 import concurrent.futures
@@ -355,7 +355,9 @@ CASES = [(c[0], lambda s, c=c: run_case(s, c)) for c in FRAMING + METHODS + TARG
 ]
 
 SERVERS = [["--model", "thread"]] + [["--poller", p] for p in ("epoll", "epoll-et", "uring", "poll", "select")] + [
-    ["--poller", "epoll", "--cache-size", "0"], ["--processes", "2", "--threads", "1"]]
+    ["--poller", "epoll", "--cache-size", "0"], ["--processes", "2", "--threads", "1"],
+    # Where a client has a place for itself there are more of those than clients here: else it is told to close.
+    ["--model", "pool", "--threads", "32"], ["--model", "prefork", "--processes", "32"], ["--model", "process"]]
 
 
 def run_server(tree, arguments, cases):

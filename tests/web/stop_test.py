@@ -9,7 +9,8 @@ import time
 
 from web import Client, Failure, PATIENCE, Server, Tree, check, get, run
 
-MODELS = (["--poller", "epoll"], ["--poller", "uring"], ["--model", "thread"], ["--processes", "2"])
+MODELS = (["--poller", "epoll"], ["--poller", "uring"], ["--model", "thread"], ["--processes", "2"],
+          ["--model", "pool", "--threads", "64"], ["--model", "process"])
 
 
 def request(path):

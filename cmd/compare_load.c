@@ -1,0 +1,271 @@
+/* compare_load.c - the clients of `weft compare`: one thread, a poller, plain sockets. Closed loop: each client sends its
+ * next request when it has the answer to the last one, as a user does who waits. */
+#include "compare.h"
+
+#include <weft/base.h>
+#include <weft/poller.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    EVENTS = 256,
+    CONNECTS_AT_ONCE =
+        64,    /* under way: more would overrun a server's queue, and the kernel tries again after a second */
+    FINE = 32, /* buckets for each doubling of a time */
+    BUCKETS = 40 * FINE
+};
+
+#define COMING (5 * WEFT_SECOND) /* who has not connected by then is not waited for */
+
+typedef struct client {
+    int fd;
+    bool connected, served;
+    size_t got; /* bytes of the present answer */
+    int64_t asked;
+} client;
+
+typedef struct run {
+    enum compare_job job;
+    struct sockaddr_in to;
+    client *clients;
+    unsigned n, started, connecting, online;
+    weft_poller *poller;
+    compare_load *out;
+    uint64_t times[BUCKETS]; /* answers by how long they took */
+} run;
+
+const char compare_http_answer[] =
+    "HTTP/1.1 200 OK\r\nServer: weft\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n"
+    "\r\nHello, world\n";
+
+const char *compare_request(enum compare_job job, size_t *size)
+{
+    static const char http[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    static const char line[COMPARE_LINE + 1] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.\n";
+    *size = job == JOB_HTTP ? sizeof http - 1 : COMPARE_LINE;
+    return job == JOB_HTTP ? http : line;
+}
+
+size_t compare_answer_size(enum compare_job job)
+{
+    return job == JOB_HTTP ? strlen(compare_http_answer) : COMPARE_LINE;
+}
+
+/* ---- times ---- */
+
+static unsigned bucket_of(int64_t ns)
+{
+    uint64_t v = ns > 0 ? (uint64_t)ns : 1;
+    if (v < FINE)
+        return (unsigned)v;
+    unsigned shift = 63 - (unsigned)__builtin_clzll(v) - 5;
+    unsigned b = (shift + 1) * FINE + (unsigned)(v >> shift) - FINE;
+    return b < BUCKETS ? b : BUCKETS - 1;
+}
+
+static int64_t value_of(unsigned bucket)
+{
+    if (bucket < FINE)
+        return bucket;
+    unsigned shift = bucket / FINE - 1;
+    return (int64_t)((uint64_t)(FINE + bucket % FINE) << shift);
+}
+
+static int64_t percentile(const run *r, double share)
+{
+    uint64_t wanted = (uint64_t)(share * (double)r->out->answered), seen = 0;
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        seen += r->times[i];
+        if (seen > wanted || (seen > 0 && seen == r->out->answered))
+            return value_of(i);
+    }
+    return 0;
+}
+
+/* ---- a client ---- */
+
+static void drop(run *r, client *c)
+{
+    struct linger reset = {1, 0}; /* no thousand sockets that linger after each step */
+    (void)weft_poller_unregister(r->poller, c->fd);
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(c->fd);
+    c->fd = -1;
+    if (c->connected)
+        r->online--;
+    else
+        r->connecting--;
+}
+
+static void lose(run *r, client *c)
+{
+    if (c->served)
+        r->out->broken++;
+    else
+        r->out->refused++;
+    drop(r, c);
+}
+
+static void ask(run *r, client *c)
+{
+    size_t size;
+    const char *request = compare_request(r->job, &size);
+    c->asked = weft_now();
+    c->got = 0;
+    if (send(c->fd, request, size, MSG_NOSIGNAL) != (ssize_t)size)
+        lose(r, c);
+    else
+        r->out->sent++;
+}
+
+static void start(run *r, client *c)
+{
+    int one = 1;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) {
+        r->out->refused++;
+        return;
+    }
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    r->connecting++;
+    if ((connect(c->fd, (struct sockaddr *)&r->to, sizeof r->to) < 0 && errno != EINPROGRESS) ||
+        weft_poller_register(r->poller, c->fd, WEFT_POLLOUT, c) < 0)
+        lose(r, c);
+}
+
+static void connected(run *r, client *c)
+{
+    int err = 0;
+    socklen_t size = sizeof err;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &size);
+    if (err != 0 || weft_poller_modify(r->poller, c->fd, WEFT_POLLIN, c) < 0) {
+        lose(r, c);
+        return;
+    }
+    c->connected = true;
+    r->connecting--;
+    r->online++;
+    if (r->online > r->out->online)
+        r->out->online = r->online;
+    ask(r, c);
+}
+
+static void receive(run *r, client *c)
+{
+    char bytes[4096];
+    ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    size_t whole = compare_answer_size(r->job);
+    if (n <= 0 || c->got + (size_t)n > whole || (c->got == 0 && bytes[0] == '!')) { /* '!': it says that it is full */
+        lose(r, c);
+        return;
+    }
+    c->got += (size_t)n;
+    if (c->got < whole)
+        return;
+    int64_t took = weft_now() - c->asked;
+    r->times[bucket_of(took)]++;
+    if (took > r->out->most)
+        r->out->most = took;
+    r->out->answered++;
+    r->out->served += !c->served;
+    c->served = true;
+    ask(r, c);
+}
+
+/* ---- all of them ---- */
+
+static void raise_limit(unsigned n)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= n)
+        return;
+    limit.rlim_cur = limit.rlim_max < n ? limit.rlim_max : n;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Until `end`; while clients are coming, until they have come. */
+static int go(run *r, weft_until end, bool coming)
+{
+    weft_poll_event events[EVENTS];
+    while (weft_left(end) > 0 && (!coming || r->started < r->n || r->connecting > 0)) {
+        while (r->started < r->n && r->connecting < CONNECTS_AT_ONCE)
+            start(r, &r->clients[r->started++]);
+        int n = weft_poller_wait(r->poller, events, EVENTS, end);
+        if (n == -ETIMEDOUT)
+            break;
+        if (n < 0)
+            return n;
+        for (int i = 0; i < n; i++) {
+            client *c = events[i].data;
+            if (c->fd != events[i].fd)
+                continue;
+            if (c->connected)
+                receive(r, c);
+            else
+                connected(r, c);
+        }
+    }
+    return 0;
+}
+
+static int go_all(run *r, int64_t duration, void (*begun)(void *arg), void *arg)
+{
+    compare_load *l = r->out;
+    int64_t begin = weft_now();
+    int err = go(r, weft_in(COMING), true);
+    if (err < 0)
+        return err;
+    l->whole_answered = l->answered;
+    l->answered = l->sent = 0;
+    l->most = 0;
+    memset(r->times, 0, sizeof r->times);
+    begun(arg);
+    int64_t from = weft_now();
+    err = go(r, (weft_until){from + duration}, false);
+    l->took = weft_now() - from;
+    l->whole_took = weft_now() - begin;
+    l->whole_answered += l->answered;
+    return err;
+}
+
+int compare_clients(const compare_result *result, unsigned port, unsigned clients, void (*begun)(void *arg), void *arg,
+                    compare_load *out)
+{
+    run *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return -ENOMEM;
+    *out = (compare_load){.clients = clients};
+    r->job = result->job;
+    r->n = clients;
+    r->out = out;
+    r->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    r->to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    raise_limit(clients + 64);
+    int err = -ENOMEM;
+    r->clients = calloc(clients, sizeof *r->clients);
+    if (r->clients != NULL)
+        err = weft_poller_open(&r->poller, "epoll");
+    if (err == 0) {
+        err = go_all(r, result->duration, begun, arg);
+        for (unsigned i = 0; i < r->started; i++)
+            if (r->clients[i].fd >= 0)
+                drop(r, &r->clients[i]);
+        out->p50 = percentile(r, 0.5);
+        out->p90 = percentile(r, 0.9);
+        out->p99 = percentile(r, 0.99);
+        out->p999 = percentile(r, 0.999);
+        weft_poller_close(r->poller);
+    }
+    free(r->clients);
+    free(r);
+    return err;
+}
