@@ -1,5 +1,5 @@
-/* compare_load.c - the clients of `weft compare`: one thread, a poller, plain sockets. Closed loop: each client sends its
- * next request when it has the answer to the last one, as a user does who waits. */
+/* compare_load.c - the clients of `weft compare`: one thread, a poller, plain sockets. Closed loop: each client sends
+ * its next request when it has the answer to the last one, as a user does who waits. */
 #include "compare.h"
 
 #include <weft/base.h>

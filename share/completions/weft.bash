@@ -4,7 +4,7 @@ _weft_web()
 {
     case $prev in
         --poller) words=(auto epoll epoll-et uring poll select) ;;
-        --model) words=(coroutine thread) ;;
+        --model) words=(coroutine thread iterative process prefork pool select poll epoll epoll-et uring) ;;
         --bind) words=(127.0.0.1 0.0.0.0 ::1 ::) ;;
         --mime-types)
             compopt -o default
@@ -56,6 +56,19 @@ _weft_bench()
     esac
 }
 
+_weft_compare()
+{
+    case $prev in
+        --job) words=(echo http cpu io) ;;
+        --models) words=(coroutine thread iterative process prefork pool select poll epoll epoll-et uring) ;;
+        --html)
+            compopt -o default
+            ;;
+        --clients | --duration | --threads | --processes) ;;
+        *) words=(--job --models --clients --duration --threads --processes --json --html --help) ;;
+    esac
+}
+
 _weft_load()
 {
     case $prev in
@@ -79,12 +92,13 @@ _weft()
     local -a words=()
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 ]]; then
-        words=(web lesson bench load --help --version)
+        words=(web lesson bench compare load --help --version)
     else
         case ${COMP_WORDS[1]} in
             web) _weft_web ;;
             lesson) _weft_lesson ;;
             bench) _weft_bench ;;
+            compare) _weft_compare ;;
             load) _weft_load ;;
         esac
     fi

@@ -18,8 +18,10 @@ expect()
     [ "${COMPREPLY[*]}" = "$wanted" ] || { echo "FAIL '${COMP_WORDS[*]}': ${COMPREPLY[*]} instead of $wanted"; failed=1; }
 }
 
-expect "web lesson bench load --help --version" ""
+expect "web lesson bench compare load --help --version" ""
 expect "lesson" les
+expect "echo http cpu io" compare --job ""
+expect "--json" compare --js
 expect "http:// tcp:// udp://" load ""
 expect "--requests --rate --reply" load tcp:// --r
 expect "line echo" load --reply ""

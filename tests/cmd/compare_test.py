@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""`weft compare`: every model is run, the table, the JSON and the page have what was measured, wrong options are told.
+
+S001-102, S001-103, S001-124, S001-136, S001-137, S001-138, S001-139, S002-10, S002-11. How fast anything is, is no matter of a
+test. Environment: WEFT.
+"""
+import html.parser
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+WEFT = os.environ.get("WEFT", "build/weft")
+MODELS = ["iterative", "process", "thread", "prefork", "pool", "select", "poll", "epoll", "epoll-et", "coroutine", "uring"]
+failures = []
+
+
+def check(condition, text, detail=""):
+    if not condition:
+        failures.append(text)
+        print("FAIL %s %s" % (text, str(detail)[:800]))
+
+
+def compare(*arguments, status=0):
+    done = subprocess.run([WEFT, "compare", *arguments], capture_output=True, timeout=240, stdin=subprocess.DEVNULL)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    check(done.returncode == status, "compare %s exits with %d" % (arguments, status), (done.returncode, out, err))
+    if status != 0:
+        check(out == "" and err.count("\n") == 1, "compare %s says one line" % (arguments,), err)
+    return out if status == 0 else err
+
+
+def check_step(model, step):
+    name = "%s, %d clients: " % (model, step["clients"])
+    check("error" not in step, name + "it was run", step)
+    check(step["served"] <= step["clients"] and step["online"] <= step["clients"], name + "clients", step)
+    check(step["answered"] <= step["sent"] + step["clients"], name + "no more answers than requests", step)
+    times = step["ms"]
+    check(times["p50"] <= times["p90"] <= times["p99"] <= times["p99.9"], name + "percentiles in order", times)
+    check(abs(step["tps"] * step["seconds"] - step["answered"]) <= 1 + step["answered"] * 0.01, name + "TPS", step)
+    check(step["processes"] >= 1 and step["threads"] >= 1 and step["memory"] > 0, name + "processes, threads, memory", step)
+
+
+def every_model():
+    with tempfile.TemporaryDirectory() as folder:
+        page = os.path.join(folder, "report.html")
+        report = json.loads(compare("--clients", "1,4", "--duration", "0.2", "--json", "--html", page))
+        check(report["job"] == "echo" and report["processors"] >= 1, "the head", report)
+        check([m["model"] for m in report["models"]] == MODELS, "all models", [m["model"] for m in report["models"]])
+        by_name = {m["model"]: m for m in report["models"]}
+        for model in report["models"]:
+            check([s["clients"] for s in model["steps"]] == [1, 4], "both steps", model)
+            check(model["breaks"], "says where it breaks", model)
+            for step in model["steps"]:
+                check_step(model["model"], step)
+        check(by_name["iterative"]["capacity"] == 1 and by_name["prefork"]["capacity"] == 8, "places", by_name)
+        check(by_name["select"]["capacity"] <= 960 < by_name["process"]["capacity"] + 512, "places", by_name)
+        check(by_name["iterative"]["steps"][1]["served"] <= 1, "iterative serves one client", by_name["iterative"])
+        check_page(page)
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.counts, self.links = [], {}, []
+
+    def handle_starttag(self, tag, attributes):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.links += [v for n, v in attributes if n in ("src", "href")]
+        if tag not in ("meta", "rect", "line", "polyline", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        check(self.open and self.open.pop() == tag, "the page's tags are nested: " + tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+
+
+def check_page(path):
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    page = Page()
+    page.feed(text)
+    check(page.open == [], "the page's tags are closed", page.open)
+    check(page.counts.get("svg") == 5 and page.counts.get("table") == 2, "five charts and two tables", page.counts)
+    check(page.counts.get("polyline") == 2 * len(MODELS), "a curve for each model", page.counts)
+    check(page.links == [] and "script" not in page.counts and "url(" not in text, "it needs nothing else", page.links)
+    check("nan" not in text.lower() and "inf" not in text.replace("info", ""), "no figure that is none")
+
+
+def jobs_and_hybrids():
+    """The other jobs, by table; and two processes of two threads are so many."""
+    for job in ("http", "cpu", "io"):
+        out = compare("--job", job, "--models", "pool,coroutine", "--clients", "2", "--duration", "0.2")
+        check("The job '%s'" % job in out and "Where each one breaks" in out, "the table of " + job, out)
+        check(out.count("\npool ") == 2 and out.count("\ncoroutine ") == 2, "a line a model in " + job, out)
+        check("QPS" in out and "TPS" in out and "50,000" in out, "the figures are explained in " + job, out)
+    report = json.loads(compare("--models", "pool,epoll", "--processes", "2", "--threads", "2", "--clients", "2",
+                                "--duration", "0.2", "--json"))
+    check(report["models"][0]["capacity"] == 4, "two processes of two threads", report)
+    for model in report["models"]:
+        check_step(model["model"], model["steps"][0])
+        check(model["steps"][0]["processes"] >= 4, "the server, its supervisor and two workers", model)
+
+
+def wrong_options():
+    check("no model 'magic'" in compare("--models", "magic", status=2), "a model that is not there")
+    for clients in ("0", "x", "1,", "1,2,3,4,5,6,7,8,9", "20001", "-1"):
+        compare("--clients", clients, status=2)
+    check("--job is one of" in compare("--job", "sleep", status=2), "a job that is not there")
+    check("cannot be written" in compare("--html", "/nowhere/at/all.html", status=2), "a page that cannot be written")
+    out = compare("--help")
+    check("Examples:" in out and all(m in out for m in MODELS), "help with examples and models", out)
+
+
+every_model()
+jobs_and_hybrids()
+wrong_options()
+print("compare_test: %s" % ("all true" if not failures else "%d not true" % len(failures)))
+sys.exit(1 if failures else 0)
