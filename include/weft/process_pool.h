@@ -21,6 +21,7 @@
 #define WEFT_PROCESS_POOL_H
 
 #include <weft/executor.h>
+#include <weft/process.h>
 
 #include <sys/types.h>
 
@@ -32,7 +33,9 @@ extern "C" {
  *
  * Workers are forks of the process as it is in weft_process_pool_new: they all start there, and see memory as it was
  * then. So make the pool before threads, and after everything that the jobs use: a function that is loaded later is not
- * there for them. A worker that ended is replaced at once, by a fork of the process as it is then.
+ * there for them. A worker that ended is replaced at once, by a fork of the process as it is then. With the method
+ * WEFT_FORKSERVER all are copies of the fork server instead (weft/process.h), later ones, too: of this process as it
+ * was when that started.
  *
  * A worker's death (a signal, exit in a job) fails the job that it was doing, with -WEFT_EDIED and words
  * (weft_future_why), or has it done again, as `retries` says; no other job is lost. One that writes nonsense to the
@@ -49,16 +52,17 @@ extern "C" {
 typedef struct weft_process_pool_options {
     unsigned jobs_per_worker; /* a worker is replaced after so many; 0 = never */
     unsigned retries;         /* how often a job whose worker died is done again; then it is not any more. 0 = not */
-    size_t memory_limit;      /* bytes that a worker may take beyond what it has at its start: then malloc fails in it;
-                                 0 = no limit */
-    size_t message_limit;     /* of an input and of an answer, in bytes; 0 = 1 GiB */
+    /* Bytes that a worker may take beyond what it has at its start: then malloc fails in it. 0 = no limit. */
+    size_t memory_limit;
+    size_t message_limit;          /* of an input and of an answer, in bytes; 0 = 1 GiB */
+    enum weft_start_method method; /* how workers are started; WEFT_FORK = 0 */
 } weft_process_pool_options;
 
 /* Make a pool and start its workers, options->workers = 0: one for each processor; at most 1,024. Both options may be
  * NULL; stack_size means nothing here, and the initializer runs in each worker, also in a new one. When one fails or
  * workers die again and again before they are ready the pool is broken.
- * Returns 0; -EINVAL (also waiters_help); -EAGAIN, -EMFILE or -ENOMEM: a worker could not be started, and none is left
- * behind. From threads, with coroutines running or not. Allocates. */
+ * Returns 0; -EINVAL (also waiters_help); -EAGAIN, -EMFILE, -ENOMEM, or what weft_forkserver_start returns: a worker
+ * could not be started, and none is left behind. From threads, with coroutines running or not. Allocates. */
 WEFT_API int weft_process_pool_new(weft_executor **ex, const weft_pool_options *options,
                                    const weft_process_pool_options *process_options);
 

@@ -68,6 +68,7 @@ typedef struct weft__crew {
     uint32_t room;     /* atomic: a worker could take a job now */
     uint32_t attended; /* atomic: somebody looks for answers */
     weft__listener *listener;
+    int listener_fd; /* for workers that the fork server makes; else -1 */
     weft_poller *poller;
     int bell;
     unsigned n, last;
@@ -127,6 +128,9 @@ void weft__crew_fail_waiting(weft_executor *ex, int error);
 void weft__crew_kill_all(weft_executor *ex);
 
 /* ---- recruit.c: processes ---- */
+
+/* Memory that is shared with workers; *fd is its descriptor where they are not forked from this process, else -1. */
+int weft__crew_map(const weft__crew *c, void **out, size_t size, int *fd);
 
 /* Start a process for a worker that has none. 0 or an error. */
 int weft__man_start(weft__man *m);

@@ -190,6 +190,8 @@ static void close_down(weft_executor *ex)
         weft__sys_close(c->bell);
     if (c->listener != NULL)
         weft__sys_unmap(c->listener, sizeof *c->listener);
+    if (c->listener_fd >= 0)
+        weft__sys_close(c->listener_fd);
     c->listener = NULL;
     weft__free(men);
 }
@@ -311,10 +313,12 @@ static int open_crew(weft_executor *ex, const weft_process_pool_options *options
     weft__crew *c = ex->crew;
     void *listener;
     int err = -ENOMEM;
+    if (options != NULL)
+        c->options = *options;
     c->men = weft__calloc(ex->workers_max, sizeof *c->men);
     if (c->men == NULL)
         return err;
-    if ((err = weft__sys_map_shared(&listener, sizeof *c->listener)) < 0)
+    if ((err = weft__crew_map(c, &listener, sizeof *c->listener, &c->listener_fd)) < 0)
         return err;
     c->listener = listener;
     if ((c->bell = weft__sys_eventfd()) < 0)
@@ -323,8 +327,6 @@ static int open_crew(weft_executor *ex, const weft_process_pool_options *options
         return err;
     if ((err = weft_poller_register(c->poller, c->bell, WEFT_POLLIN, NULL)) < 0)
         return err;
-    if (options != NULL)
-        c->options = *options;
     if (c->options.message_limit == 0)
         c->options.message_limit = DEFAULT_LIMIT;
     c->n = ex->workers_max;
@@ -361,7 +363,7 @@ static int make_crew(weft_executor *ex)
         leak_root(p, sizeof(weft__crew));
         ex->crew = p;
     }
-    *ex->crew = (weft__crew){.bell = -1};
+    *ex->crew = (weft__crew){.bell = -1, .listener_fd = -1};
     ex->crew->end = &ex->crew->first;
     return 0;
 }
@@ -372,7 +374,8 @@ int weft_process_pool_new(weft_executor **out, const weft_pool_options *options,
     static const weft_pool_options none;
     const weft_pool_options *o = options != NULL ? options : &none;
     weft_executor *ex;
-    if (o->waiters_help || o->workers > WEFT__MEN_MAX)
+    if (o->waiters_help || o->workers > WEFT__MEN_MAX ||
+        (process_options != NULL && process_options->method > WEFT_FORKSERVER))
         return -EINVAL;
     int err = weft__pool_make(&ex, &weft__process_engine, o);
     if (err < 0)

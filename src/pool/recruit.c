@@ -1,13 +1,15 @@
 /* recruit.c - the processes of a process pool: started, told to end, killed, forgotten.
  *
- * How a worker is started is weft__man_start alone. The child of the fork closes what belongs to its sisters: their
- * sockets and process descriptors; their segments are not mapped in it at all.
+ * How a worker is started is weft__man_start alone. The child of a fork closes what belongs to its sisters: their
+ * sockets and process descriptors; their segments are not mapped in it at all. The child of the fork server has nothing
+ * of this process: it gets its segment, the listener, the bell and its socket as descriptors, and maps the first two.
  * Pinned by tests/pool/process_pool_test.c. */
 #include "pool/crew.h"
 
 #include "park/park.h"
 #include "sys/message.h"
 #include "sys/net.h"
+#include "sys/segment.h"
 #include "sys/spawn.h"
 #include "sys/sys.h"
 
@@ -42,10 +44,27 @@ void weft__man_kill(weft__man *m, enum weft__kill why)
 }
 
 typedef struct birth {
-    weft__man *man;
+    weft__man *man; /* by fork only */
     weft__recruit recruit;
     int parents_socket;
+    int segment_fd; /* by the fork server only */
 } birth;
+
+/* In a child of the fork server's. */
+static int live_served(void *arg)
+{
+    birth *b = arg;
+    weft__recruit *r = &b->recruit;
+    void *segment, *listener;
+    if (weft__sys_segment_map(&segment, weft_process_fd(0), sizeof *r->segment) < 0 ||
+        weft__sys_segment_map(&listener, weft_process_fd(1), sizeof *r->listener) < 0)
+        return 1;
+    r->segment = segment;
+    r->listener = listener;
+    r->bell = weft_process_fd(2);
+    r->socket = weft_process_fd(3);
+    return weft__worker_process(r);
+}
 
 static int live(void *arg)
 {
@@ -62,13 +81,38 @@ static int live(void *arg)
     return weft__worker_process(&b->recruit);
 }
 
+static int start_process(birth *b, const char *name)
+{
+    const weft__crew *c = b->man->ex->crew;
+    weft_process_options o = {.name = name, .daemon = 1, .method = c->options.method};
+    if (o.method == WEFT_FORK)
+        return weft_process_start(&b->man->process, live, b, &o);
+    int fds[] = {b->segment_fd, c->listener_fd, c->bell, b->recruit.socket};
+    o.fds = fds;
+    o.fd_count = WEFT__ARRAY_LEN(fds);
+    o.arg_size = sizeof *b;
+    return weft_process_start(&b->man->process, live_served, b, &o);
+}
+
+int weft__crew_map(const weft__crew *c, void **out, size_t size, int *fd)
+{
+    *fd = -1;
+    if (c->options.method == WEFT_FORK)
+        return weft__sys_map_shared(out, size);
+    *fd = weft__sys_segment_new(size);
+    int err = *fd < 0 ? *fd : weft__sys_segment_map(out, *fd, size);
+    if (err < 0 && *fd >= 0)
+        weft__sys_close(*fd);
+    return err;
+}
+
 int weft__man_start(weft__man *m)
 {
     weft_executor *ex = m->ex;
     const weft__crew *c = ex->crew;
     void *segment;
-    int ends[2];
-    int err = weft__sys_map_shared(&segment, sizeof(weft__segment));
+    int ends[2], fd;
+    int err = weft__crew_map(c, &segment, sizeof(weft__segment), &fd);
     if (err < 0)
         return err;
     err = weft__sys_message_pair(ends);
@@ -77,6 +121,7 @@ int weft__man_start(weft__man *m)
     birth b = {
         .man = m,
         .parents_socket = ends[0],
+        .segment_fd = fd,
         .recruit = {.segment = segment,
                     .listener = c->listener,
                     .bell = c->bell,
@@ -88,7 +133,7 @@ int weft__man_start(weft__man *m)
     };
     char name[WEFT__POOL_NAME + 16];
     snprintf(name, sizeof name, "%s-%u", ex->name, m->index);
-    err = weft_process_start(&m->process, live, &b, &(weft_process_options){.name = name, .daemon = 1});
+    err = start_process(&b, name);
     weft__sys_close(ends[1]);
     if (err < 0)
         goto close;
@@ -109,6 +154,8 @@ int weft__man_start(weft__man *m)
     m->killed = WEFT__NOT_KILLED;
     m->seg = segment;
     rawlock_release(&ex->crew->lock);
+    if (fd >= 0)
+        weft__sys_close(fd);
     return 0;
 kill:
     weft_process_kill(&m->process);
@@ -118,6 +165,8 @@ close:
     weft__sys_close(ends[0]);
 unmap:
     weft__sys_unmap(segment, sizeof(weft__segment));
+    if (fd >= 0)
+        weft__sys_close(fd);
     return err;
 }
 

@@ -5,6 +5,7 @@
 #include "sys/sys.h"
 
 #include <weft/co.h>
+#include <weft/thread.h>
 
 #include <errno.h>
 #include <signal.h>
@@ -715,4 +716,50 @@ TEST(process_pool_replaces_a_worker_as_soon_as_it_can)
     CHECK(weft__sys_seen(WEFT__SYS_FORK) >= 4);
     weft__sys_plan_none();
     weft_executor_free(ex);
+}
+
+/* ---- the fork server ---- */
+
+static long changed;
+
+static int see_change(const void *in, size_t size, weft_reply *reply)
+{
+    (void)in;
+    (void)size;
+    return weft_reply_put(reply, &changed, sizeof changed);
+}
+
+static int stay(void *gate)
+{
+    shared_gate_wait(gate, 1);
+    return 0;
+}
+
+/* Workers are made from a clean moment, those that replace others, too, though there are threads by then. */
+TEST_LIMIT(30, process_pool_workers_can_come_from_the_fork_server)
+{
+    struct shared_gate *g = shared_gate_new();
+    weft_thread thread = WEFT_THREAD_INIT;
+    CHECK_OK(weft_forkserver_start());
+    changed = 1;
+    CHECK_OK(weft_thread_start(&thread, stay, g, NULL));
+    weft_executor *ex = processes_with(&(weft_pool_options){.workers = 2, .initializer = set_up, .initializer_arg = g},
+                                       &(weft_process_pool_options){.method = WEFT_FORKSERVER});
+    for (int round = 0; round < 5; round++) {
+        weft_future *f = submit_int(ex, see_change, 0);
+        CHECK_INT(0, bytes_long(f)); /* as it was when the server started */
+        weft_future_unref(f);
+        f = submit_int(ex, what_was_set_up, 0);
+        CHECK_INT((long)(intptr_t)g, bytes_long(f));
+        weft_future_unref(f);
+        f = submit_int(ex, bytes_signal, SIGKILL);
+        CHECK_ERR(-WEFT_EDIED, weft_future_bytes(f, NULL, WEFT_FOREVER));
+        CHECK(strstr(weft_future_why(f), ") died: SIGKILL") != NULL);
+        weft_future_unref(f);
+    }
+    CHECK_OK(weft_submit_bytes(ex, bytes_gate, &g, sizeof g, NULL, NULL));
+    CHECK_OK(weft_thread_join(&thread, NULL, WEFT_FOREVER));
+    shared_gate_open(g);
+    weft_executor_free(ex);
+    CHECK_OK(weft_forkserver_stop());
 }
