@@ -543,7 +543,7 @@ static void lose(weft__man *m, weft__task *b, int code, weft__news *news)
     } else if (load_acquire(&b->future->word) & WEFT__FUTURE_STOPPED) {
         weft__task_say(b, "worker %u (pid %d) was ended: its job was stopped", m->index, (int)m->pid);
         add_outcome(news, b, -ECANCELED);
-    } else if (b->deaths++ < c->options.retries && !c->terminated) {
+    } else if (b->deaths++ < c->options.retries && !load_relaxed(&c->terminated)) {
         push_front(c, b);
     } else {
         say_how(b, m, code);
@@ -692,7 +692,7 @@ void weft__crew_kill_all(weft_executor *ex)
 {
     weft__crew *c = ex->crew;
     rawlock_acquire(&c->lock);
-    c->terminated = true;
+    store_seq_cst(&c->terminated, true);
     for (unsigned i = 0; i < c->n; i++)
         weft__man_kill(&c->men[i], WEFT__TERMINATED);
     rawlock_release(&c->lock);

@@ -75,7 +75,6 @@ typedef struct weft__crew {
     weft__man *men;
     weft__task *first, **end; /* taken back: they go before the backlog */
     weft_process_pool_options options;
-    uint64_t finished;
     unsigned stillborn;               /* workers in a row that died before they were ready */
     uint32_t open;                    /* atomic: jobs that were taken and not concluded */
     weft__task *outbox;               /* they have their outcome, and callbacks, which the keeper calls */
@@ -84,7 +83,7 @@ typedef struct weft__crew {
     int64_t ticks_until, looks_until; /* the keeper's */
     int64_t kill_at;                  /* the keeper's: the end of the grace for idle workers */
     bool closing;                     /* atomic */
-    bool terminated;
+    bool terminated;                  /* atomic */
 } weft__crew;
 
 /* What is to be told outside the lock. */

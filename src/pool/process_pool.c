@@ -86,7 +86,7 @@ static picture look_around(weft_executor *ex, int64_t now)
 static void break_down(weft_executor *ex, int err)
 {
     weft__pool_break(ex, err);
-    ex->crew->closing = true;
+    store_seq_cst(&ex->crew->closing, true);
     weft__crew_fail_waiting(ex, -WEFT_EBROKEN);
 }
 
@@ -104,7 +104,7 @@ static void ended(weft__man *m)
     int error = m->seg->error;
     weft__crew_bury(m, code);
     weft__man_forget(m);
-    if (c->closing && load_relaxed(&ex->broken))
+    if (load_relaxed(&ex->broken))
         return;
     if (refused)
         break_down(ex, error < 0 ? error : -ECANCELED);
@@ -206,11 +206,12 @@ static void *keep(void *arg)
         bool closing = load_seq_cst(&c->closing), last = closing && !p.jobs;
         if (last && !p.processes)
             break;
-        if (c->terminated)
+        bool terminated = load_seq_cst(&c->terminated);
+        if (terminated)
             weft__crew_fail_waiting(ex, -ECANCELED);
         if (last)
             dismiss(ex, now);
-        else if (!c->terminated && !load_relaxed(&ex->broken))
+        else if (!terminated && !load_relaxed(&ex->broken))
             recruit(ex);
         keep_on(ex, last && c->kill_at < p.until ? c->kill_at : p.until);
     }
