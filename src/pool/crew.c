@@ -457,7 +457,7 @@ static bool harvest(weft__man *m, weft__news *news, bool keeper)
     bool new = !m->ready && !m->quitting &&load_seq_cst(&m->seg->ready) == 1;
     if (unlikely(new)) {
         m->ready = true;
-        m->ex->crew->stillborn = 0;
+        store_relaxed(&m->ex->crew->stillborn, 0);
     }
     while (m->tail != m->head && !is_full(news)) {
         weft__shared_slot *s = &m->seg->slots[m->tail % WEFT__SLOTS];
@@ -555,7 +555,7 @@ static void lose(weft__man *m, weft__task *b, int code, weft__news *news)
 static bool give_back(weft__man *m, int code, weft__news *news)
 {
     if (!m->ready && !m->quitting)
-        m->ex->crew->stillborn++;
+        add_relaxed(&m->ex->crew->stillborn, 1);
     m->ready = false;
     m->quitting = true;
     /* From the newest on, so that they keep their order. What is not QUEUED was begun. */

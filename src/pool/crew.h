@@ -75,7 +75,7 @@ typedef struct weft__crew {
     weft__man *men;
     weft__task *first, **end; /* taken back: they go before the backlog */
     weft_process_pool_options options;
-    unsigned stillborn;               /* workers in a row that died before they were ready */
+    unsigned stillborn;               /* atomic: workers in a row that died before they were ready */
     uint32_t open;                    /* atomic: jobs that were taken and not concluded */
     weft__task *outbox;               /* they have their outcome, and callbacks, which the keeper calls */
     unsigned failures;                /* to start a worker, while there was none */

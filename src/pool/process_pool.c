@@ -108,7 +108,7 @@ static void ended(weft__man *m)
         return;
     if (refused)
         break_down(ex, error < 0 ? error : -ECANCELED);
-    else if (c->stillborn >= STILLBORN + c->n)
+    else if (load_relaxed(&c->stillborn) >= STILLBORN + c->n)
         break_down(ex, -WEFT_EDIED);
 }
 
