@@ -58,6 +58,12 @@ static void to_the_end(weft__worker *w, weft_conn *c, uint32_t now)
     list_push_back(&w->waiting, &c->link);
 }
 
+/* Would a newcomer only stand in line, if there were room? */
+static bool stands_in_line(const weft_server *s)
+{
+    return s->inner->fixed && s->options.threads < s->options.max_connections;
+}
+
 enum weft__room weft__room_make(weft__worker *w, bool descriptors)
 {
     uint32_t now = weft__server_ms(w->server);
@@ -96,7 +102,7 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors)
     }
     if (worst != NULL)
         return evict(worst);
-    if (young == NULL || w->server->inner->fixed) /* a newcomer would only stand in line */
+    if (young == NULL || stands_in_line(w->server))
         return WEFT__ROOM_NONE;
     to_the_end(w, young, now);
     return evict(young);
