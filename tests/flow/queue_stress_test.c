@@ -102,11 +102,16 @@ static stress *new_stress(test *t, unsigned kind, size_t capacity, unsigned putt
     return s;
 }
 
-/* All that was put came out; then nobody has anything left to do. */
-static void end_stress(test *t, stress *s)
+static void until_all_got(const stress *s)
 {
     while (load_acquire(&s->got) < s->putters * s->each)
         weft_yield();
+}
+
+/* All that was put came out; then nobody has anything left to do. */
+static void end_stress(test *t, stress *s)
+{
+    until_all_got(s);
     weft_queue_close(s->q, WEFT_CLOSE_DRAIN);
     test_join(t);
     CHECK_INT(s->putters * s->each, s->got);
@@ -207,9 +212,10 @@ TEST_IN_LIMIT(60, THREAD | CO, queue_serves_threads_and_coroutines_in_any_mix) /
             test_spawn(t, get_all, s);
         for (int k = 0; k < 4; k++)
             CHECK_OK(weft_co_join(cos[k], NULL, WEFT_FOREVER));
-        end_stress(t, s);
-        for (int k = 0; k < 4; k++)
+        until_all_got(s);
+        for (int k = 0; k < 4; k++) /* they are through with the queue before it is freed */
             pthread_join(threads[k], NULL);
+        end_stress(t, s);
     }
 }
 
