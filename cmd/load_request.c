@@ -90,8 +90,11 @@ int load_read_url(const char *url)
     char *authority = strndup(rest, n), *host = strndup(rest, n), *path = NULL;
     size_t path_size = strcspn(rest + n, "#");
     if (authority == NULL || host == NULL ||
-        asprintf(&path, "%s%.*s", rest[n] == '/' ? "" : "/", (int)path_size, rest + n) < 0)
+        asprintf(&path, "%s%.*s", rest[n] == '/' ? "" : "/", (int)path_size, rest + n) < 0) {
+        free(authority);
+        free(host);
         return cmd_usage(LOAD_COMMAND, "out of memory");
+    }
     load_opt.authority = authority;
     load_opt.host = host;
     load_opt.path = path;

@@ -52,7 +52,7 @@ static int step(weft__routes **at, weft__span segment, bool any)
 {
     weft__routes **place = any ? &(*at)->any : &(*at)->literals;
     while (!any && *place != NULL &&
-           ((*place)->len != segment.len || memcmp((*place)->segment, segment.data, segment.len)))
+           ((*place)->len != segment.len || memcmp((*place)->segment, segment.data, segment.len) != 0))
         place = &(*place)->next;
     if (*place == NULL) {
         *place = new_node(any ? (weft__span){NULL, 0} : segment);

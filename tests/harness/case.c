@@ -156,6 +156,11 @@ static void set_up_process(test__report *report, int output)
     test__this_report = report;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    for (int i = 1; i < NSIG; i++) { /* nohup and shells that start something beside them have some ignored */
+        struct sigaction old;
+        if (sigaction(i, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+            signal(i, SIG_DFL);
+    }
     signal(SIGINT, SIG_DFL);
     test__dump_on_signal();
     int null = open("/dev/null", O_RDWR);
