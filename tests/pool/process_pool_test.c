@@ -425,7 +425,7 @@ static void on_progress(weft_future *f, uint64_t done, uint64_t total, void *arg
     CHECK_PTR(&told, arg);
     CHECK_INT(1, weft_future_running(f));
     CHECK_INT(1000, total);
-    CHECK(done > told_last);
+    CHECK(done >= told_last); /* the same twice, when it was read while it changed */
     told_last = done;
     add_seq_cst(&told, 1);
 }
