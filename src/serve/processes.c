@@ -132,6 +132,8 @@ static int serve_client(weft_server *s, int fd)
     own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
     s->workers = &own;
     weft__listen_close(s, 0);
+    if (weft__sys_thread(listen_to_supervisor, s, WATCH_STACK) < 0)
+        return 1;
     weft__thread_serve_one(s, fd);
     add_relaxed(&all->timeouts, own.timeouts);
     add_relaxed(&all->cuts, own.cuts);
@@ -152,7 +154,9 @@ static int serve_many(weft_server *s, unsigned index)
         w->last_id = (uint64_t)getpid() << 32;
     }
     s->workers = set_of(s->front, s, index);
-    int err = s->model->start(s);
+    int err = weft__sys_thread(listen_to_supervisor, s, WATCH_STACK);
+    if (err == 0)
+        err = s->model->start(s);
     send_report(s, REPORT_STARTED, err);
     if (err < 0)
         return 1;
@@ -173,8 +177,6 @@ static int worker_main(void *arg)
     s->control = t->control;
     s->reports = sup->reports[1];
     s->model = s->inner;
-    if (weft__sys_thread(listen_to_supervisor, s, WATCH_STACK) < 0)
-        return 1;
     return client >= 0 ? serve_client(s, client) : serve_many(s, index);
 }
 
@@ -519,6 +521,15 @@ void weft__processes_close(weft_server *s)
     s->front = NULL;
 }
 
+/* Nobody can be told any more. */
+static void close_owner(weft_server *s)
+{
+    weft_lock_acquire(&s->owner_lock);
+    weft__sys_close(s->owner_fds[0]);
+    s->owner_fds[0] = -1;
+    weft_lock_release(&s->owner_lock);
+}
+
 /* Learns of the end. */
 static void *watch_supervisor(void *arg)
 {
@@ -526,7 +537,7 @@ static void *watch_supervisor(void *arg)
     while (weft_process_join(&s->supervisor, NULL, WEFT_FOREVER) == -ECANCELED) {
     }
     (void)weft_process_close(&s->supervisor);
-    weft__sys_close(s->owner_fds[0]);
+    close_owner(s);
     if (!weft__server_stopping(s) && load_seq_cst(&s->front->result) == 0 &&
         load_seq_cst(&s->front->grace) == INT64_MAX)
         store_seq_cst(&s->front->result, -ECHILD); /* somebody has killed it */
@@ -554,17 +565,26 @@ static int await_start(weft_server *s)
     return result;
 }
 
+static void processes_notify(weft_server *s);
+
 static int processes_start(weft_server *s)
 {
-    int err = weft__sys_socketpair(SOCK_STREAM, s->owner_fds);
+    int ends[2];
+    int err = weft__sys_socketpair(SOCK_STREAM, ends);
     if (err < 0)
         goto fail;
+    s->owner_fds[1] = ends[1];
+    weft_lock_acquire(&s->owner_lock);
+    s->owner_fds[0] = ends[0];
+    weft_lock_release(&s->owner_lock);
     weft_process_options options = {.name = "weft server", .daemon = 1, .keep_stdin = 1};
     err = weft_process_start(&s->supervisor, supervise, s, &options);
-    weft__sys_close(s->owner_fds[1]);
+    weft__sys_close(ends[1]);
     if (err < 0)
         goto fail_pair;
     err = await_start(s);
+    if (err == 0 && weft__server_stopping(s)) /* since before there was somebody to tell */
+        processes_notify(s);
     if (err == 0)
         err = weft__sys_thread(watch_supervisor, s, WATCH_STACK);
     if (err == 0)
@@ -575,7 +595,7 @@ static int processes_start(weft_server *s)
     weft_shield(was);
     (void)weft_process_close(&s->supervisor);
 fail_pair:
-    weft__sys_close(s->owner_fds[0]);
+    close_owner(s);
 fail:
     weft__server_ended(s);
     return err;
@@ -584,10 +604,13 @@ fail:
 static void processes_notify(weft_server *s)
 {
     store_seq_cst(&s->front->grace, load_seq_cst(&s->grace));
-    if (swap_acq_rel(&s->unlistened, 1u) == 0)
+    weft_lock_acquire(&s->owner_lock);
+    if (s->owner_fds[0] >= 0) {
         for (unsigned i = 0; i < s->nworkers; i++)
             weft__listen_close(s, i);
-    (void)weft__sys_send(s->owner_fds[0], "s", 1, MSG_DONTWAIT);
+        (void)weft__sys_send(s->owner_fds[0], "s", 1, MSG_DONTWAIT);
+    }
+    weft_lock_release(&s->owner_lock);
 }
 
 const weft__model weft__model_processes = {.name = "processes", .start = processes_start, .notify = processes_notify};

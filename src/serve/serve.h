@@ -226,8 +226,8 @@ struct weft_server {
     unsigned child;       /* which */
     int control, reports; /* pipes from and to the supervisor */
     weft_process supervisor;
-    int owner_fds[2];    /* the owner's and the supervisor's end */
-    uint32_t unlistened; /* atomic: the owner has closed the listeners */
+    int owner_fds[2];     /* the owner's end, under the lock; -1: closed; and the supervisor's */
+    weft_lock owner_lock; /* also for the owner's listeners, from the start to the end */
 };
 
 /* ---- small helpers ---- */

@@ -177,6 +177,7 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
     }
     s->epoch = weft__sys_now();
     s->grace = INT64_MAX;
+    s->owner_fds[0] = -1;
     err = weft__listen(s, s->nworkers);
     if (err < 0)
         goto fail_listeners;
