@@ -111,7 +111,7 @@ __attribute__((noreturn)) static void become(serving *s, request *q, int *fds, u
         weft__sys_death_signal(SIGKILL);
     if (getppid() != s->self)
         _exit(1);
-    if (q->in_file) {
+    if (q->in_file && q->arg_size > 0) {
         arg = malloc(q->arg_size);
         if (arg == NULL || weft__sys_memory_file_read(fds[1], arg, q->arg_size) < 0) {
             fprintf(stderr, "weft: process \"%s\" (%d): its argument was lost\n", q->name, (int)getpid());

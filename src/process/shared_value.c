@@ -50,9 +50,10 @@ static int new_body(weft_shared_array *a, weft_shm *heap, size_t size)
         p = weft_shm_data(a->shm);
         a->own = true;
     }
-    if (err == 0)
-        a->body = p;
-    return err;
+    if (err < 0)
+        return err;
+    a->body = p;
+    return 0;
 }
 
 static int new_array(weft_shared_array **out, weft_shm *heap, uint32_t kind, size_t element_size, size_t n)
