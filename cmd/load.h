@@ -114,6 +114,7 @@ struct load_worker {
     weft_thread thread;
     weft_poller *poller;
     load_conn *conns;
+    load_due *rings;                    /* of all connections, one behind the other */
     load_conn *free_first, **free_last; /* open loop: connections that can be given a request */
     unsigned opened, tried;             /* at the start */
     bool running;                       /* the clock runs */

@@ -250,11 +250,9 @@ static int run_worker(void *arg)
 
 static void free_worker(load_worker *w)
 {
-    if (w->conns != NULL) {
-        for (unsigned i = 0; i < w->connections; i++)
-            free(w->conns[i].part);
-        free(w->conns[0].ring);
-    }
+    for (unsigned i = 0; i < w->connections && w->conns != NULL; i++)
+        free(w->conns[i].part);
+    free(w->rings);
     free(w->conns);
     weft_poller_close(w->poller);
 }
@@ -270,19 +268,18 @@ static int make_worker(load_worker **out, unsigned index, unsigned n)
     w->budget = load_opt.requests == 0 ? UINT64_MAX : load_opt.requests / n + (index < load_opt.requests % n);
     w->free_last = &w->free_first;
     w->conns = calloc(w->connections, sizeof *w->conns);
-    load_due *rings = calloc((size_t)w->connections * load_opt.depth, sizeof *rings);
-    int err = w->conns == NULL || rings == NULL ? -ENOMEM : weft_poller_open(&w->poller, NULL);
+    w->rings = calloc((size_t)w->connections * load_opt.depth, sizeof *w->rings);
+    int err = w->conns == NULL || w->rings == NULL ? -ENOMEM : weft_poller_open(&w->poller, NULL);
     if (err < 0) {
-        free(rings);
+        free(w->rings);
         free(w->conns);
-        w->conns = NULL;
         return err;
     }
     w->conns[0].ring = rings; /* each worker has a connection at least */
     for (unsigned i = 0; i < w->connections; i++) {
         load_conn *c = &w->conns[i];
         c->fd = -1;
-        c->ring = rings + (size_t)i * load_opt.depth;
+        c->ring = w->rings + (size_t)i * load_opt.depth;
         c->scan.no_body = load_opt.no_body;
     }
     return 0;
