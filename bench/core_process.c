@@ -56,22 +56,22 @@ static void python(bench *b, const char *method)
     b->spent_ns = (int64_t)(each * (double)b->n);
 }
 
-BENCH_BASELINE(process_fork_python, .fixed_n = 20, .samples = 5)
+BENCH_BASELINE(process_fork_python, .fixed_n = 20, .samples = 5, .cores = 1)
 {
     python(b, "fork");
 }
 
-BENCH_BASELINE(process_forkserver_python, .fixed_n = 20, .samples = 5)
+BENCH_BASELINE(process_forkserver_python, .fixed_n = 20, .samples = 5, .cores = 1)
 {
     python(b, "forkserver");
 }
 
-BENCH(process_fork, .baseline = "process_fork_python", .at_most = 0.1, .fixed_n = 100, .samples = 5)
+BENCH(process_fork, .baseline = "process_fork_python", .at_most = 0.1, .fixed_n = 100, .samples = 5, .cores = 1)
 {
     start_and_join_all(b, WEFT_FORK);
 }
 
-BENCH(process_forkserver, .baseline = "process_forkserver_python", .at_most = 0.02, .fixed_n = 100, .samples = 5)
+BENCH(process_forkserver, .baseline = "process_forkserver_python", .at_most = 0.02, .fixed_n = 100, .samples = 5, .cores = 1)
 {
     start_and_join_all(b, WEFT_FORKSERVER);
 }
@@ -106,23 +106,23 @@ static void run_all(bench *b)
     bench_stop(b);
 }
 
-BENCH_BASELINE(program_posix_spawn, .fixed_n = 200)
+BENCH_BASELINE(program_posix_spawn, .fixed_n = 200, .cores = 1)
 {
     spawn_all(b);
 }
 
-BENCH_BASELINE(program_posix_spawn_256_mib, .fixed_n = 200)
+BENCH_BASELINE(program_posix_spawn_256_mib, .fixed_n = 200, .cores = 1)
 {
     grow();
     spawn_all(b);
 }
 
-BENCH(program_run, .baseline = "program_posix_spawn", .at_most = 1.0, .fixed_n = 200)
+BENCH(program_run, .baseline = "program_posix_spawn", .at_most = 1.0, .fixed_n = 200, .cores = 1)
 {
     run_all(b);
 }
 
-BENCH(program_run_256_mib, .baseline = "program_posix_spawn_256_mib", .at_most = 1.0, .fixed_n = 200)
+BENCH(program_run_256_mib, .baseline = "program_posix_spawn_256_mib", .at_most = 1.0, .fixed_n = 200, .cores = 1)
 {
     grow();
     run_all(b);
