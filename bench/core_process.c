@@ -71,7 +71,8 @@ BENCH(process_fork, .baseline = "process_fork_python", .at_most = 0.1, .fixed_n 
     start_and_join_all(b, WEFT_FORK);
 }
 
-BENCH(process_forkserver, .baseline = "process_forkserver_python", .at_most = 0.02, .fixed_n = 100, .samples = 5, .cores = 1)
+BENCH(process_forkserver, .baseline = "process_forkserver_python", .at_most = 0.02, .fixed_n = 100, .samples = 5,
+      .cores = 1)
 {
     start_and_join_all(b, WEFT_FORKSERVER);
 }
