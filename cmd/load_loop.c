@@ -275,7 +275,6 @@ static int make_worker(load_worker **out, unsigned index, unsigned n)
         free(w->conns);
         return err;
     }
-    w->conns[0].ring = rings; /* each worker has a connection at least */
     for (unsigned i = 0; i < w->connections; i++) {
         load_conn *c = &w->conns[i];
         c->fd = -1;
