@@ -43,15 +43,13 @@ struct weft_shared_value {
 static int new_body(weft_shared_array *a, weft_shm *heap, size_t size)
 {
     void *p;
-    int err;
-    if (heap != NULL) {
-        err = weft_shm_alloc(heap, size, &p);
-    } else if ((err = weft_shm_new(&a->shm, size, NULL)) == 0) {
+    int err = heap != NULL ? weft_shm_alloc(heap, size, &p) : weft_shm_new(&a->shm, size, NULL);
+    if (err < 0)
+        return err;
+    if (heap == NULL) {
         p = weft_shm_data(a->shm);
         a->own = true;
     }
-    if (err < 0)
-        return err;
     a->body = p;
     return 0;
 }
