@@ -115,7 +115,7 @@ static inline void leave(weft__ring *r, int side)
 /* ---- pace: as in flow/queue.c, where its rules are explained. It is guessed at, and only time depends on it: not
  * explored ---- */
 
-static void pause_for(unsigned pauses)
+static inline void pause_for(unsigned pauses)
 {
     while (pauses-- > 0)
         cpu_relax();
@@ -134,18 +134,18 @@ static inline void tell_cpu(weft__ring_side *s, uint32_t number)
 
 /* Whether the other side works on another processor than the caller, as far as is known: then waiting awake pays. Each
  * process may be kept to one processor and yet be apart from the other. */
-static bool apart(const weft__ring *r, int side)
+static inline bool apart(const weft__ring *r, int side)
 {
     return load_relaxed(&r->sides[!side].cpu) != weft__sys_cpu() + 1;
 }
 
-static bool is_thread(void)
+static inline bool is_thread(void)
 {
     return weft__self()->ops == &weft__thread_ops;
 }
 
 /* How much there is for this side, in units: room or messages. */
-static uint32_t units_there(const weft_shared_queue *q, int side)
+static inline uint32_t units_there(const weft_shared_queue *q, int side)
 {
     uint64_t head = load_seq_cst(&q->ring->sides[GET].mark), tail = load_seq_cst(&q->ring->sides[PUT].mark);
     uint32_t used = WEFT__RING_AT(tail) - WEFT__RING_AT(head);
@@ -157,6 +157,7 @@ static uint32_t units_there(const weft_shared_queue *q, int side)
  * If it brings nothing, the two wait for each other, and for a while there is no such pause. */
 static void fall_behind(weft_shared_queue *q, int side)
 {
+#ifndef WEFT_MODEL
     weft__ring_pace *p = &q->pace[side];
     if (p->little == 0 || !is_thread() || !apart(q->ring, side))
         return;
@@ -174,6 +175,9 @@ static void fall_behind(weft_shared_queue *q, int side)
     }
     if (there < LITTLE)
         p->skip = 8;
+#else
+    (void)q, (void)side;
+#endif
 }
 
 static void note_gain(const weft_shared_queue *q, weft__ring_pace *p, uint32_t units)
@@ -418,7 +422,7 @@ static bool is_ready(const weft_shared_queue *q, int side, uint32_t need)
 /* Where both share a processor, looking means to let others have it: if the other side runs next, two switches do what
  * a sleep and a wake would, for half the time. If somebody else does, that may take long, and then it is left alone
  * for more and more of the waits to come. */
-static bool give_way(weft_shared_queue *q, int side, uint32_t need)
+static inline bool give_way(weft_shared_queue *q, int side, uint32_t need)
 {
     weft__ring_pace *p = &q->pace[side];
     uint32_t rest = load_relaxed(&p->rest), failed = load_relaxed(&p->failed);
@@ -441,7 +445,7 @@ static bool give_way(weft_shared_queue *q, int side, uint32_t need)
 /* Before it sleeps, a thread looks for as long as that paid lately, and now and then for as long as being woken takes:
  * or two that sleep in turns would never find out that they need not. The least look is as long as an answer of one
  * that is awake and looks itself. */
-static bool look(weft_shared_queue *q, int side, uint32_t need, weft_until until)
+static inline bool look(weft_shared_queue *q, int side, uint32_t need, weft_until until)
 {
     weft__ring_pace *p = &q->pace[side];
     uint32_t waits = load_relaxed(&p->waits) + 1, lately = load_relaxed(&p->looks);
