@@ -278,9 +278,9 @@ bool weft__watch_runs(void)
 /* In a child of fork nobody watches yet, and those who were seen asleep have gone. */
 static void after_fork_child(void)
 {
-    state = NONE;
-    weft__watch_wanted = 0;
-    jobs = NULL;
+    store_relaxed(&state, NONE); /* threads that have gone may have looked at them without order */
+    store_relaxed(&weft__watch_wanted, 0);
+    store_relaxed(&jobs, NULL);
     if (ever_marked == 0)
         return;
     memset(weft__watch_marks, 0, sizeof weft__watch_marks);
