@@ -318,7 +318,7 @@ static int start_then_keep_busy(void *arg)
     return 0;
 }
 
-TEST(sched_coroutine_that_is_left_after_a_trickle_is_stolen)
+TEST_LIMIT(120, sched_coroutine_that_is_left_after_a_trickle_is_stolen)
 {
     weft_co_threads(2);
     CHECK_OK(join(start(start_then_keep_busy, NULL)));
