@@ -17,7 +17,7 @@
 
 enum {
     WORKERS = 3,
-    NUMBERS = 1 << 22
+    NUMBERS = 1 << 24 /* on a fast machine they are all put before the last kill */
 };
 
 static unsigned seed = 4711;
@@ -240,9 +240,12 @@ static int put_numbers(void *arg)
 {
     scene *s = arg;
     while (load_relaxed(&s->stop) == 0) {
-        uint32_t n = add_relaxed(&s->next, 1);
-        if (n >= NUMBERS)
-            return 0;
+        uint32_t n = load_relaxed(&s->next) < NUMBERS ? add_relaxed(&s->next, 1) : NUMBERS;
+        if (n >= NUMBERS) { /* all are put: only the killing goes on */
+            struct timespec pause = {0, 1000000};
+            nanosleep(&pause, NULL);
+            continue;
+        }
         CHECK_OK(weft_shared_queue_put(s->q, &n, sizeof n, weft_in_seconds(60)));
     }
     return 0;
@@ -264,7 +267,8 @@ static bool take_number(scene *s, weft_until until)
 
 static int take_numbers(void *arg)
 {
-    while (take_number(arg, weft_in_seconds(60)))
+    scene *s = arg;
+    while (take_number(s, weft_in_seconds(60)) || load_relaxed(&s->next) >= NUMBERS)
         ;
     return 0;
 }

@@ -407,6 +407,17 @@ SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 
 /* ---- fixed threads: who is not served stands in line ---- */
 
+typedef struct full_house {
+    line_service *service;
+    unsigned places;
+} full_house;
+
+static bool all_at_work(void *arg)
+{
+    const full_house *h = arg;
+    return load_seq_cst(&h->service->waiting) == h->places;
+}
+
 static void fill_line(const serve_kind *kind, unsigned places)
 {
     enum {
@@ -422,13 +433,15 @@ static void fill_line(const serve_kind *kind, unsigned places)
         client_say(fds[i], "wait\n");
     }
     wait_open(s, places + LINE);
+    full_house house = {service, places};
+    wait_until(all_at_work, &house, "everybody who is served at work");
     for (int i = 0; i < 3; i++) { /* the line is full, and all that are served are at work */
         int fd = client_open(port);
         client_expect(fd, "full\n");
         client_expect_end(fd);
         client_close(fd);
     }
-    CHECK_INT(places, load_relaxed(&service->waiting));
+    CHECK_INT(places, load_seq_cst(&service->waiting));
     line_service_go(service);
     for (unsigned i = 0; i < places + LINE; i++) { /* in the order in which they came */
         client_expect(fds[i], "waited\n");
