@@ -475,6 +475,8 @@ TEST(attack_a_line_is_sent_away_by_the_stop)
         client_say(fds[i], "echo x\n");
     }
     wait_open(s, 4);
+    full_house house = {service, 1};
+    wait_until(all_at_work, &house, "the one who is served at work");
     weft_server_stop(s, weft_in_ms(8000));
     for (int i = 0; i < 3; i++) {
         client_expect_end(fds[i]);
