@@ -183,19 +183,9 @@ int weft_unix_datagram_pair(weft_datagram *pair[2])
 
 int weft_datagram_adopt(weft_datagram **out, int fd)
 {
-    int type = 0, domain = 0;
-    int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
-    if (err == 0)
-        err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
-    if (err == 0 && type != SOCK_DGRAM)
-        err = -ENOTSOCK;
-    if (err == 0)
-        err = weft__sys_set_nonblocking(fd);
-    if (err < 0) {
-        if (err != -EBADF)
-            weft__sys_close(fd);
-        return err;
-    }
+    int domain = weft__sys_take_socket(fd, SOCK_DGRAM);
+    if (domain < 0)
+        return domain;
     return finish(out, fd, domain, &no_options, NULL);
 }
 

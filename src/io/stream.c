@@ -116,19 +116,9 @@ void weft_stream_close(weft_stream *s)
 
 int weft_stream_adopt(weft_stream **out, int fd)
 {
-    int type = 0, domain = 0;
-    int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
-    if (err == 0)
-        err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
-    if (err == 0 && type != SOCK_STREAM)
-        err = -ENOTSOCK;
-    if (err == 0)
-        err = weft__sys_set_nonblocking(fd);
-    if (err < 0) {
-        if (err != -EBADF)
-            weft__sys_close(fd);
-        return err;
-    }
+    int domain = weft__sys_take_socket(fd, SOCK_STREAM);
+    if (domain < 0)
+        return domain;
     weft_stream *s = weft__stream_new(fd, domain == AF_INET || domain == AF_INET6);
     if (s == NULL)
         return -ENOMEM;

@@ -352,6 +352,21 @@ int weft__sys_set_nonblocking(int fd)
     return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+int weft__sys_take_socket(int fd, int type)
+{
+    int is = 0, domain = 0;
+    int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &is);
+    if (err == 0)
+        err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+    if (err == 0 && is != type)
+        err = -ENOTSOCK;
+    if (err == 0)
+        err = weft__sys_set_nonblocking(fd);
+    if (err < 0 && err != -EBADF)
+        weft__sys_close(fd);
+    return err < 0 ? err : domain;
+}
+
 int weft__sys_dup(int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
