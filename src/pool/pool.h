@@ -31,25 +31,28 @@ typedef struct weft__limits {
     int64_t time_limit;
 } weft__limits;
 
+/* A job that is running in a worker, or inside another one that waits for it. Not on the runner's stack: a thread
+ * that a job ends has lost that by the time its jobs are looked after. */
+typedef struct weft__frame {
+    struct weft__frame *outer;
+    struct weft__job *job;
+    bool owned; /* the queue's reference is the runner's */
+} weft__frame;
+
 /* In the ring's usual course a worker touches only the future, so only that one's line goes from cache to cache. */
 typedef struct weft__job {
     _Alignas(WEFT__CACHE_LINE) weft_future future; /* first */
     weft__item item;
     weft__limits *limits;     /* NULL: none */
     struct weft__task *bytes; /* NULL: not a job over bytes */
+    weft__frame inner;        /* while it runs inside another job of its worker */
 } weft__job;
-
-/* A job that is running in a worker, or inside another one that waits for it; on the runner's stack. */
-typedef struct weft__frame {
-    struct weft__frame *outer;
-    weft__job *job;
-    bool owned; /* the queue's reference is the runner's */
-} weft__frame;
 
 typedef struct weft__worker {
     weft__list link; /* ex->working, ex->ended */
     weft_executor *ex;
-    weft__frame *frame; /* innermost */
+    weft__frame *frame; /* innermost: a job's inner, or first */
+    weft__frame first;  /* of the job that it took out of the queue */
     uint64_t finished;  /* atomic: jobs */
     uint32_t waiter;    /* atomic: its waiter's id; 0 until it runs */
     uint32_t launched;  /* atomic: who started it is through with it */

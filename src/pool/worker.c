@@ -89,9 +89,9 @@ static bool run_taken(weft_executor *ex, weft__worker *w, const weft__taken *tak
     weft__job *j = container_of(taken->item, weft__job, item);
     bool searching = false;
     if (likely(weft__future_begin(&j->future))) {
-        weft__frame frame = {NULL, j, true};
         void *result = NULL;
-        w->frame = &frame;
+        w->first = (weft__frame){NULL, j, true};
+        w->frame = &w->first;
         bool watched = !taken->from_ring || load_relaxed(&ex->broken);
         int err = watched ? call_watched(ex, j, &result) : taken->fn(taken->arg, &result);
         searching = conclude(ex, w, j, result, err, watched, true);
@@ -111,10 +111,10 @@ static bool run_inside(weft_executor *ex, weft__job *j, bool owned)
     weft__frame *outer = w != NULL ? w->frame : NULL;
     bool begun = weft__future_begin(&j->future);
     if (begun) {
-        weft__frame frame = {outer, j, owned};
         if (outer != NULL) {
             weft__future_pause(&outer->job->future);
-            w->frame = &frame;
+            j->inner = (weft__frame){outer, j, owned};
+            w->frame = &j->inner;
         }
         void *result = NULL;
         bool watched = j->limits != NULL || load_relaxed(&ex->broken);
@@ -301,14 +301,15 @@ void weft__worker_lost(void *worker)
         return;
     }
     tidy_self();
-    for (weft__frame *frame = w->frame, *outer; frame != NULL; frame = outer) {
-        weft__job *j = frame->job;
-        outer = frame->outer;
+    for (weft__frame *at = w->frame; at != NULL;) {
+        weft__frame frame = *at; /* who is told of the end may free the job, and this with it */
+        weft__job *j = frame.job;
+        at = frame.outer;
         weft__job_ends(j);
         count_out(ex, j);
         count_finished(ex, w);
         weft__future_finish(&j->future, NULL, -ECANCELED);
-        if (frame->owned)
+        if (frame.owned)
             weft_future_unref(&j->future);
     }
     if (weft__backlog_worker_gone(&ex->backlog))
