@@ -191,11 +191,26 @@ static inline void runs(weft__sched *s, weft_co *co)
         fiber_acquire(s);
 }
 
+/* From now on this thread runs as co. ThreadSanitizer learns of the edge from co's maker only when co runs (see
+ * runs), and it sees atomics everywhere: so for it this is a plain read, which it is not shown here. */
+static inline void become(weft_co *co)
+{
+#if WEFT__TSAN && WEFT_TSAN_SWITCH_FLAG
+    weft__self_waiter = &co->waiter;
+    weft__self_id = *(volatile uint32_t *)&co->waiter.shown_id;
+#else
+    weft__become(&co->waiter);
+#endif
+}
+
 /* Switch to a coroutine, or to the thread's own stack when co is NULL. */
 static inline void switch_to(weft__sched *s, weft__context *from, weft_co *co, bool ends)
 {
     s->current = co;
-    weft__become(co != NULL ? &co->waiter : &s->waiter);
+    if (co != NULL)
+        become(co);
+    else
+        weft__become(&s->waiter);
     context_switch(from, co != NULL ? &co->context : &s->own, ends);
 }
 
@@ -264,7 +279,7 @@ static void run_coroutines(void *arg)
         if (co != NULL) {
             own_stack(s, co, stack);
             s->current = co;
-            weft__become(&co->waiter);
+            become(co);
             fiber_release(stack);
             context_inherit(&co->context, &context);
             continue;

@@ -3,6 +3,7 @@
  * The session takes one call at a time: `lock` is held for each step of it, in which nothing waits, and never across a
  * wait; so one may receive while another's send waits for room. Waiting is the stream's. A receive that cannot succeed
  * is known as it is without TLS: `in_vain` keeps the wire from being asked then. Pinned by tests/io/tls_test.c. */
+#include "co/sched.h"
 #include "io/stream.h"
 #include "io/tls.h"
 #include "sys/net.h"
@@ -59,6 +60,7 @@ static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bo
 {
     ssize_t n;
     weft_lock_acquire(&x->lock);
+    weft__thread_enter(); /* OpenSSL keeps a queue of errors for each thread, which its coroutines share */
     x->in_vain = !try;
     switch (kind) {
     case HANDSHAKE:
@@ -77,6 +79,7 @@ static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bo
         n = weft__tls_finish(x->tls);
     }
     *unsent = weft__tls_unsent(x->tls);
+    weft__thread_leave();
     weft_lock_release(&x->lock);
     return n;
 }
