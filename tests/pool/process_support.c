@@ -51,7 +51,7 @@ int bytes_exit(const void *in, size_t size, weft_reply *reply)
 {
     (void)size;
     (void)reply;
-    exit(*(const int *)in);
+    _exit(*(const int *)in); /* exit() would have a sanitizer look for leaks in the middle of a job */
 }
 
 int bytes_fail(const void *in, size_t size, weft_reply *reply)
