@@ -201,10 +201,11 @@ TEST_IN_LIMIT(240, PROCESS, kill_of_shm_heap_users_leaves_it_whole)
     heap_users *u = test_alloc(t, sizeof *u);
     u->s = new_heap(8 << 20);
     int worker[WORKERS];
-    for (int i = 0; i < WORKERS; i++)
+    for (int i = 0; i < WORKERS; i++) {
         worker[i] = test_spawn(t, use_heap, u);
-    while (load_seq_cst(&u->next) < WORKERS) /* each has slots of its own before the first is killed */
-        sched_yield();
+        while (load_seq_cst(&u->next) == (uint32_t)i) /* the slots are its own, and its successor's */
+            sched_yield();
+    }
     long kills = test_rounds(300, 5000), left = kills;
     for (; left > 0; left--) {
         struct timespec pause = {0, 50000 + rand_r(&seed) % 500000};
