@@ -42,10 +42,10 @@ typedef struct wheel {
 
 static wheel wheels[WHEELS];
 static uint32_t touched; /* atomic: some wheel's lock has been taken; until then a fork need not write to 200 KiB */
-static int64_t planned = INT64_MIN; /* atomic: the thread sleeps until then; long past while it is awake */
-static uint32_t stirred;            /* atomic: changes when it must not sleep on; a word to sleep on */
-static uint16_t epoch = 1;          /* T3; changes in a child of fork only */
-static WEFT__TLS uint32_t last_order;
+static int64_t planned = INT64_MIN;   /* atomic: the thread sleeps until then; long past while it is awake */
+static uint32_t stirred;              /* atomic: changes when it must not sleep on; a word to sleep on */
+static uint16_t epoch = 1;            /* T3; changes in a child of fork only */
+static WEFT__TLS uint32_t last_order; /* atomic: the coroutines of a thread share it */
 static WEFT__TLS bool is_timer_thread;
 
 enum {
@@ -73,8 +73,10 @@ static bool is_set(const weft_timer *t)
 /* Pre: locked. Set t; its order is above that of all that this thread has set, and of all in the wheel. */
 static void set(wheel *w, weft_timer *t, int64_t at)
 {
-    uint32_t order = (int32_t)(last_order - w->order) > 0 ? last_order : w->order;
-    w->order = last_order = t->place.order = order + 1;
+    uint32_t last = load_relaxed(&last_order);
+    uint32_t order = ((int32_t)(last - w->order) > 0 ? last : w->order) + 1;
+    w->order = t->place.order = order;
+    store_relaxed(&last_order, order);
     weft__wheel_set(&w->timers, &t->place, at);
 }
 
