@@ -62,12 +62,18 @@ static void put_string(text *t, const char *s)
 
 /* ---- who waits, who is there ---- */
 
-static void put_sleeper(const weft_sleeper *s, void *arg)
+static void count_sleeper(const weft_sleeper *s, void *arg)
 {
     text *t = arg;
     bool coroutine = strcmp(s->kind, "coroutine") == 0;
     t->coroutines += coroutine;
     t->thread_sleepers += !coroutine;
+}
+
+static void put_sleeper(const weft_sleeper *s, void *arg)
+{
+    text *t = arg;
+    count_sleeper(s, t);
     if (t->sleepers++ >= SLEEPERS_MAX)
         return;
     put(t, "%s{\"id\":%u,\"kind\":\"%s\",\"name\":", t->sleepers > 1 ? "," : "", s->id, s->kind);
@@ -75,14 +81,6 @@ static void put_sleeper(const weft_sleeper *s, void *arg)
     put(t, ",\"waits_for\":");
     put_string(t, s->what);
     put(t, ",\"object\":\"%p\"}", s->object);
-}
-
-static void count_sleeper(const weft_sleeper *s, void *arg)
-{
-    text *t = arg;
-    bool coroutine = strcmp(s->kind, "coroutine") == 0;
-    t->coroutines += coroutine;
-    t->thread_sleepers += !coroutine;
 }
 
 static void put_thread(const weft_thread_info *i, void *arg)
