@@ -110,7 +110,7 @@ static pid_t fork_waiter(waiter *w)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     w->result = w->fn(w->arg);
-    weft__thread_reap_left(true); /* ThreadSanitizer takes a joined thread that is in its last instructions for a leak */
+    weft__thread_reap_left(true); /* for ThreadSanitizer a joined thread in its last instructions is a leak */
     _exit(0);
 }
 
