@@ -276,6 +276,23 @@ def test_zombie():  # S001-65, -66, -67
     same("zombie --unsafe", [re.sub(r"^\d+ ", "", line) for line in lines], ["状态: Z 僵尸进程", "处理之后: 没有僵尸进程"])
 
 
+def test_ps():  # S001-49 to S001-51, S004-R5
+    lines = run("ps")
+    check(lines[0].split() == ["USER", "PID", "%CPU", "%MEM", "STAT", "START", "COMMAND"], "ps: the columns", lines)
+    for line, state, name in zip(lines[1:4], "RSZ", ("运行/就绪", "等待", "终止")):
+        fields = line.split()
+        check(int(fields[1]) > 0 and fields[4] == state and fields[-1] == name, f"ps: the state {state}", line)
+    pids = [line.split()[1] for line in lines[1:4]]
+    check(lines[4].startswith("weft(") and lines[5:] == ["└─ busy(%s) 运行/就绪" % pids[0], "└─ waiting(%s) 等待" % pids[1],
+                                                         "└─ ended(%s) 终止" % pids[2]], "ps: parent and children", lines)
+    me = str(os.getpid())
+    check(any(line.split()[1] == me for line in run("ps", "--all")[1:]), "ps --all: who asks is there")
+    check(any(f"({me}) " in line for line in run("ps", "--tree")), "ps --tree: who asks is there")
+    check(any(line.split()[:2] == [me, me] for line in run("ps", f"--threads={me}")[1:]), "ps --threads: the first thread")
+    status, _, err = weft("lesson", "run", "ps", "--threads=0")
+    check(status == 1 and "no process 0" in err, "ps --threads: nobody", err)
+
+
 def test_tedu():  # S001-69 to -73
     lines = run("tedu", least=10 / 4)
     check(lines.count("Pool not running: True") == 1 and len(lines) == 11, "tedu: closed", lines)
@@ -542,6 +559,35 @@ def run_net(name, server, client):
     mine = tuple({line.split(" ")[0] for line in client} | {">>"})
     same(name + ": the client", [line for line in lines if line.startswith(mine)], client)
     same(name + ": the server", [line for line in lines if not line.startswith(mine)], server)
+
+
+def test_addresses():  # S001-06, S001-08
+    check(any(re.fullmatch(r"lo: 127\.0\.0\.1 本机 \(回环地址\).*", line) for line in run("addresses")), "addresses: lo")
+    for address, kind in (("8.8.8.8", "公网"), ("192.168.1.5", "内网"), ("172.60.50.92", "公网"), ("::1", "本机 (回环地址)")):
+        same("addresses", run("addresses", "--address=" + address), [f"{address}: {kind}"])
+
+
+def test_ping():  # S001-07
+    lines = [re.sub(r"时间=[0-9.]+ ms", "时间=N", line) for line in run("ping", least=2) if "ICMP" not in line]
+    same("ping", lines, ["127.0.0.1 有回应: 序号=%d 时间=N" % n for n in (1, 2, 3)] + ["发送 3 次, 收到 3 次"])
+    status, _, err = weft("lesson", "run", "ping", "--host=256.256.256.256", "--fast")
+    check(status == 1 and err != "", "ping: nobody has that name", err)
+
+
+def test_tcp_header():  # S001-36, S001-37, S001-40, S001-41
+    lines = run("tcp_header")
+    flags = [re.sub(r".*(SYN=.) (ACK=.) (FIN=.) (\S+).*", r"\1 \2 \3 \4", line) for line in lines]
+    same("tcp_header: begin", flags[:4], ["三次握手:", "SYN=1 ACK=0 FIN=0 请求建立连接", "SYN=1 ACK=1 FIN=0 同意建立连接",
+                                          "SYN=0 ACK=1 FIN=0 确认"])
+    same("tcp_header: end", flags[8:], ["四次挥手:", "SYN=0 ACK=1 FIN=1 请求断开连接", "SYN=0 ACK=1 FIN=0 确认",
+                                        "SYN=0 ACK=1 FIN=1 请求断开连接", "SYN=0 ACK=1 FIN=0 确认"])
+    check("序号=301 " in lines[5] and lines[5].endswith("数据 301..400, 期待的确认号 401"), "tcp_header: 100 bytes", lines[5])
+    check(lines[6].endswith("数据 501..700, 期待的确认号 701") and "确认号=701" in lines[7], "tcp_header: 200 bytes", lines)
+    same("tcp_header", run("tcp_header", "--hex=c35022b80000012c000000005002ffff00000000"),
+         ["50000 -> 8888 序号=300 确认号=0 SYN=1 ACK=0 FIN=0 请求建立连接"])
+    for text in ("", "c350", "c35022b80000012c000000005002ffff0000000g", "c35022b80000012c00000000f002ffff00000000"):
+        status, out, err = weft("lesson", "run", "tcp_header", "--hex=" + text)
+        check(status == 1 and out == "" and err.count("\n") == 1, f"tcp_header: {text}", (status, err))
 
 
 def test_udp():
