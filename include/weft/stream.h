@@ -35,6 +35,7 @@ typedef struct weft_tcp_options {
     unsigned backlog; /* listen: connections kept by the kernel until accepted; 0 = 4096, cut to net.core.somaxconn */
     unsigned send_buffer;     /* bytes; 0 = the kernel's choice, which adapts */
     unsigned recv_buffer;     /* the same */
+    unsigned max_rate;        /* send at most so many bytes a second, spread by the kernel; 0 = as fast as it goes */
     unsigned char reuse_port; /* listen: several listeners share the port, the kernel shares out connections */
     unsigned char delay;      /* 1: gather small segments (Nagle's algorithm); 0 = send at once */
     unsigned char keep_alive; /* 1: probe silent peers */

@@ -77,6 +77,8 @@ static int open_socket(const weft__address *a, const weft_tcp_options *o)
         err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     if (err == 0)
         err = weft__io_buffers(fd, o->send_buffer, o->recv_buffer);
+    if (err == 0 && o->max_rate != 0)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, (int)o->max_rate);
     if (err < 0) {
         weft__sys_close(fd);
         return err;

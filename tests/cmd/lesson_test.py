@@ -643,7 +643,7 @@ def test_chat_room():  # S001-86 to -88; two people, and what each of them sees 
     check([line for line in lines if line in order] == order, "chat_room: the order", lines)
 
 
-def test_file_server():  # S001-107
+def test_file_server():  # S001-107, S002-13, S002-15 to S002-17
     lines = run("file_server")
     client = [re.sub(r"^命令\(.*\):", "$", line) for line in lines if not line.startswith(("Connect", "请求"))]
     same("file_server", client,

@@ -253,6 +253,7 @@ static int start_sleepers(void *arg)
     return 0;
 }
 
+/* S004-42: one thread, many that wait */
 TEST(co_sleepers_wake_in_the_order_of_their_deadlines)
 {
     weft_co_threads(1);

@@ -81,7 +81,7 @@ TEST(error_ends_a_wait_for_an_event_that_nobody_sets)
     CHECK_INT(2, reports());
 }
 
-/* S003-13: the same plain lock twice. */
+/* S003-13, S002-03: the same plain lock twice. */
 TEST(error_ends_the_second_acquire_of_the_same_lock)
 {
     need_stuck();

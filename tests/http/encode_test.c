@@ -233,7 +233,7 @@ static const struct {
     {0, "Unknown"},
 };
 
-TEST(status_codes_have_their_phrases) /* S001-131, S001-132 */
+TEST(status_codes_have_their_phrases) /* S001-130 to S001-132 */
 {
     unsigned registered = 0;
     for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++) {

@@ -12,7 +12,7 @@
 #define GET  "GET / HTTP/1.1\r\nHost: a\r\n"
 #define POST "POST / HTTP/1.1\r\nHost: a\r\n"
 
-TEST(parse_request_lines_are_exact)
+TEST(parse_request_lines_are_exact) /* S001-128 */
 {
     static const parse_case cases[] = {
         {"9112-3 a plain request", BYTES(GET "\r\n"), SERVED, KEEP, 0},
@@ -83,7 +83,7 @@ TEST(parse_versions_are_told_apart)
     CHECK_PARSE(cases, NULL);
 }
 
-TEST(parse_methods_are_served_allowed_or_unknown)
+TEST(parse_methods_are_served_allowed_or_unknown) /* S001-129 */
 {
     static const parse_case cases[] = {
         {"9110-15.5.6 POST is known and not allowed", BYTES(POST "\r\n"), ANSWERED, 405, KEEP, 0},

@@ -280,7 +280,7 @@ class FileClient:
         self.sock.close()
 
 
-def check_file_server():
+def check_file_server():  # S002-13, S002-14
     big = os.urandom(300000)
     with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder:
         public = os.path.join(folder, "public")

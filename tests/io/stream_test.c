@@ -618,6 +618,26 @@ TEST_WAITERS(stream_sends_at_once_and_keeps_its_options)
     io_close_pair(p);
 }
 
+/* S001-33: the sender's speed is held, be it of a connection made or accepted. A first part may go at once. */
+TEST_WAITERS(stream_sends_no_faster_than_it_was_told)
+{
+    enum {
+        SECOND = 1000000000
+    };
+    io_pair p = io_stream_pair(&(weft_tcp_options){.max_rate = 4 * MUCH});
+    char *data = malloc(MUCH);
+    io_pattern(data, MUCH, 0);
+    for (int i = 0; i < 2; i++) {
+        int64_t start = weft_now();
+        int receiver = test_spawn(t, receive_much, i == 0 ? p.b : p.a);
+        CHECK_INT(MUCH, weft_stream_send(i == 0 ? p.a : p.b, data, MUCH, io_patience()));
+        CHECK_INT(0, test_result(t, receiver));
+        CHECK(weft_now() - start > SECOND / 4 / 4); /* a quarter of the time; without a rate it is a hundredth */
+    }
+    free(data);
+    io_close_pair(p);
+}
+
 TEST_WAITERS(stream_listeners_share_a_port)
 {
     weft_stream *a, *b, *c;

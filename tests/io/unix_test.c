@@ -281,6 +281,25 @@ TEST(tcp_port_that_is_taken_or_forbidden_says_so)
     CHECK_STR("Permission denied", weft_strerror(err));
 }
 
+/* S001-34: the server closes first, so that its port is still occupied (TIME_WAIT), and listens there again at once. */
+TEST(tcp_port_is_free_for_the_next_server_at_once)
+{
+    weft_stream *l, *a, *b;
+    char byte;
+    CHECK_OK(weft_tcp_listen(&l, NULL, 0, NULL));
+    unsigned port = weft_stream_port(l);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(weft_tcp_connect(&a, NULL, port, NULL, io_patience()));
+        CHECK_OK(weft_stream_accept(&b, l, io_patience()));
+        weft_stream_close(b);
+        weft_stream_close(l);
+        CHECK_INT(0, weft_stream_recv(a, &byte, 1, io_patience()));
+        weft_stream_close(a);
+        CHECK_OK(weft_tcp_listen(&l, NULL, port, NULL));
+    }
+    weft_stream_close(l);
+}
+
 /* S001-11: AF_INET6. */
 TEST_WAITERS(tcp_over_ipv6)
 {

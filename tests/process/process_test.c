@@ -52,7 +52,7 @@ static void start(weft_process *p, weft_process_fn *fn, void *arg)
     CHECK_OK(weft_process_start(p, fn, arg, NULL));
 }
 
-/* S001-52, -53, -54, -61, M151, M152 */
+/* S001-52, -53, -54, -61, S004-04, M151, M152 */
 TEST_IN(THREAD | CO, process_runs_a_function_and_its_result_is_the_exit_code)
 {
     for (int i = 0; i < 256; i += 51) {

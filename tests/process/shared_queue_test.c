@@ -69,7 +69,7 @@ TEST_IN(THREAD | CO, shared_queue_keeps_order_and_boundaries_of_messages)
     weft_shared_queue_free(q);
 }
 
-/* S000-38, S000-39, S001-79, G67, G68, G69 */
+/* S000-38, S000-39, S001-79 to S001-82, S004-27, G67, G68, G69 */
 TEST_IN(THREAD | CO, shared_queue_full_and_empty_have_names_of_their_own)
 {
     weft_shared_queue *q = new_queue(2, 0);

@@ -27,7 +27,7 @@ extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select,
         name(&serve_##kind_);                                                                                          \
     }
 
-/* A case that is run once for each model that serves all its clients at the same time. */
+/* A case that is run once for each model that serves all its clients at the same time: X-08, S001-30. */
 #define SERVE_ALL_CASE_LIMIT(seconds, name)                                                                            \
     static void name(const serve_kind *kind);                                                                          \
     SERVE__ONE(seconds, name, thread)                                                                                  \

@@ -298,7 +298,7 @@ static int pass_ball(void *arg)
     return 0;
 }
 
-TEST_IN_LIMIT(60, THREAD | CO | PROCESS, cond_two_take_turns)
+TEST_IN_LIMIT(60, THREAD | CO | PROCESS, cond_two_take_turns) /* S003-07 */
 {
     shared *s = new_shared(t);
     s->rounds = (uint32_t)test_rounds(2000, 200000);

@@ -35,7 +35,7 @@ static int wait_for_ever(void *arg)
     return weft_event_wait(arg, WEFT_FOREVER);
 }
 
-TEST_IN(THREAD | CO | PROCESS, event_set_wakes_all_waiters) /* 28 S001-75 */
+TEST_IN(THREAD | CO | PROCESS, event_set_wakes_all_waiters) /* 28 S001-75 S002-02 S003-09 */
 {
     weft_event *e = new_event(t);
     for (int i = 0; i < 5; i++)

@@ -49,7 +49,7 @@ static int try_fails(void *arg)
     return 0;
 }
 
-TEST_IN(THREAD | CO | PROCESS, lock_tried_fails_at_once_when_held) /* 2 */
+TEST_IN(THREAD | CO | PROCESS, lock_tried_fails_at_once_when_held) /* 2 S003-11 */
 {
     shared *s = new_shared(t);
     CHECK_OK(weft_lock_acquire_until(&s->l, WEFT_NOW));
@@ -246,7 +246,7 @@ static int increment(void *arg)
     return 0;
 }
 
-TEST_IN_LIMIT(60, THREAD | CO | PROCESS, lock_excludes) /* 16, 17 S000-24 */
+TEST_IN_LIMIT(60, THREAD | CO | PROCESS, lock_excludes) /* 16, 17 S000-24 S003-05 S003-24 S004-32 */
 {
     shared *s = new_shared(t);
     s->rounds = (uint32_t)test_rounds(WEFT__TSAN || WEFT__ASAN ? 5000 : 100000, 1000000);

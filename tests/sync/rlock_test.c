@@ -38,7 +38,7 @@ static int may_enter(void *arg)
     return 0;
 }
 
-TEST_IN(THREAD | CO | PROCESS, rlock_is_free_for_others_after_the_last_release) /* 19, 21, 22, 23 S000-28 */
+TEST_IN(THREAD | CO | PROCESS, rlock_is_free_for_others_after_the_last_release) /* 19, 21, 22, 23 S000-28 S003-06 */
 {
     shared *s = new_shared(t);
     for (uint32_t n = 1; n <= 3; n++) {

@@ -58,7 +58,7 @@ static void wait_for_count(uint32_t *count, uint32_t n)
         weft_yield();
 }
 
-TEST_IN(THREAD | CO | PROCESS, sem_lets_as_many_through_as_it_has_units) /* 47, 48 */
+TEST_IN(THREAD | CO | PROCESS, sem_lets_as_many_through_as_it_has_units) /* 47, 48 S003-08 */
 {
     shared *s = new_shared(t, 7, 0);
     for (int i = 0; i < 10; i++)

@@ -106,6 +106,7 @@ static void *be_foreign(void *arg)
     return NULL;
 }
 
+/* S004-29: threads of the lower layer are known to the upper one */
 TEST(registry_lists_a_foreign_thread_from_its_first_wait_to_its_end)
 {
     weft_event end = WEFT_EVENT_INIT;
