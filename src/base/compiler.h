@@ -11,7 +11,10 @@
 #define WEFT__COLD              __attribute__((cold, noinline))
 #define WEFT__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define WEFT__CACHE_LINE        64
-#define WEFT__ARRAY_LEN(a)      (sizeof(a) / sizeof((a)[0]))
+/* For variables that the handlers of fork write: together they lie in a page or two. Each page that either process
+ * writes to after a fork is copied then, which takes about as long as three system calls. */
+#define WEFT__FORK_PAGE    __attribute__((section("weft_fork_page")))
+#define WEFT__ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 

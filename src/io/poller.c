@@ -30,7 +30,7 @@ static const weft__poller_ops *const kinds[] = {
 
 static const weft__poller_ops *chosen; /* atomic: NULL until one is used or asked for */
 static uint32_t uring_lacks;           /* atomic: it was tried, and epoll-et stands in for it */
-uint32_t weft__io_epoch;
+WEFT__FORK_PAGE uint32_t weft__io_epoch;
 
 /* ---- which one ---- */
 

@@ -27,7 +27,7 @@ enum {
 
 typedef void report_fn(const weft_deadlock *d, void *arg);
 
-static weft__rawlock action_lock;
+static WEFT__FORK_PAGE weft__rawlock action_lock;
 static uint32_t action; /* atomic: enum weft_deadlock_action */
 static report_fn *report_to;
 static void *report_arg;
@@ -54,7 +54,7 @@ typedef struct named {
     char name[NAME];
 } named;
 
-static weft__rawlock names_lock;
+static WEFT__FORK_PAGE weft__rawlock names_lock;
 static named *names[BUCKETS];
 
 static named **find_name(const void *object)

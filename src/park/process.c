@@ -17,7 +17,7 @@ enum {
     PID_BITS = 22
 };
 
-uint32_t weft__process_token;
+WEFT__FORK_PAGE uint32_t weft__process_token;
 
 static uint32_t hash_start(uint64_t ticks)
 {

@@ -31,9 +31,9 @@ typedef struct weft__relay {
     struct weft__relay *next;
 } relay;
 
-static weft__rawlock relays_lock;
-static relay *relays;
-static relay *parents; /* in a child: what it must not use; kept reachable for leak checkers */
+static WEFT__FORK_PAGE weft__rawlock relays_lock;
+static WEFT__FORK_PAGE relay *relays;
+static WEFT__FORK_PAGE relay *parents; /* in a child: what it must not use; kept reachable for leak checkers */
 
 static void fire(relay *r, unsigned slot)
 {

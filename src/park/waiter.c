@@ -45,13 +45,13 @@ typedef struct thread_slot {
     char name[WEFT__THREAD_NAME]; /* atomic bytes: reports read it at any time; empty: the kernel's */
 } thread_slot;
 
-static weft__rawlock registry_lock;
+static WEFT__FORK_PAGE weft__rawlock registry_lock;
 static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the lock */
 static uint32_t registered;           /* atomic */
 static weft__waiter *threads;         /* atomic: all waiters of threads, in use or not, by next_of_thread */
-static weft__waiter *idle_threads;    /* free list of thread waiters, by next_ready */
-static uint32_t ids_hidden;           /* atomic */
-static uint32_t many_cpus;            /* atomic: 0 unknown, 1 one processor, 2 several */
+static WEFT__FORK_PAGE weft__waiter *idle_threads; /* free list of thread waiters, by next_ready */
+static uint32_t ids_hidden;                        /* atomic */
+static uint32_t many_cpus;                         /* atomic: 0 unknown, 1 one processor, 2 several */
 
 /* ---- registry ---- */
 
@@ -154,7 +154,7 @@ void weft__waiters_in(uint32_t first, uint32_t n, void (*fn)(weft__waiter *w, vo
 
 /* ---- left behind ---- */
 
-bool weft__forked;
+WEFT__FORK_PAGE bool weft__forked;
 
 void weft__waiter_leave_behind(weft__waiter *w)
 {
@@ -251,9 +251,9 @@ static void thread_ready(weft__waiter *w)
 void weft__waiter_set_name(weft__waiter *w, const char *name)
 {
     thread_slot *slot = container_of(w, thread_slot, waiter);
-    size_t n = strnlen(name, WEFT__THREAD_NAME - 1);
-    for (size_t i = 0; i < n; i++)
-        store_relaxed(&slot->name[i], name[i]);
+    size_t n = 0;
+    for (; n < WEFT__THREAD_NAME - 1 && name[n] != 0; n++)
+        store_relaxed(&slot->name[n], name[n]);
     store_relaxed(&slot->name[n], 0);
 }
 
@@ -424,12 +424,13 @@ static void after_fork_child(void)
 {
     registry_lock.word = 0;
     weft__forked = true;
-    pthread_once(&thread_end_once, make_key);
-    weft__waiter *self = pthread_getspecific(thread_end);
+    weft__waiter *present = weft__self_waiter, *self = present;
+    if (present == NULL || present->ops != &weft__thread_ops) {
+        pthread_once(&thread_end_once, make_key);
+        self = pthread_getspecific(thread_end);
+    }
     uint32_t n = registered;
-    weft__waiter **last = &idle_threads; /* behind the others: so their names are kept for longest */
-    while (*last != NULL)
-        last = &(*last)->next_ready;
+    weft__waiter **last = NULL;
     for (uint32_t i = 0; i < n; i++) {
         weft__waiter *w = chunks[i / CHUNK][i % CHUNK];
         if (w->ops != &weft__thread_ops || w->id == 0 || w == self)
@@ -439,12 +440,14 @@ static void after_fork_child(void)
         w->word = NULL;
         w->wake_fd = -1;
         w->next_ready = NULL;
+        if (last == NULL) /* behind the others: so their names are kept for longest */
+            for (last = &idle_threads; *last != NULL;)
+                last = &(*last)->next_ready;
         *last = w;
         last = &w->next_ready;
     }
     if (self != NULL)
         store_relaxed(&self->tid, weft__sys_tid());
-    weft__waiter *present = weft__self_waiter;
     if (present != NULL && present != self) { /* a coroutine: it goes on as a plain thread */
         inherited = present->locals;
         present->locals = NULL;

@@ -37,13 +37,13 @@ enum {
 #define LINGER    (10 * WEFT_SECOND)
 
 uint32_t weft__watch_marks[WEFT__WATCH_CHUNKS];
-uint32_t weft__watch_wanted;
+WEFT__FORK_PAGE uint32_t weft__watch_wanted;
 
-static int64_t told;                       /* the thread's: how long reports have taken in this round */
-static weft__watch_job *jobs;              /* atomic: calls to be made, newest first */
-static uint32_t state;                     /* atomic */
-static uint32_t ever_marked;               /* atomic: until then a fork need not write to all marks */
-static bool unsettled[WEFT__WATCH_CHUNKS]; /* the thread's: somebody there has not slept for long enough */
+static int64_t told;                          /* the thread's: how long reports have taken in this round */
+static WEFT__FORK_PAGE weft__watch_job *jobs; /* atomic: calls to be made, newest first */
+static WEFT__FORK_PAGE uint32_t state;        /* atomic */
+static uint32_t ever_marked;                  /* atomic: until then a fork need not write to all marks */
+static bool unsettled[WEFT__WATCH_CHUNKS];    /* the thread's: somebody there has not slept for long enough */
 
 /* ---- what a waiter is doing ---- */
 

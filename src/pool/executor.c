@@ -15,12 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static weft__rawlock pools_lock;
-static weft__list pools = {&pools, &pools}; /* that can have jobs */
+static WEFT__FORK_PAGE weft__rawlock pools_lock;
+static WEFT__FORK_PAGE weft__list pools = {&pools, &pools}; /* that can have jobs */
 static weft__list spare = {&spare, &spare};
 static bool ending; /* the process waits for its pools, or has done so */
 
-uint32_t weft__pools_epoch;
+WEFT__FORK_PAGE uint32_t weft__pools_epoch;
 
 /* ---- submit ---- */
 

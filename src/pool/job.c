@@ -34,7 +34,7 @@ typedef struct magazine {
 } magazine;
 
 static WEFT__TLS magazine mine, full; /* `full` is empty or has BATCH */
-static weft__rawlock common_lock;
+static WEFT__FORK_PAGE weft__rawlock common_lock;
 static weft__item *common;
 static block *blocks;
 

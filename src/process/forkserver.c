@@ -225,7 +225,7 @@ static struct {
     weft__rawlock lock;
     pid_t pid; /* 0: it does not run */
     int fd, pidfd;
-} server = {.fd = -1, .pidfd = -1};
+} server WEFT__FORK_PAGE = {.fd = -1, .pidfd = -1};
 
 /* Whether the calling thread is the only one of the program's. One that was joined may take a moment to go. */
 static bool is_alone(void)
@@ -248,8 +248,7 @@ int weft_forkserver_start(void)
         return -WEFT_ETHREADS;
     if ((err = weft__sys_message_pair(ends)) < 0)
         return err;
-    fflush(stdout); /* or children would say again what lies in the buffers */
-    fflush(stderr);
+    weft__sys_flush();
     pid_t self = getpid(), pid = (err = weft__sys_fault(WEFT__SYS_FORK)) < 0 ? -1 : fork();
     if (pid == 0)
         serve(self, ends[1]);

@@ -16,6 +16,7 @@
 
 #include "base/list.h"
 #include "park/rawlock.h"
+#include "sys/helper.h"
 #include "sys/multiplex.h"
 #include "sys/net.h"
 #include "sys/spawn.h"
@@ -56,14 +57,14 @@ typedef struct weft__process {
     char name[NAME_SIZE];
 } weft__process;
 
-static weft__rawlock children_lock;
-static weft__list children = {&children, &children};
-static uint32_t started;  /* atomic: for default names */
-static bool watches_exit; /* children_lock */
-static pid_t parent;      /* of this process, if weft started it */
-static char self_name[NAME_SIZE] = "MainProcess";
+static WEFT__FORK_PAGE weft__rawlock children_lock;
+static WEFT__FORK_PAGE weft__list children = {&children, &children};
+static WEFT__FORK_PAGE uint32_t started;  /* atomic: for default names */
+static WEFT__FORK_PAGE bool watches_exit; /* children_lock */
+static WEFT__FORK_PAGE pid_t parent;      /* of this process, if weft started it */
+static WEFT__FORK_PAGE char self_name[NAME_SIZE] = "MainProcess";
 static int handed[WEFT_PROCESS_FDS_MAX]; /* over to this process, by the one that started it */
-static unsigned handed_count;
+static WEFT__FORK_PAGE unsigned handed_count;
 
 /* ---- the list ---- */
 
@@ -344,10 +345,8 @@ void weft__process_child(const weft__child *c)
 __attribute__((noreturn)) static void run_child(start *s)
 {
     char go;
-    sigset_t none;
-    sigemptyset(&none);
     if (weft__sys_helper) /* a scheduler thread blocks all signals: others take them. Here are no others */
-        pthread_sigmask(SIG_SETMASK, &none, NULL);
+        weft__sys_signals_none_blocked();
     if (s->gate[0] >= 0) {
         weft__sys_close(s->gate[1]);
         weft__sys_pipe_read(s->gate[0], &go, 1);
@@ -394,8 +393,7 @@ static int fork_child(start *s)
     int err = make_gate(s);
     if (err < 0)
         return err;
-    fflush(stdout); /* or the child would say again what lies in the buffers */
-    fflush(stderr);
+    weft__sys_flush();
     s->by_main = weft__sys_tid() == getpid();
     err = weft__sys_fault(WEFT__SYS_FORK);
     pid_t pid = err < 0 ? -1 : fork();

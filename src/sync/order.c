@@ -64,7 +64,7 @@ typedef struct ring {
 } ring;
 
 uint32_t weft__order_on;
-static weft__rawlock order_lock;
+static WEFT__FORK_PAGE weft__rawlock order_lock;
 static node *nodes[BUCKETS];
 static holder *holders[BUCKETS];
 static uint32_t visits;

@@ -6,6 +6,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -25,6 +27,21 @@ void weft__sys_signals_back(const weft__signals *old)
 {
     sigaction(SIGCHLD, &old->child, NULL);
     pthread_sigmask(SIG_SETMASK, &old->mask, NULL);
+}
+
+void weft__sys_signals_none_blocked(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+void weft__sys_flush(void)
+{
+    if (__fpending(stdout) > 0)
+        fflush(stdout);
+    if (__fpending(stderr) > 0)
+        fflush(stderr);
 }
 
 int weft__sys_child_ends(void)

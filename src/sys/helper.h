@@ -16,6 +16,11 @@ typedef struct weft__signals {
  * kept in *old. */
 void weft__sys_signals_off(weft__signals *old);
 void weft__sys_signals_back(const weft__signals *old);
+void weft__sys_signals_none_blocked(void);
+
+/* Before a fork: write what lies in the buffers of stdout and stderr, or the child would say it again. A stream with
+ * nothing in it is not touched, for both processes would get a copy of its page. */
+void weft__sys_flush(void);
 
 /* A non-blocking, close-on-exec descriptor that is readable when a child has ended, or -errno. */
 int weft__sys_child_ends(void);

@@ -28,20 +28,22 @@ enum {
     LEFT_MAX = 2 /* threads on their last instructions before a start waits for one: else they could pile up */
 };
 
-weft__rawlock weft__threads_lock;
-uint32_t weft__threads_awaited;
+WEFT__FORK_PAGE weft__rawlock weft__threads_lock;
+WEFT__FORK_PAGE uint32_t weft__threads_awaited;
 WEFT__TLS weft__thread *weft__thread_me;
 
-static weft__thread first_main = {.own = {.record = &first_main, .state = WEFT__HANDLE_STARTED}, .name = MAIN_NAME};
-static weft__thread *main_record = &first_main;
-static weft__list records = {&records, &records}; /* all there are, by `all` */
-static weft__list listed = {&listed, &listed}, spare = {&spare, &spare};
-static weft__list left = {&left, &left}; /* to be reaped; each with a reference */
-static uint32_t left_count;              /* atomic */
-static unsigned listed_count;
-static uint64_t last_ident;
-static bool exiting;
-static uint32_t exit_watched; /* atomic */
+static WEFT__FORK_PAGE weft__thread first_main = {.own = {.record = &first_main, .state = WEFT__HANDLE_STARTED},
+                                                  .name = MAIN_NAME};
+static WEFT__FORK_PAGE weft__thread *main_record = &first_main;
+static WEFT__FORK_PAGE weft__list records = {&records, &records}; /* all there are, by `all` */
+static WEFT__FORK_PAGE weft__list listed = {&listed, &listed};
+static weft__list spare = {&spare, &spare};
+static WEFT__FORK_PAGE weft__list left = {&left, &left}; /* to be reaped; each with a reference */
+static WEFT__FORK_PAGE uint32_t left_count;              /* atomic */
+static WEFT__FORK_PAGE unsigned listed_count;
+static WEFT__FORK_PAGE uint64_t last_ident;
+static WEFT__FORK_PAGE bool exiting;
+static WEFT__FORK_PAGE uint32_t exit_watched; /* atomic */
 
 /* ---- names ---- */
 
@@ -421,7 +423,10 @@ static void after_fork_child(void)
     me->joined = true;
     me->ended = NULL;
     store_relaxed(&me->state, WEFT__THREAD_LIVES);
-    set_self(me);
+    if (weft__thread_me == me)
+        store_relaxed(&me->tid, weft__sys_tid());
+    else
+        set_self(me);
     strcpy(me->name, MAIN_NAME);
     uint64_t ident = me->ident;
     weft__thread_enlist(me);

@@ -41,11 +41,13 @@ typedef struct wheel {
 } wheel;
 
 static wheel wheels[WHEELS];
-static uint32_t touched; /* atomic: some wheel's lock has been taken; until then a fork need not write to 200 KiB */
-static int64_t planned = INT64_MIN;   /* atomic: the thread sleeps until then; long past while it is awake */
-static uint32_t stirred;              /* atomic: changes when it must not sleep on; a word to sleep on */
-static uint16_t epoch = 1;            /* T3; changes in a child of fork only */
-static WEFT__TLS uint32_t last_order; /* atomic: the coroutines of a thread share it */
+static WEFT__FORK_PAGE uint32_t
+    touched; /* atomic: some wheel's lock has been taken; until then a fork need not write to 200 KiB */
+static WEFT__FORK_PAGE int64_t planned =
+    INT64_MIN;                             /* atomic: the thread sleeps until then; long past while it is awake */
+static uint32_t stirred;                   /* atomic: changes when it must not sleep on; a word to sleep on */
+static WEFT__FORK_PAGE uint16_t epoch = 1; /* T3; changes in a child of fork only */
+static WEFT__TLS uint32_t last_order;      /* atomic: the coroutines of a thread share it */
 static WEFT__TLS bool is_timer_thread;
 
 enum {
@@ -53,7 +55,7 @@ enum {
     STARTING,
     STARTED
 };
-static uint32_t thread_state; /* atomic; a word to sleep on */
+static WEFT__FORK_PAGE uint32_t thread_state; /* atomic; a word to sleep on */
 
 static wheel *lock_wheel_of(const weft_timer *t)
 {
@@ -322,7 +324,7 @@ int weft_timer_pending(const weft_timer *t)
 
 /* ---- fork ---- */
 
-static bool fork_holds;
+static WEFT__FORK_PAGE bool fork_holds;
 
 static void before_fork(void)
 {
