@@ -61,17 +61,35 @@ bool cmd_nearest(const char *word, const char *words, char *out, size_t size);
 /* Print "weft web: <sentence>" to standard error and return CMD_USAGE. */
 int cmd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- worker processes (workers.c) ---- */
+/* ---- a program that runs for long (service.c) ---- */
 
-/* Fork n workers that each run work(arg) and exit with its result, and keep that many: one that dies is replaced, after
- * a growing pause if it died young. SIGINT or SIGTERM: every worker is sent CMD_STOP, and on a second one CMD_STOP_NOW.
- * SIGHUP is passed on. Returns an exit code when all have ended; CMD_FAILED if workers die as fast as they are made.
- * The workers end with the caller, whatever ends it. The calling process must have one thread and block these signals
- * and SIGCHLD. */
-int cmd_run_workers(const char *command, unsigned n, int (*work)(void *arg), void *arg, int64_t patience);
+/* All of it, from the program's name on; set by main. */
+extern const char *const *cmd_command_line;
 
-#include <signal.h>
-#define CMD_STOP     SIGUSR1 /* finish what is under way and end */
-#define CMD_STOP_NOW SIGUSR2 /* end */
+/* Tell the service manager (NOTIFY_SOCKET, as systemd has it), if there is one: "READY=1". */
+void cmd_notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Write this process's number to a file, which is never seen half written. 0 or -errno. */
+int cmd_write_pid(const char *file);
+
+/* Remove the file, unless another process has written its own number there. */
+void cmd_remove_pid(const char *file);
+
+/* A successor of this program that is being started (weft/handover.h). */
+typedef struct cmd_successor {
+    const char *command; /* "weft web" */
+    struct weft_handover *handover;
+    int64_t give_up; /* ns; when it has taken too long */
+} cmd_successor;
+
+struct weft_server;
+
+/* Start this program again with the listening sockets. CMD_SUCCESSOR is sent to this process when something is known of
+ * it. If it cannot be started, says so on standard error. */
+void cmd_start_successor(cmd_successor *s, struct weft_server *server);
+#define CMD_SUCCESSOR SIGIO
+
+/* When that signal has come or give_up is over: true once it serves. Says on standard error why it will not. */
+bool cmd_look_at_successor(cmd_successor *s);
 
 #endif

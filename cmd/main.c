@@ -55,8 +55,11 @@ static int unknown_command(const char *name)
     return cmd_usage("weft", "there is no command '%s' ('weft --help' lists them)", name);
 }
 
+const char *const *cmd_command_line;
+
 int main(int argc, char **argv)
 {
+    cmd_command_line = (const char *const *)argv;
     if (argc < 2)
         return cmd_usage("weft", "which command? try 'weft web .', or 'weft --help' for all of them");
     const char *name = argv[1];

@@ -1,14 +1,16 @@
 /* web.c - `weft web DIR`: a directory served over HTTP.
  *
- * The main thread only waits for signals; the server runs on threads of its own. With --processes the sockets are
- * opened first and inherited by every worker, so a replaced worker loses no client that waits to be accepted. */
+ * The main thread only waits for signals; the server runs on threads and in processes of its own. SIGUSR2 starts the
+ * program again with the listening sockets; this one goes on until the other serves. */
 #include "cmd.h"
 
 #include <weft/co.h>
+#include <weft/handover.h>
 #include <weft/http.h>
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,7 @@
 #define MODELS  "coroutine thread iterative process prefork pool select poll epoll epoll-et uring"
 
 typedef struct settings {
-    const char *bind, *poller, *model, *log, *index, *mime_types, *status;
+    const char *bind, *poller, *model, *log, *index, *mime_types, *status, *pid_file;
     unsigned port, threads, processes, max_connections;
     int listing, hosts, no_gzip, well_known, help;
     unsigned rate_limit;
@@ -77,12 +79,14 @@ static const cmd_option options[] = {
      "serve /.well-known/ (other dot names are never served)"},
     {"status", CMD_TEXT, &set.status, NULL, 0, 0, "PATH",
      "serve a live status page at PATH, its data at PATH.json, and\n/metrics for Prometheus; to this machine only"},
+    {"pid-file", CMD_TEXT, &set.pid_file, NULL, 0, 0, "FILE", "keep the number of the process that serves in FILE"},
     {"mime-types", CMD_TEXT, &set.mime_types, NULL, 0, 0, "FILE", "table of media types (default /etc/mime.types)"},
     {"help", CMD_FLAG, &set.help, NULL, 0, 0, NULL, "this text"},
 };
 
 enum {
-    OPTIONS = sizeof options / sizeof options[0]
+    OPTIONS = sizeof options / sizeof options[0],
+    SOCKETS_MOST = 64 /* that may be given */
 };
 
 /* A client that keeps its connection keeps others out where it has a place for itself. */
@@ -100,7 +104,9 @@ static int print_help(void)
          "  weft web . --port 0 --listing                  any free port, directories listed\n"
          "  weft web /srv/www --bind :: --port 80 --log /var/log/weft/access.log\n"
          "  weft web /srv/www --processes 4 --threads 1    four workers, replaced when they die\n"
-         "  weft web . --model prefork --processes 4       four processes with one client at a time each\n\n"
+         "  weft web . --model prefork --processes 4       four processes with one client at a time each\n"
+         "  kill -HUP PID                                  open DIR and the log anew\n"
+         "  kill -USR2 PID                                 start the program anew; no connection is refused or cut\n\n"
          "Never served: anything outside DIR (also by links), names that begin with a dot, anything that is not a "
          "file.");
     return CMD_OK;
@@ -146,6 +152,8 @@ static int site_error(const web *w, int err)
 static int server_error(int err)
 {
     switch (err) {
+    case -E2BIG:
+        return cmd_usage(COMMAND, "more listening sockets were given than there are threads; raise --threads");
     case -EADDRINUSE:
         return cmd_usage(COMMAND, "port %u on %s is in use; choose another with --port (0 takes any free one)",
                          set.port, set.bind);
@@ -177,26 +185,30 @@ static bool has_places(void)
     return is_model("iterative") || is_model("pool") || is_model("prefork");
 }
 
-/* Worker processes that this command forks. Where a busy one must leave clients to others the server does it. */
-static unsigned workers(void)
+/* One process needs no supervisor, unless the model is made of them. */
+static unsigned processes(void)
 {
-    return has_places() || is_model("process") || set.processes == 0 ? 1 : set.processes;
+    return is_model("prefork") || set.processes > 1 ? set.processes : 0;
 }
 
-/* ... and those that the server makes. */
-static unsigned served_processes(void)
+/* Each of `given` listening sockets needs a loop. */
+static unsigned threads_each(unsigned given)
 {
-    if (is_model("prefork"))
-        return set.processes;
-    return has_places() && set.processes > 1 ? set.processes : 0;
-}
-
-static unsigned threads_each(void)
-{
-    if (set.threads != 0 || workers() == 1 || !is_model("coroutine"))
+    if (set.threads != 0 || !is_model("coroutine"))
         return set.threads;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return cpus > (long)set.processes ? (unsigned)cpus / set.processes : 1;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN), share = processes() > 0 ? cpus / processes() : cpus;
+    return given > share ? given : processes() == 0 ? 0 : share > 0 ? (unsigned)share : 1;
+}
+
+/* Runs where no requests are served. */
+static void tell_death(pid_t pid, int code, void *arg)
+{
+    (void)arg;
+    const char *then = is_model("process") ? "" : "; replacing it";
+    if (code < 0)
+        fprintf(stderr, COMMAND ": worker %d was ended by signal %d (%s)%s\n", (int)pid, -code, strsignal(-code), then);
+    else
+        fprintf(stderr, COMMAND ": worker %d ended with status %d%s\n", (int)pid, code, then);
 }
 
 static int open_all(web *w)
@@ -226,16 +238,23 @@ static int open_all(web *w)
         return site_error(w, err);
     if (set.status != NULL && (err = weft_http_add_status(w->site, set.status)) < 0)
         return cmd_usage(COMMAND, err == -ENOMEM ? "no memory" : "--status '%s': give a path like /status", set.status);
+    static int given[SOCKETS_MOST];
+    int count = weft_handover_take(given, SOCKETS_MOST);
+    if (count < 0)
+        return cmd_usage(COMMAND, "the listening sockets that were given cannot be taken: %s", weft_strerror(count));
     weft_server_options o = {
+        .listeners = given,
+        .listener_count = (unsigned)count,
         .host = set.bind,
         .port = set.port,
         .model = set.model,
         .poller = strcmp(set.poller, "auto") == 0 ? NULL : set.poller,
-        .threads = threads_each(),
-        .processes = served_processes(),
+        .threads = threads_each((unsigned)count),
+        .processes = processes(),
         .max_connections = set.max_connections,
         .idle_timeout = set.idle_timeout != 0 || !has_places() ? set.idle_timeout : PLACE_IDLE,
         .write_timeout = set.write_timeout,
+        .on_death = tell_death,
     };
     weft_http_attach(w->site, &o);
     err = weft_server_open(&w->server, &o);
@@ -263,53 +282,92 @@ static sigset_t signals(void)
 {
     sigset_t all;
     sigemptyset(&all);
-    static const int list[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM, CMD_STOP, CMD_STOP_NOW};
+    static const int list[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGUSR2, CMD_SUCCESSOR};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         sigaddset(&all, list[i]);
     return all;
 }
 
-/* The first line of output, for people and scripts. */
-static void announce(const web *w)
+/* It serves: say so to whoever has started this. A predecessor has printed the URL. */
+static int announce(const web *w)
 {
-    printf("http://%s/\n", weft_server_address(w->server));
+    int err = set.pid_file != NULL ? cmd_write_pid(set.pid_file) : 0;
+    if (err < 0)
+        return cmd_usage(COMMAND, "--pid-file '%s': %s", set.pid_file, weft_strerror(err));
+    if (!weft_handover_ready())
+        printf("http://%s/\n", weft_server_address(w->server));
     fflush(stdout);
+    cmd_notify("READY=1");
+    return CMD_OK;
+}
+
+static void reload(web *w)
+{
+    int64_t now = weft_now();
+    cmd_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(now / 1000));
+    int err = weft_server_tell(w->server, WEFT_HTTP_RELOAD, weft_in_seconds(10));
+    if (err < 0)
+        fprintf(stderr, COMMAND ": the directory or the log cannot be opened anew: %s; going on with the old\n",
+                weft_strerror(err));
+    cmd_notify("READY=1");
+}
+
+/* The next of `wanted`, or 0 when the successor has taken too long. */
+static int next_signal(const sigset_t *wanted, const cmd_successor *successor)
+{
+    int64_t left = successor->handover != NULL ? successor->give_up - weft_now() : 3600 * WEFT_SECOND;
+    left = left < 0 ? 0 : left;
+    int sig = sigtimedwait(wanted, NULL, &(struct timespec){left / WEFT_SECOND, left % WEFT_SECOND});
+    return sig < 0 ? 0 : sig;
+}
+
+/* Do what signals say until the server has ended. */
+static void obey_signals(web *w)
+{
+    cmd_successor successor = {.command = COMMAND};
+    sigset_t wanted = signals();
+    bool stopping = false, retired = false;
+    for (int sig; (sig = next_signal(&wanted, &successor)) != SIGALRM;) {
+        if (sig == SIGHUP) {
+            reload(w);
+        } else if (sig == SIGUSR2) {
+            if (!stopping && !retired)
+                cmd_start_successor(&successor, w->server);
+        } else if (sig == SIGINT || sig == SIGTERM) {
+            cmd_notify("STOPPING=1");
+            weft_server_stop(w->server, stopping ? WEFT_NOW : weft_in(set.grace));
+            stopping = true;
+        }
+        if (cmd_look_at_successor(&successor)) {
+            weft_server_retire(w->server, weft_in(set.grace));
+            retired = true;
+        }
+    }
+    weft_handover_free(successor.handover);
 }
 
 /* Serve until told to stop; an exit code. The signals are blocked. */
-static int serve(void *arg)
+static int serve(web *w)
 {
-    web *w = arg;
     int err = weft_server_start(w->server);
     if (err < 0)
         return server_error(err);
-    if (workers() == 1)
-        announce(w);
     waiting ask = {w->server, pthread_self(), 0};
     pthread_t waiter;
-    if (pthread_create(&waiter, NULL, wait_for_server, &ask) != 0)
-        return CMD_FAILED;
-    sigset_t wanted = signals();
-    for (bool stopping = false;;) {
-        int sig = 0;
-        sigwait(&wanted, &sig);
-        if (sig == SIGALRM)
-            break;
-        if (sig == SIGHUP) {
-            if ((err = weft_http_reload(w->site)) < 0)
-                fprintf(stderr, COMMAND ": the directory or the log cannot be opened anew: %s; going on with the old\n",
-                        weft_strerror(err));
-            continue;
-        }
-        weft_server_stop(w->server, stopping || sig == CMD_STOP_NOW ? WEFT_NOW : weft_in(set.grace));
-        stopping = true;
+    err = announce(w);
+    if (err == 0 && pthread_create(&waiter, NULL, wait_for_server, &ask) != 0)
+        err = CMD_FAILED;
+    if (err == 0) {
+        obey_signals(w);
+        pthread_join(waiter, NULL);
     }
-    pthread_join(waiter, NULL);
     weft_server_close(w->server);
     weft_http_close(w->site);
+    if (set.pid_file != NULL)
+        cmd_remove_pid(set.pid_file);
     if (ask.result < 0)
         fprintf(stderr, COMMAND ": the worker processes died as soon as they were started, or were killed\n");
-    return ask.result < 0 ? CMD_FAILED : CMD_OK;
+    return err != 0 ? err : ask.result < 0 ? CMD_FAILED : CMD_OK;
 }
 
 int cmd_web(int argc, char **argv)
@@ -334,8 +392,5 @@ int cmd_web(int argc, char **argv)
     err = open_all(&w);
     if (err != 0)
         return err;
-    if (workers() == 1)
-        return serve(&w);
-    announce(&w);
-    return cmd_run_workers(COMMAND, workers(), serve, &w, set.grace);
+    return serve(&w);
 }

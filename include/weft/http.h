@@ -91,6 +91,12 @@ WEFT_API int weft_http_reopen_log(weft_http *site);
  * opening gave (then the old one stays). Contexts as weft_http_reopen_log. */
 WEFT_API int weft_http_reload(weft_http *site);
 
+/* For weft_server_tell: a server that the site is attached to does the same in all its processes. */
+enum {
+    WEFT_HTTP_RELOAD = 1,    /* weft_http_reload */
+    WEFT_HTTP_REOPEN_LOG = 2 /* weft_http_reopen_log */
+};
+
 /* A racy picture of the counts since the site was opened, over all servers of this process that it is attached to. */
 typedef struct weft_http_stats {
     uint64_t requests;     /* answered, errors included */

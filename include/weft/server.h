@@ -51,8 +51,9 @@ extern "C" {
  * threads, "epoll" with processes that of processes and event loops. They are children of a supervisor that start
  * forks; one that dies is replaced; all of them end with the process that started them, however that ends. What a
  * handler or hook changes in memory is its process's own, unless it is mapped shared; and a lock that another thread
- * holds at the start stays held in them, so start the server before threads that hold any. Those who find every process
- * taken wait in the kernel's queue.
+ * holds at the start stays held in them, so start the server before threads that hold any. Where a process serves one
+ * client at a time, those who find every process taken stand in the kernel's queue, and when that has max_connections
+ * less what is served, of all processes, whoever is first in it is turned away.
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
@@ -79,13 +80,16 @@ typedef struct weft_server_options {
     weft_conn_handler *handler; /* required */
     void *arg;                  /* for the handler and every hook */
 
-    const char *host;   /* numeric address or name to bind; NULL = "127.0.0.1" */
-    unsigned port;      /* 0 = any free one, see weft_server_port */
-    const char *model;  /* as above; NULL = "coroutine" */
-    const char *poller; /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
-    unsigned threads;   /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16 */
-    unsigned processes; /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
-    unsigned backlog;   /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
+    const char *host;     /* numeric address or name to bind; NULL = "127.0.0.1" */
+    unsigned port;        /* 0 = any free one, see weft_server_port */
+    const char *model;    /* as above; NULL = "coroutine" */
+    const char *poller;   /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
+    unsigned threads;     /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16 */
+    unsigned processes;   /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
+    const int *listeners; /* listening TCP sockets to use instead of host and port: see weft/handover.h. The server's,
+                             once it is open; closed at its end and never shut down, as others may have them too */
+    unsigned listener_count; /* at most one an event loop; loops beyond that share them */
+    unsigned backlog; /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
     /* Connections that a process holds. 0 = 10,000, or what RLIMIT_NOFILE leaves, if that is less; "iterative" and
      * "pool": 128 more than are served at a time, which may stand in line; "process": 512, in all. */
     unsigned max_connections;
@@ -113,6 +117,13 @@ typedef struct weft_server_options {
     int (*state_open)(void **state, void *arg);
     void (*state_tick)(void *state, void *arg);
     void (*state_close)(void *state, void *arg);
+
+    /* See weft_server_tell. 0 or a negative errno value. On a thread that serves nobody; may wait. */
+    int (*on_tell)(int what, void *arg);
+
+    /* A process that serves has ended without being asked to; another takes its place, unless it had one client for
+     * itself. `code` is its exit status, or minus the number of a signal. Called in a process that serves nobody. */
+    void (*on_death)(pid_t pid, int code, void *arg);
 } weft_server_options;
 
 /* ---- the server ---- */
@@ -140,6 +151,24 @@ WEFT_API int weft_server_run(weft_server *s, weft_until until);
  * once; connections at work go on until `grace`, then they are cut: their calls fail with -ECANCELED. A handler that
  * waits for a request's first byte sees the end of input. Called again, the earlier grace holds. From handlers too. */
 WEFT_API void weft_server_stop(weft_server *s, weft_until grace);
+
+/* Stop gracefully, for a successor that serves the same listening sockets (weft/handover.h); does not wait. Nobody is
+ * accepted here any more, and nobody loses a request by it: who is idle is not closed but served again, until `grace`
+ * or its idle_timeout; handlers should close after their next answer (weft_conn_stopping), as HTTP's do. At `grace` all
+ * is as after weft_server_stop with a grace that has passed. weft_server_stop may follow. From handlers too. */
+WEFT_API void weft_server_retire(weft_server *s, weft_until grace);
+
+/* Its listening sockets, for a successor: at most `room` of them to fds, which stay the server's. From now on the end
+ * of this server leaves the sockets working for whoever else has them. Returns how many; -E2BIG: there is no room for
+ * all; -EBADF: it has stopped. Not while another thread stops it. */
+WEFT_API int weft_server_listeners(weft_server *s, int *fds, unsigned room);
+
+/* Call on_tell(what, arg) in this process and in all others that serve, and wait until each has returned; a process
+ * that is started later has the memory of one that was told. For what a running server is to do anew: read a file
+ * again, open a log again. Returns 0, the first negative result of on_tell (it has been called in all of them
+ * nevertheless), or -ETIMEDOUT, -ECANCELED (some may call it later, or not at all), -EINVAL in a process that serves.
+ * Not from handlers. */
+WEFT_API int weft_server_tell(weft_server *s, int what, weft_until until);
 
 /* Stop at once if it still runs, wait for the end, and free everything. Takes NULL. Not from a handler. */
 WEFT_API void weft_server_close(weft_server *s);

@@ -6,7 +6,7 @@ _weft_web()
         --poller) words=(auto epoll epoll-et uring poll select) ;;
         --model) words=(coroutine thread iterative process prefork pool select poll epoll epoll-et uring) ;;
         --bind) words=(127.0.0.1 0.0.0.0 ::1 ::) ;;
-        --mime-types)
+        --mime-types | --pid-file)
             compopt -o default
             ;;
         --log)
@@ -22,7 +22,7 @@ _weft_web()
             fi
             words=(--bind --port --listing --index --log --model --poller --threads --processes --max-connections
                 --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
-                --no-gzip --well-known --mime-types --hosts --rate-limit --status --help)
+                --no-gzip --well-known --mime-types --hosts --rate-limit --status --pid-file --help)
             ;;
     esac
 }

@@ -32,6 +32,7 @@ complete -c weft -n $web -l hosts -d 'A directory for each host name'
 complete -c weft -n $web -l rate-limit -x -d 'Requests a second from one address'
 complete -c weft -n $web -l status -x -d 'Serve a live status page'
 complete -c weft -n $web -l well-known -d 'Serve /.well-known/'
+complete -c weft -n $web -l pid-file -r -F -d 'Keep the process number in a file'
 complete -c weft -n $web -l mime-types -r -F -d 'Table of media types'
 complete -c weft -n $web -l help -d 'Print the options and leave'
 

@@ -271,6 +271,13 @@ static void close_worker(void *state, void *arg)
     weft__free(w);
 }
 
+static int hear(int what, void *arg)
+{
+    return what == WEFT_HTTP_RELOAD       ? weft_http_reload(arg)
+           : what == WEFT_HTTP_REOPEN_LOG ? weft_http_reopen_log(arg)
+                                          : 0;
+}
+
 void weft_http_attach(weft_http *s, weft_server_options *o)
 {
     uint32_t head = s->limits.head != 0 ? s->limits.head : 16 << 10;
@@ -280,6 +287,7 @@ void weft_http_attach(weft_http *s, weft_server_options *o)
     o->state_open = open_worker;
     o->state_tick = tick_worker;
     o->state_close = close_worker;
+    o->on_tell = hear;
     if (o->input_max == 0)
         o->input_max = head < 32 << 10 ? 64 << 10 : 2 * head;
 }

@@ -283,6 +283,12 @@ void weft__accept_stop(weft__fd_slot *slot)
     stop_mode(slot);
 }
 
+bool weft__accept_stopped(const weft__fd_slot *slot)
+{
+    return slot->poller == NULL ||
+           (!slot->on && (slot->poller->ops->accepts == NULL || !slot->poller->ops->accepts(slot)));
+}
+
 /* ---- sends ---- */
 
 ssize_t weft__send_start(weft__fd_slot *slot, weft__send *s)

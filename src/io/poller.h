@@ -130,6 +130,9 @@ void weft__recv_stop(weft__fd_slot *slot);
 int weft__accept_start(weft__fd_slot *slot);
 void weft__accept_stop(weft__fd_slot *slot);
 
+/* After accept_stop: no connection will come any more. */
+bool weft__accept_stopped(const weft__fd_slot *slot);
+
 /* ---- sends ---- */
 
 struct weft__send {
@@ -185,6 +188,9 @@ typedef struct weft__poller_ops {
     int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events);
     int (*pollable)(weft__poller *p); /* a descriptor that will be readable when poll has something to tell; -1: none */
     void (*look)(weft__poller *p);    /* may be NULL. Once a second while p->ahead > 0: keep fewer, if fewer will do */
+
+    /* NULL: never. Connections may still come to a slot whose accepting has been stopped. */
+    bool (*accepts)(const weft__fd_slot *slot);
 } weft__poller_ops;
 
 extern const weft__poller_ops weft__poller_select, weft__poller_poll, weft__poller_epoll, weft__poller_epoll_et,

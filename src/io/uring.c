@@ -267,6 +267,12 @@ static int uring_update(weft__poller *base, weft__fd_slot *slot)
     return 0;
 }
 
+static bool uring_accepts(const weft__fd_slot *slot)
+{
+    const uring_op *op = slot->op;
+    return op != NULL && op->has == ACCEPT;
+}
+
 static int uring_arm(weft__poller *base, weft__fd_slot *slot, unsigned events)
 {
     uring_poller *p = (uring_poller *)base;
@@ -662,6 +668,7 @@ const weft__poller_ops weft__poller_uring = {
     .cancel = uring_cancel,
     .pollable = uring_pollable,
     .look = uring_look,
+    .accepts = uring_accepts,
 };
 
 static const weft__poller_ops uring_by_readiness = {

@@ -13,7 +13,8 @@
 
 enum {
     REFUSED_MAX = 64, /* that linger at once */
-    RETRY_MS = 50
+    RETRY_MS = 50,
+    LAST_MOST = 64 /* connections taken at the end, at most */
 };
 
 /* ---- turning away ---- */
@@ -75,7 +76,7 @@ static void passed_on(weft__call *call)
 {
     struct passing *p = container_of(call, struct passing, call);
     weft__worker *w = p->to;
-    if (w->drained) {
+    if (w->emptied) {
         weft__sys_close(p->fd);
         sub_relaxed(&w->server->open, 1);
     } else {
@@ -157,7 +158,7 @@ static void listener_accepted(weft__fd_slot *slot, int fd)
     weft__worker *w = container_of(slot, weft__worker, listener);
     if (likely(fd >= 0))
         admit(w, fd);
-    else
+    else if (!w->drained)
         accept_failed(w, fd);
 }
 
@@ -192,6 +193,19 @@ fail_spare:
     weft__sys_close(w->spare_fd);
     w->spare_fd = -1;
     return err;
+}
+
+bool weft__accept_retire(weft__worker *w)
+{
+    store_seq_cst(&w->accepting, false);
+    w->accept_again = INT64_MAX;
+    weft__accept_stop(&w->listener);
+    if (!weft__accept_stopped(&w->listener))
+        return false;
+    /* The kernel wakes one ring for each connection: if it was ours, while it was told to stop, nobody else knows. */
+    for (int i = 0, fd; i < LAST_MOST && (fd = weft__sys_accept(w->listener.fd, NULL)) >= 0; i++)
+        admit(w, fd);
+    return true;
 }
 
 void weft__accept_close(weft__worker *w)

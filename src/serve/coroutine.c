@@ -57,7 +57,7 @@ static int resume_input(weft_conn *c)
 
 static int co_wait_input(weft_conn *c, bool first, int64_t until)
 {
-    if (first && weft__server_stopping(c->worker->server) && !(c->flags & WEFT__CONN_BUSY)) {
+    if (first && weft__server_closing(c->worker->server) && !(c->flags & WEFT__CONN_BUSY)) {
         c->flags |= WEFT__CONN_ENDED; /* no further request is begun */
         return 0;
     }
@@ -181,7 +181,7 @@ static void settle(weft_conn *c, int verdict)
     }
     /* Nothing more will come, or nothing more fits and the handler cannot use what is there. */
     bool over = (c->flags & WEFT__CONN_ENDED) || c->unread >= c->worker->server->options.input_max;
-    if (unlikely(over || weft__server_stopping(c->worker->server))) {
+    if (unlikely(over || weft__server_closing(c->worker->server))) {
         end_conn(c);
         return;
     }

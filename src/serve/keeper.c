@@ -4,8 +4,8 @@
  * kept in the order in which their heads come due (C2 of serve.h), so the head says when to look again, and a
  * connection that has been active since is put back when it is looked at. K1  wake_at is when the keeper will look by
  * itself; who has something due earlier bumps control (keeper_by). It is INT64_MAX while the keeper works, so that
- * everything new makes it look once more. K2  after the stop was carried out (drained) the end of each connection,
- * runner and send wakes it, and it ends when there are none. Pinned by tests/serve/server_test.c. */
+ * everything new makes it look once more. K2  once nobody new is accepted (drained) the end of each connection, runner
+ * and send wakes it, and it ends when there are none. Pinned by tests/serve/server_test.c and handover_test.c. */
 #include "park/park.h"
 #include "serve/worker.h"
 #include "sys/file.h"
@@ -16,7 +16,8 @@
 enum {
     LINGER_MS = 2000,
     SCAN_MS_MAX = 1000, /* how often flushes are looked at */
-    SCAN_MS_MIN = 10
+    SCAN_MS_MIN = 10,
+    RETIRE_MS = 5 /* how often it asks whether the poller has brought the last connection */
 };
 
 /* ---- being told ---- */
@@ -160,11 +161,22 @@ static int64_t look(weft__worker *w)
 
 /* ---- the stop ---- */
 
-/* Nobody new; who is idle goes; who waits for a request's first byte is told that there is none. */
-static void drain(weft__worker *w)
+/* Nobody new. False: some may still come, ask again. */
+static bool drain(weft__worker *w)
 {
     w->drained = true;
+    if (w->server->listeners[w->index] < 0)
+        return true;
+    if (!weft__server_closing(w->server) && !weft__accept_retire(w))
+        return false;
     weft__accept_close(w);
+    return true;
+}
+
+/* Who is idle goes; who waits for a request's first byte is told that there is none. */
+static void empty(weft__worker *w)
+{
+    w->emptied = true;
     list_each_safe (l, &w->waiting) {
         weft_conn *c = container_of(l, weft_conn, link);
         if (c->state == WEFT__CONN_IDLE) {
@@ -208,6 +220,25 @@ static void tick(weft__worker *w)
     o->state_tick(w->state, o->arg);
 }
 
+/* A step of the stop. True: all have ended; else *next is when it wants to go on, if that is earlier. */
+static bool stop(weft__worker *w, int64_t *next)
+{
+    weft_server *s = w->server;
+    bool closed = drain(w), closing = weft__server_closing(s);
+    int64_t grace = load_seq_cst(&s->grace), now = weft__sys_now();
+    if (!w->emptied && (closing || grace <= now))
+        empty(w);
+    if (!w->cut && grace <= now)
+        cut(w);
+    if (closed && all_ended(w))
+        return true;
+    if (!w->cut && grace < *next)
+        *next = grace;
+    if (!closed)
+        *next = sooner(*next, now, RETIRE_MS);
+    return false;
+}
+
 static void keep(weft__worker *w)
 {
     weft_server *s = w->server;
@@ -217,17 +248,8 @@ static void keep(weft__worker *w)
         if (w->tick_at <= weft__sys_now())
             tick(w);
         int64_t next = look(w);
-        if (load_seq_cst(&s->stopping)) {
-            int64_t grace = load_seq_cst(&s->grace);
-            if (!w->drained)
-                drain(w);
-            if (!w->cut && grace <= weft__sys_now())
-                cut(w);
-            if (all_ended(w))
-                return;
-            if (!w->cut && grace < next)
-                next = grace;
-        }
+        if (load_seq_cst(&s->stopping) != WEFT__STOP_NOT && stop(w, &next))
+            return;
         w->wake_at = next;
         (void)weft__park(&w->control, seen, (weft_until){next}, WEFT__UNCANCELLABLE, "server keeper");
     }

@@ -6,7 +6,9 @@
  * wakes all workers for each connection; EPOLLEXCLUSIVE prefers the same worker; one acceptor is a bottleneck and a
  * worker's long computation would stop everybody's accepts.
  * SO_REUSEPORT also lets a second server take the same port unnoticed. Therefore the first socket is bound without it,
- * which fails if anybody has the port, and gets it only afterwards, for our others. */
+ * which fails if anybody has the port, and gets it only afterwards, for our others.
+ * Sockets that are given (by a predecessor, by a service manager) are never shut down: others may go on with them. With
+ * fewer of them than workers some share one. */
 #include "serve/serve.h"
 
 #include <weft/co.h>
@@ -16,6 +18,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <string.h>
 
 enum {
     ADDRESSES = 8,
@@ -61,9 +64,52 @@ fail:
     return err;
 }
 
+/* A TCP socket that listens? */
+static int check_given(int fd)
+{
+    int type = 0, listens = 0;
+    weft__address a;
+    int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
+    if (err == 0)
+        err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens);
+    if (err == 0)
+        err = weft__sys_local(fd, &a);
+    if (err < 0)
+        return err;
+    return type == SOCK_STREAM && listens && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6) ? 0 : -EINVAL;
+}
+
+static int take_given(weft_server *s, unsigned n)
+{
+    const weft_server_options *o = &s->options;
+    int err;
+    if (o->listener_count > n)
+        return -E2BIG; /* a queue that nobody accepts from */
+    for (unsigned i = 0; i < o->listener_count; i++)
+        if ((err = check_given(o->listeners[i])) < 0 || (err = weft__sys_set_nonblocking(o->listeners[i])) < 0)
+            return err;
+    if ((err = weft__sys_local(o->listeners[0], &s->address)) < 0)
+        return err;
+    weft__address_text(&s->address, s->address_text, sizeof(s->address_text));
+    store_relaxed(&s->shared, 1);
+    for (unsigned i = o->listener_count; i < n; i++) {
+        err = s->listeners[i] = weft__sys_dup(o->listeners[i % o->listener_count]);
+        if (err < 0)
+            goto fail;
+    }
+    memcpy(s->listeners, o->listeners, o->listener_count * sizeof *s->listeners);
+    return 0;
+fail:
+    for (unsigned i = o->listener_count; i < n; i++)
+        weft__listen_close(s, i);
+    return err;
+}
+
 int weft__listen(weft_server *s, unsigned n)
 {
     const weft_server_options *o = &s->options;
+    if (o->listener_count > 0)
+        return take_given(s, n);
     weft__address found[ADDRESSES];
     struct lookup l = {o, found};
     int count = 1, err;
@@ -100,7 +146,7 @@ void weft__listen_close(weft_server *s, unsigned i)
 {
     if (s->listeners[i] >= 0) {
         /* io_uring may hold the socket a little longer than its descriptor; so the port is free all the same. */
-        if (s->front == NULL) /* else other processes have it too */
+        if (s->front == NULL && !load_relaxed(&s->shared)) /* else other processes have it too */
             (void)weft__sys_shutdown(s->listeners[i], SHUT_RDWR);
         weft__sys_close(s->listeners[i]);
     }

@@ -4,13 +4,14 @@
  * starts the worker processes, which serve by the model of the options on the listening sockets that all inherit; or,
  * in the model "process", it accepts by itself and starts one for each client. Counts lie in shared memory.
  * P1 told:     owner -> supervisor by a byte on a socket, supervisor -> worker by a byte on a pipe of its own; workers
- *              -> supervisor by messages on one pipe. Each says only: look at front->grace.
+ *              -> supervisor by messages on one pipe. Each says only where in front to look: at the stop, at `what`.
  * P2 together: a worker is killed when its supervisor ends (a death signal), the supervisor when its owner does (a
  *              pidfd or a death signal, see process.c), whatever ends them.
  * P3 reaped:   each child is held by a pidfd that the supervisor's poller watches.
  * P4 no storm: who dies within a second of its start is replaced after a pause that doubles up to 8 s; when all have
  *              died young five times over, the server ends with -ECHILD.
  * P5 the end:  a worker that is still there a second after the grace is killed: the kernel takes all that it had.
+ * P6 the line: clients that find every process taken stay in the kernel's queue; the supervisor keeps it short.
  * Pinned by tests/serve (every case runs in processes too) and tests/serve/processes_test.c. */
 #include "serve/processes.h"
 
@@ -25,6 +26,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -34,8 +36,15 @@ enum {
     EARLY_DEATHS_MAX = 5,
     KILL_AFTER_MS = 1000,
     RETRY_MS = 50,
+    LINE_MS = 20, /* how often the line is looked at while every process is taken */
     WATCH_STACK = 64 * 1024,
+    TOLD_STACK = 256 * 1024, /* runs on_tell */
     EVENTS = 64
+};
+
+enum {
+    BYTE_STOP = 's',
+    BYTE_TELL = 't'
 };
 
 /* From a worker process. */
@@ -43,7 +52,9 @@ struct report {
     uint32_t child;
     enum {
         REPORT_STARTED, /* value: 0 or -errno */
-        REPORT_STOP     /* a handler has called weft_server_stop */
+        REPORT_STOP,    /* a handler has called weft_server_stop */
+        REPORT_HEARD,   /* on_tell has been called; value: front->told before that */
+        REPORT_FULL     /* front->full */
     } kind;
     int32_t value;
 };
@@ -52,6 +63,7 @@ struct child {
     weft_process process;
     int control; /* our end of its pipe; -1: it is not running */
     bool reported;
+    bool untold;               /* on_tell has not run in it for the present front->told */
     int64_t started, start_at; /* ns; INT64_MAX: not to be started */
 };
 
@@ -67,6 +79,8 @@ typedef struct supervisor {
     bool told;      /* the owner knows how the start went */
     int start_error;
     bool stopping;
+    bool full;                     /* the line is looked at */
+    unsigned untold;               /* children that are */
     int64_t kill_at, accept_again; /* ns */
     int64_t pause_ms;
     unsigned early_deaths;
@@ -93,12 +107,44 @@ static void send_report(const weft_server *s, int kind, int value)
     (void)weft__sys_pipe_write(s->reports, &r, sizeof r); /* smaller than what a pipe takes whole */
 }
 
-void weft__processes_stop(weft_server *s, int64_t grace)
+static void ask_to_stop(weft__front *f, enum weft__stop how, int64_t grace)
 {
-    int64_t old = load_relaxed(&s->front->grace);
-    while (grace < old && !cas_seq_cst(&s->front->grace, &old, grace)) {
+    int64_t old = load_relaxed(&f->grace);
+    while (grace < old && !cas_seq_cst(&f->grace, &old, grace)) {
     }
+    uint32_t was = load_relaxed(&f->stopping);
+    while (was < how && !cas_seq_cst(&f->stopping, &was, how)) {
+    }
+}
+
+void weft__processes_stop(weft_server *s, enum weft__stop how, int64_t grace)
+{
+    ask_to_stop(s->front, how, grace);
     send_report(s, REPORT_STOP, 0);
+}
+
+static bool all_taken(const weft_server *s)
+{
+    weft_server_stats stats;
+    fence_seq_cst(); /* pairs with the supervisor's: it sees our client, or we see that it has stopped looking */
+    weft_server_get_stats(s, &stats);
+    return stats.open >= weft_server_capacity(s);
+}
+
+void weft__processes_taken(weft_server *s)
+{
+    uint32_t no = 0;
+    if (all_taken(s) && load_relaxed(&s->front->full) == 0 && cas_seq_cst(&s->front->full, &no, 1))
+        send_report(s, REPORT_FULL, 0);
+}
+
+static int run_on_tell(weft_server *s, int what)
+{
+    int err = s->options.on_tell != NULL ? s->options.on_tell(what, s->options.arg) : 0;
+    int32_t none = 0;
+    if (err < 0 && s->front != NULL)
+        (void)cas_seq_cst(&s->front->tell_error, &none, err);
+    return err;
 }
 
 /* A thread of the worker's: what the supervisor says. */
@@ -106,8 +152,15 @@ static void *listen_to_supervisor(void *arg)
 {
     weft_server *s = arg;
     char byte;
-    while (weft__sys_pipe_read(s->control, &byte, 1) == 1)
-        weft__server_stop_here(s, load_seq_cst(&s->front->grace));
+    while (weft__sys_pipe_read(s->control, &byte, 1) == 1) {
+        if (byte == BYTE_TELL) {
+            uint32_t told = load_seq_cst(&s->front->told);
+            (void)run_on_tell(s, load_seq_cst(&s->front->what));
+            send_report(s, REPORT_HEARD, (int)told);
+        } else {
+            weft__server_stop_here(s, load_seq_cst(&s->front->stopping), load_seq_cst(&s->front->grace));
+        }
+    }
     return NULL; /* it has ended, and so will this process */
 }
 
@@ -132,7 +185,7 @@ static int serve_client(weft_server *s, int fd)
     own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
     s->workers = &own;
     weft__listen_close(s, 0);
-    if (weft__sys_thread(listen_to_supervisor, s, WATCH_STACK) < 0)
+    if (weft__sys_thread(listen_to_supervisor, s, TOLD_STACK) < 0)
         return 1;
     weft__thread_serve_one(s, fd);
     add_relaxed(&all->timeouts, own.timeouts);
@@ -154,7 +207,7 @@ static int serve_many(weft_server *s, unsigned index)
         w->last_id = (uint64_t)getpid() << 32;
     }
     s->workers = set_of(s->front, s, index);
-    int err = weft__sys_thread(listen_to_supervisor, s, WATCH_STACK);
+    int err = weft__sys_thread(listen_to_supervisor, s, TOLD_STACK);
     if (err == 0)
         err = s->model->start(s);
     send_report(s, REPORT_STARTED, err);
@@ -204,6 +257,7 @@ static int start_child(supervisor *sup, unsigned i)
     }
     c->started = weft__sys_now();
     c->start_at = INT64_MAX;
+    c->untold = false; /* it has our memory, and we have been told */
     sup->running++;
     return 0;
 fail:
@@ -212,10 +266,10 @@ fail:
     return err;
 }
 
-static void tell(const struct child *c)
+static void tell(const struct child *c, char byte)
 {
     if (c->control >= 0)
-        (void)weft__sys_pipe_write(c->control, "s", 1);
+        (void)weft__sys_pipe_write(c->control, &byte, 1);
 }
 
 static void close_listeners(supervisor *sup)
@@ -239,13 +293,13 @@ static void stop(supervisor *sup)
     if (grace <= 0)
         sup->kill_at = weft__sys_now() + KILL_AFTER_MS * WEFT_MS;
     for (unsigned i = 0; i < sup->n; i++)
-        tell(&sup->children[i]);
+        tell(&sup->children[i], BYTE_STOP);
 }
 
 static void give_up(supervisor *sup, int err)
 {
     store_seq_cst(&sup->front->result, err);
-    store_seq_cst(&sup->front->grace, 0);
+    ask_to_stop(sup->front, WEFT__STOP_CLOSE, 0);
     stop(sup);
 }
 
@@ -290,16 +344,49 @@ static void plan_replacement(supervisor *sup, struct child *c)
         give_up(sup, -ECHILD);
 }
 
+/* It has heard what there was to be told, or will not any more. */
+static void note_heard(supervisor *sup, struct child *c)
+{
+    if (!c->untold)
+        return;
+    c->untold = false;
+    if (--sup->untold > 0)
+        return;
+    store_seq_cst(&sup->front->heard, load_seq_cst(&sup->front->told));
+    weft__wake(&sup->front->heard, UINT32_MAX, WEFT__SHARED_WORD);
+}
+
+/* Have on_tell run here, for those who will be started from now on, and in those who serve. */
+static void tell_all(supervisor *sup)
+{
+    struct child all = {.untold = true}; /* the last to hear, if nobody serves */
+    (void)run_on_tell(sup->server, load_seq_cst(&sup->front->what));
+    sup->untold = 1;
+    for (unsigned i = 0; i < sup->n; i++) {
+        struct child *c = &sup->children[i];
+        c->untold = c->control >= 0;
+        sup->untold += c->untold;
+        tell(c, BYTE_TELL);
+    }
+    note_heard(sup, &all);
+}
+
 static void bury(supervisor *sup, struct child *c)
 {
     unsigned index = (unsigned)(c - sup->children);
     weft__worker *set = set_of(sup->front, sup->server, index);
+    const weft_server_options *o = &sup->server->options;
+    int code = 0;
+    pid_t pid = weft_process_pid(&c->process);
     (void)weft_poller_unregister(sup->poller, weft_process_sentinel(&c->process));
-    (void)weft_process_join(&c->process, NULL, WEFT_FOREVER);
+    (void)weft_process_join(&c->process, &code, WEFT_FOREVER);
     (void)weft_process_close(&c->process);
     weft__sys_close(c->control);
     c->control = -1;
     sup->running--;
+    note_heard(sup, c);
+    if (o->on_death != NULL && (sup->single ? code != 0 : !sup->stopping))
+        o->on_death(pid, code, o->arg);
     if (sup->single) {
         store_relaxed(&set->open, set->open - 1);
         return;
@@ -373,6 +460,39 @@ static void accept_clients(supervisor *sup)
     }
 }
 
+/* ---- the supervisor: the line, where a process serves one client at a time ---- */
+
+/* So many may stand in it. */
+static unsigned line_length(const weft_server *s)
+{
+    const weft_server_options *o = &s->options;
+    unsigned each = o->max_connections > o->threads ? o->max_connections - o->threads : 0;
+    uint64_t all = (uint64_t)each * o->processes, most = o->backlog - o->backlog / 4;
+    return all < most ? (unsigned)all : (unsigned)most; /* what the kernel would drop without a word is told by us */
+}
+
+/* Every process is taken: who stands in front of a line that is too long is told, for those who have waited longest are
+ * the likeliest to have given up. Returns when to look again. */
+static int64_t look_at_line(supervisor *sup)
+{
+    weft_server *s = sup->server;
+    store_seq_cst(&sup->front->full, 0); /* from here on who is the last to be taken says so */
+    if (!all_taken(s)) {
+        sup->full = false;
+        return INT64_MAX;
+    }
+    store_seq_cst(&sup->front->full, 1);
+    for (int waiting; (waiting = weft__sys_queued(s->listeners[0])) > (int)line_length(s);) {
+        int fd = weft__sys_accept(s->listeners[0], NULL);
+        if (fd < 0)
+            break;
+        add_relaxed(&sup->front->refused, 1);
+        weft__turn_away_text(s, fd);
+        weft__turn_away_close(fd);
+    }
+    return weft__sys_now() + LINE_MS * WEFT_MS;
+}
+
 /* ---- the supervisor: its turn ---- */
 
 static void read_reports(supervisor *sup)
@@ -382,6 +502,10 @@ static void read_reports(supervisor *sup)
         return;
     if (r.kind == REPORT_STOP)
         stop(sup);
+    else if (r.kind == REPORT_FULL)
+        sup->full = true;
+    else if (r.kind == REPORT_HEARD && r.child < sup->n && (uint32_t)r.value == load_seq_cst(&sup->front->told))
+        note_heard(sup, &sup->children[r.child]);
     else if (r.child < sup->n && !sup->children[r.child].reported)
         note_start(sup, &sup->children[r.child], r.value);
 }
@@ -390,10 +514,12 @@ static void read_owner(supervisor *sup)
 {
     char bytes[64];
     ssize_t n = weft__sys_recv(sup->owner, bytes, sizeof bytes, MSG_DONTWAIT);
-    if (n > 0)
-        stop(sup);
-    else if (n == 0)
+    if (n == 0)
         give_up(sup, -ECHILD); /* its process ends */
+    if (n > 0 && memchr(bytes, BYTE_TELL, (size_t)n) != NULL)
+        tell_all(sup);
+    if (n > 0 && memchr(bytes, BYTE_STOP, (size_t)n) != NULL)
+        stop(sup);
 }
 
 static void handle(supervisor *sup, void *what)
@@ -436,6 +562,8 @@ static int64_t do_due(supervisor *sup)
         }
         next = sooner(next, c->start_at);
     }
+    if (sup->full)
+        next = sooner(next, look_at_line(sup));
     if (sup->single && sup->accept_again != 0) {
         if (now >= sup->accept_again &&
             weft_poller_register(sup->poller, sup->server->listeners[0], WEFT_POLLIN, sup->server) == 0)
@@ -542,6 +670,8 @@ static void *watch_supervisor(void *arg)
         load_seq_cst(&s->front->grace) == INT64_MAX)
         store_seq_cst(&s->front->result, -ECHILD); /* somebody has killed it */
     s->result = load_seq_cst(&s->front->result);
+    store_seq_cst(&s->front->heard, load_seq_cst(&s->front->told)); /* there is nobody left to hear it */
+    weft__wake(&s->front->heard, UINT32_MAX, WEFT__SHARED_WORD);
     weft__thread_eventfd_close();
     weft__server_ended(s);
     return NULL;
@@ -603,14 +733,42 @@ fail:
 
 static void processes_notify(weft_server *s)
 {
-    store_seq_cst(&s->front->grace, load_seq_cst(&s->grace));
+    ask_to_stop(s->front, load_seq_cst(&s->stopping), load_seq_cst(&s->grace));
     weft_lock_acquire(&s->owner_lock);
     if (s->owner_fds[0] >= 0) {
         for (unsigned i = 0; i < s->nworkers; i++)
             weft__listen_close(s, i);
-        (void)weft__sys_send(s->owner_fds[0], "s", 1, MSG_DONTWAIT);
+        (void)weft__sys_send(s->owner_fds[0], &(char){BYTE_STOP}, 1, MSG_DONTWAIT);
     }
     weft_lock_release(&s->owner_lock);
+}
+
+int weft_server_tell(weft_server *s, int what, weft_until until)
+{
+    if (s->in_child)
+        return -EINVAL;
+    int err = run_on_tell(s, what);
+    if (s->front == NULL)
+        return err;
+    int locked = weft_lock_acquire_until(&s->tell_lock, until);
+    if (locked < 0)
+        return locked;
+    store_seq_cst(&s->front->what, what);
+    store_seq_cst(&s->front->tell_error, err < 0 ? err : 0);
+    weft_lock_acquire(&s->owner_lock);
+    uint32_t told = load_seq_cst(&s->front->told);
+    if (s->owner_fds[0] >= 0) {
+        store_seq_cst(&s->front->told, ++told);
+        (void)weft__sys_send(s->owner_fds[0], &(char){BYTE_TELL}, 1, MSG_DONTWAIT);
+    }
+    weft_lock_release(&s->owner_lock);
+    err = 0;
+    for (uint32_t heard; err == 0 && (heard = load_seq_cst(&s->front->heard)) != told;)
+        err = weft__park(&s->front->heard, heard, until, WEFT__SHARED_WORD, "server tell");
+    if (err == 0)
+        err = load_seq_cst(&s->front->tell_error);
+    weft_lock_release(&s->tell_lock);
+    return err;
 }
 
 const weft__model weft__model_processes = {.name = "processes", .start = processes_start, .notify = processes_notify};

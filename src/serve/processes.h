@@ -6,10 +6,17 @@
 
 /* In shared memory: all processes of one server see it. */
 typedef struct weft__front {
-    int64_t grace;  /* atomic: end of the grace, of whoever asked for the earliest */
-    int32_t result; /* atomic: what weft_server_wait says at the end */
-    unsigned sets;  /* of workers: one a process, or a single one for all clients' processes */
-    size_t size;    /* of the mapping */
+    int64_t grace;      /* atomic: end of the grace, of whoever asked for the earliest */
+    uint32_t stopping;  /* atomic: enum weft__stop, the most that was asked for */
+    int32_t result;     /* atomic: what weft_server_wait says at the end */
+    uint32_t told;      /* atomic: how often weft_server_tell was called */
+    uint32_t heard;     /* atomic: so many of these have been heard by all; the owner sleeps on it */
+    int32_t what;       /* the last one's */
+    int32_t tell_error; /* atomic: the first that a process had with it */
+    uint32_t full;      /* atomic: the supervisor has been told that every process is taken, and looks at the line */
+    uint64_t refused;   /* atomic: turned away by the supervisor */
+    unsigned sets;      /* of workers: one a process, or a single one for all clients' processes */
+    size_t size;        /* of the mapping */
     weft__worker workers[];
 } weft__front;
 
@@ -20,6 +27,9 @@ int weft__processes_open(weft_server *s);
 void weft__processes_close(weft_server *s);
 
 /* In a worker process: have the whole server stop. */
-void weft__processes_stop(weft_server *s, int64_t grace);
+void weft__processes_stop(weft_server *s, enum weft__stop how, int64_t grace);
+
+/* In a worker process that has no place left: if no other has one either, let the supervisor know. */
+void weft__processes_taken(weft_server *s);
 
 #endif

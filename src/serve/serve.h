@@ -128,7 +128,8 @@ struct weft__worker {
     uint32_t control; /* atomic: the keeper sleeps on it; counted up to wake it */
     int64_t wake_at;  /* when the keeper will wake by itself */
     int64_t tick_at;  /* when state_tick is due; INT64_MAX */
-    bool drained;     /* the stop has been carried out */
+    bool drained;     /* nobody new is accepted */
+    bool emptied;     /* who was idle has been let go */
     bool cut;
 
     uint32_t open;         /* atomic: connections let in and not ended */
@@ -198,6 +199,13 @@ enum {
     WEFT__SERVER_ENDED
 };
 
+/* How it is stopping; only ever goes up. */
+enum weft__stop {
+    WEFT__STOP_NOT,
+    WEFT__STOP_RETIRE, /* nobody new; who is idle may stay until the end of the grace */
+    WEFT__STOP_CLOSE   /* ... goes at once */
+};
+
 struct weft_server {
     weft_server_options options; /* with defaults filled in; host, model and poller are NULL */
     const weft__model *model;
@@ -210,7 +218,8 @@ struct weft_server {
     char address_text[WEFT_CONN_ADDRESS_MAX];
 
     uint32_t state;      /* atomic: above; waited on by weft_server_wait */
-    uint32_t stopping;   /* atomic */
+    uint32_t stopping;   /* atomic: enum weft__stop */
+    uint32_t shared;     /* atomic: other programs may have the listening sockets */
     int64_t grace;       /* atomic: end of the grace */
     uint32_t open;       /* atomic: all workers' */
     uint32_t starting;   /* atomic: workers that have not reported; waited on by start */
@@ -228,6 +237,7 @@ struct weft_server {
     weft_process supervisor;
     int owner_fds[2];     /* the owner's end, under the lock; -1: closed; and the supervisor's */
     weft_lock owner_lock; /* also for the owner's listeners, from the start to the end */
+    weft_lock tell_lock;  /* one weft_server_tell at a time */
 };
 
 /* ---- small helpers ---- */
@@ -254,7 +264,13 @@ static inline void weft__worker_unlock(weft__worker *w)
 
 static inline bool weft__server_stopping(const weft_server *s)
 {
-    return load_relaxed(&s->stopping) != 0;
+    return load_relaxed(&s->stopping) != WEFT__STOP_NOT;
+}
+
+/* Who is idle goes. */
+static inline bool weft__server_closing(const weft_server *s)
+{
+    return load_seq_cst(&s->stopping) == WEFT__STOP_CLOSE;
 }
 
 /* ---- server.c ---- */
@@ -262,8 +278,8 @@ static inline bool weft__server_stopping(const weft_server *s)
 /* Everything has ended, or start failed: tell who waits. s may be gone afterwards. */
 void weft__server_ended(weft_server *s);
 
-/* As weft_server_stop, for this process alone. */
-void weft__server_stop_here(weft_server *s, int64_t grace);
+/* As weft_server_stop or weft_server_retire, for this process alone. */
+void weft__server_stop_here(weft_server *s, enum weft__stop how, int64_t grace);
 
 void weft__worker_init(weft__worker *w, weft_server *s, unsigned index);
 
@@ -274,7 +290,8 @@ void weft__thread_serve_one(weft_server *s, int fd);
 
 /* ---- listen.c ---- */
 
-/* Bind and listen as the options say; n listeners. Fills listeners, address, address_text. */
+/* Bind and listen as the options say, or take the sockets that they give; n listeners. Fills listeners, address,
+ * address_text. */
 int weft__listen(weft_server *s, unsigned n);
 void weft__listen_close(weft_server *s, unsigned i);
 

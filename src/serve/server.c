@@ -1,8 +1,8 @@
 /* server.c - the server as its owner sees it: options, open, start, wait, stop, close, counts.
  *
  * Life: OPEN -> RUNNING -> ENDED, in s->state, which weft_server_wait sleeps on. A server that never started goes from
- * OPEN to ENDED by stop or close. `stopping` and `grace` only ever go one way (0 to 1, earlier), so asking again is
- * safe; the model's keepers carry the stop out and the last of them stores ENDED. Pinned by tests/serve/server_test.c.
+ * OPEN to ENDED by stop or close. `stopping` and `grace` only ever go one way (up, earlier), so asking again is safe;
+ * the model's keepers carry the stop out and the last of them stores ENDED. Pinned by tests/serve/server_test.c.
  */
 #include "serve/processes.h"
 
@@ -178,21 +178,21 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
     s->epoch = weft__sys_now();
     s->grace = INT64_MAX;
     s->owner_fds[0] = -1;
-    err = weft__listen(s, s->nworkers);
-    if (err < 0)
-        goto fail_listeners;
     if (s->options.processes > 0) {
         s->model = &weft__model_processes;
         err = weft__processes_open(s);
         if (err < 0)
-            goto fail_listen;
+            goto fail_listeners;
     }
+    err = weft__listen(s, s->nworkers); /* last: sockets that are given are the caller's if it fails */
+    if (err < 0)
+        goto fail_processes;
     s->options.host = s->options.model = s->options.poller = NULL;
+    s->options.listeners = NULL;
     *out = s;
     return 0;
-fail_listen:
-    for (unsigned i = 0; i < s->nworkers; i++)
-        weft__listen_close(s, i);
+fail_processes:
+    weft__processes_close(s);
 fail_listeners:
     weft__free(s->listeners);
 fail_workers:
@@ -246,20 +246,33 @@ int weft_server_run(weft_server *s, weft_until until)
     return err < 0 && err != -EALREADY ? err : weft_server_wait(s, until);
 }
 
-void weft_server_stop(weft_server *s, weft_until grace)
+static void stop(weft_server *s, enum weft__stop how, int64_t grace)
 {
     if (s->in_child)
-        weft__processes_stop(s, grace.at);
+        weft__processes_stop(s, how, grace);
     else
-        weft__server_stop_here(s, grace.at);
+        weft__server_stop_here(s, how, grace);
 }
 
-void weft__server_stop_here(weft_server *s, int64_t grace)
+void weft_server_stop(weft_server *s, weft_until grace)
+{
+    stop(s, WEFT__STOP_CLOSE, grace.at);
+}
+
+void weft_server_retire(weft_server *s, weft_until grace)
+{
+    store_seq_cst(&s->shared, 1);
+    stop(s, WEFT__STOP_RETIRE, grace.at);
+}
+
+void weft__server_stop_here(weft_server *s, enum weft__stop how, int64_t grace)
 {
     int64_t old = load_relaxed(&s->grace);
     while (grace < old && !cas_seq_cst(&s->grace, &old, grace)) {
     }
-    store_seq_cst(&s->stopping, 1);
+    uint32_t was = load_relaxed(&s->stopping);
+    while (was < how && !cas_seq_cst(&s->stopping, &was, how)) {
+    }
     uint32_t seen = WEFT__SERVER_OPEN;
     if (cas_seq_cst(&s->state, &seen, WEFT__SERVER_ENDED)) {
         weft__wake(&s->state, UINT32_MAX, 0);
@@ -299,6 +312,17 @@ const char *weft_server_address(const weft_server *s)
     return s->address_text;
 }
 
+int weft_server_listeners(weft_server *s, int *fds, unsigned room)
+{
+    if (room < s->nworkers)
+        return -E2BIG;
+    for (unsigned i = 0; i < s->nworkers; i++)
+        if ((fds[i] = s->listeners[i]) < 0)
+            return -EBADF;
+    store_seq_cst(&s->shared, 1);
+    return (int)s->nworkers;
+}
+
 unsigned weft_server_capacity(const weft_server *s)
 {
     const weft_server_options *o = &s->options;
@@ -322,4 +346,6 @@ void weft_server_get_stats(const weft_server *s, weft_server_stats *stats)
         stats->refused += load_relaxed(&w->refused);
         stats->cut += load_relaxed(&w->cuts);
     }
+    if (s->front != NULL)
+        stats->refused += load_relaxed(&s->front->refused);
 }

@@ -10,7 +10,7 @@
  * under the lock. T3  stop against idle: the thread stores IDLE and then looks at `stopping`; the acceptor stores
  * `stopping` and then looks at the states. One of them sees the other. Pinned by tests/serve (every case runs under
  * this model too). */
-#include "serve/serve.h"
+#include "serve/processes.h"
 
 #include <weft/co.h>
 #include <weft/poller.h>
@@ -152,7 +152,7 @@ static int receive(weft_conn *c)
 
 static bool no_more_requests(const weft_conn *c)
 {
-    return load_seq_cst(&c->worker->server->stopping) && !(load_relaxed(&c->flags) & WEFT__CONN_BUSY);
+    return weft__server_closing(c->worker->server) && !(load_relaxed(&c->flags) & WEFT__CONN_BUSY);
 }
 
 static int thread_wait_input(weft_conn *c, bool first, int64_t until)
@@ -271,7 +271,7 @@ static int wait_idle(weft_conn *c)
             return -EPIPE;
         if (c->unread >= o->input_max)
             return -ENOBUFS; /* and the handler cannot use it */
-        if (load_seq_cst(&w->server->stopping)) {
+        if (weft__server_closing(w->server)) {
             int err = receive_last(c);
             if (err < 0)
                 return err;
@@ -521,14 +521,16 @@ static void accept_failed(weft__worker *w, int err)
         w->spare_fd = weft__sys_dup(w->listener.fd);
 }
 
-/* Processes that serve one client at a time leave the others in the kernel's queue, for those of them that are free. */
+/* Processes that serve one client at a time leave the others in the kernel's queue, for those of them that are free.
+ * The supervisor keeps that line short. */
 static void wait_for_room(weft__worker *w)
 {
-    const weft_server *s = w->server;
+    weft_server *s = w->server;
     for (;;) {
         uint32_t seen = load_seq_cst(&w->coming);
         if ((seen & THREADS) < s->options.threads || load_seq_cst(&s->stopping))
             return;
+        weft__processes_taken(s);
         (void)weft__park(&w->coming, seen, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server pool");
     }
 }
@@ -567,12 +569,18 @@ static void send_line_away(weft__worker *w)
     }
 }
 
-/* Those who wait for a request read the end of their input; what has arrived before is still served. */
-static void drain(weft__worker *w)
+static void accept_no_more(weft__worker *w)
 {
+    w->drained = true;
     weft__listen_close(w->server, 0);
     if (w->spare_fd >= 0)
         weft__sys_close(w->spare_fd);
+}
+
+/* Those who wait for a request read the end of their input; what has arrived before is still served. */
+static void empty(weft__worker *w)
+{
+    w->emptied = true;
     send_line_away(w);
     weft_lock_acquire(&w->lock);
     list_each (l, &w->waiting) {
@@ -589,7 +597,8 @@ static void cut(weft__worker *w)
     weft_lock_acquire(&w->lock);
     list_each (l, &w->waiting) {
         weft_conn *c = container_of(l, weft_conn, link);
-        WEFT__COUNT(&w->cuts);
+        if (load_seq_cst(&c->state) != WEFT__CONN_IDLE)
+            WEFT__COUNT(&w->cuts);
         (void)thread_evict(c, -ECANCELED);
         if (c->turn != NULL)
             weft__waiter_cancel(c->turn->waiter);
@@ -599,17 +608,21 @@ static void cut(weft__worker *w)
 
 static void wait_for_clients(weft__worker *w)
 {
-    bool was_cut = false;
     for (;;) {
         uint32_t seen = load_seq_cst(&w->coming);
+        int64_t grace = load_seq_cst(&w->server->grace);
+        bool over = grace <= weft__sys_now();
+        if (!w->emptied && (over || weft__server_closing(w->server))) {
+            empty(w);
+            continue; /* `coming` may have changed */
+        }
         if ((seen & THREADS) == 0)
             return;
-        int64_t grace = load_seq_cst(&w->server->grace);
-        if (!was_cut && grace <= weft__sys_now()) {
+        if (!w->cut && over) {
+            w->cut = true;
             cut(w);
-            was_cut = true;
         }
-        (void)weft__park(&w->coming, seen, was_cut ? WEFT_FOREVER : (weft_until){grace}, WEFT__UNCANCELLABLE,
+        (void)weft__park(&w->coming, seen, w->cut ? WEFT_FOREVER : (weft_until){grace}, WEFT__UNCANCELLABLE,
                          "server stop");
     }
 }
@@ -622,7 +635,7 @@ static void *acceptor_main(void *arg)
     weft_lock_release(&w->lock);
     accept_all(w);
     weft_shield(1);
-    drain(w);
+    accept_no_more(w);
     wait_for_clients(w);
     end_fixed(w);
     weft_lock_acquire(&w->lock);
@@ -645,7 +658,7 @@ void weft__thread_serve_one(weft_server *s, int fd)
             break;
         (void)weft__park(&w->coming, seen, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server client");
     }
-    drain(w);
+    accept_no_more(w);
     wait_for_clients(w);
     close_states(w);
 }

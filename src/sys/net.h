@@ -74,6 +74,9 @@ int weft__sys_peer(int fd, weft__address *a);
 
 int weft__sys_set_nonblocking(int fd);
 
+/* Connections that a listening TCP socket has ready to be accepted. */
+int weft__sys_queued(int fd);
+
 /* Make the caller's socket ours: it has to be of this type (-ENOTSOCK otherwise) and becomes non-blocking. Its
  * domain, or -errno, and then it is closed. */
 int weft__sys_take_socket(int fd, int type);

@@ -127,6 +127,30 @@ UNTRACED static int keep_passed(const weft__spawn *s)
     return close_from(first, ~0u);
 }
 
+/* All are moved away first, as any of them may lie where another shall go. */
+UNTRACED static int place_passed(const weft__spawn *s)
+{
+    int away[WEFT__SPAWN_PLACED_MOST], first = 3, behind = first + (int)s->placed_count;
+    for (unsigned i = 0; i < s->placed_count; i++)
+        if ((away[i] = (int)syscall(SYS_fcntl, s->placed[i], F_DUPFD_CLOEXEC, behind)) < 0)
+            return -1;
+    for (unsigned i = 0; i < s->placed_count; i++)
+        if (syscall(SYS_dup3, away[i], first + (int)i, 0) < 0)
+            return -1;
+    return close_from((unsigned)behind, ~0u);
+}
+
+UNTRACED static void write_pid(char *text)
+{
+    char digits[WEFT__SPAWN_PID_SIZE];
+    int n = 0;
+    for (long pid = syscall(SYS_getpid); pid > 0; pid /= 10)
+        digits[n++] = (char)('0' + pid % 10);
+    while (n > 0)
+        *text++ = digits[--n];
+    *text = 0;
+}
+
 UNTRACED static int take_ids(const weft__spawn *s)
 {
     return syscall(SYS_setgroups, 0, NULL) == 0 && syscall(SYS_setresgid, s->gid, s->gid, s->gid) == 0 &&
@@ -189,8 +213,10 @@ UNTRACED static int child_main(void *arg)
         if (err < 0)
             return failed(c, WEFT__SPAWN_SETUP);
     }
-    if (keep_passed(s) < 0)
+    if ((s->placed_count > 0 ? place_passed(s) : keep_passed(s)) < 0)
         return failed(c, WEFT__SPAWN_SETUP);
+    if (s->pid_text != NULL)
+        write_pid(s->pid_text);
     uint64_t none = 0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
     execute(s);
@@ -305,6 +331,11 @@ void weft__sys_null_stdin(void)
         close(0);
     if (fd > 0)
         close(fd);
+}
+
+int weft__sys_close_on_exec(int fd)
+{
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }
 
 int weft__sys_pipe(int ends[2])

@@ -25,6 +25,9 @@ typedef struct weft__spawn {
     int streams[3];    /* descriptors that become 0, 1, 2; -1: as ours is */
     const int *passed; /* ascending, all above 2: kept under their numbers */
     unsigned passed_count;
+    const int *placed; /* instead of passed: these become 3, 4, 5 ... */
+    unsigned placed_count;
+    char *pid_text;  /* in env; NULL, or room for its own number, which is written there */
     const char *cwd; /* NULL: ours */
     bool new_group, new_session, set_ids, set_umask;
     uid_t uid;
@@ -36,6 +39,11 @@ typedef struct weft__spawn {
     int (*before)(void *arg);
     void *before_arg;
 } weft__spawn;
+
+enum {
+    WEFT__SPAWN_PLACED_MOST = 80,
+    WEFT__SPAWN_PID_SIZE = 12
+};
 
 enum weft__spawn_stage {
     WEFT__SPAWN_FORK,
@@ -76,6 +84,9 @@ int weft__sys_null(int stream);
 
 /* Make standard input /dev/null, or close it. */
 void weft__sys_null_stdin(void);
+
+/* Programs that this process starts do not get fd. 0 or -errno. */
+int weft__sys_close_on_exec(int fd);
 
 /* Both ends close-on-exec and blocking. */
 int weft__sys_pipe(int ends[2]);

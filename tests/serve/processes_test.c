@@ -170,6 +170,77 @@ TEST(processes_full_turn_the_newcomer_away)
     serve_stop(s);
 }
 
+typedef struct taken {
+    line_service *service;
+    weft_server *server;
+    uint64_t count;
+} taken;
+
+static bool at_work(void *arg)
+{
+    const taken *t = arg;
+    return load_seq_cst(&t->service->waiting) == t->count;
+}
+
+static bool refused(void *arg)
+{
+    const taken *t = arg;
+    weft_server_stats stats;
+    weft_server_get_stats(t->server, &stats);
+    return stats.refused == t->count;
+}
+
+/* Every process is taken, and so is every place in the line: the first in it is turned away, and the line moves up. */
+static void overflow_line(const serve_kind *kind, unsigned places, unsigned each)
+{
+    enum {
+        LINE = 4,
+        MORE = 3
+    };
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = each}, service);
+    int served[32], line[LINE + MORE];
+    for (unsigned i = 0; i < places; i++) {
+        served[i] = client_open(weft_server_port(s));
+        client_say(served[i], "wait\n");
+    }
+    taken all = {service, s, places};
+    wait_until(at_work, &all, "everybody who is served at work");
+    for (int i = 0; i < LINE + MORE; i++) {
+        line[i] = client_open(weft_server_port(s));
+        client_say(line[i], "echo x\nclose\n");
+    }
+    for (int i = 0; i < MORE; i++) {
+        client_expect(line[i], "full\n");
+        client_expect_end(line[i]);
+        client_close(line[i]);
+    }
+    all.count = MORE;
+    wait_until(refused, &all, "three refusals");
+    line_service_go(service);
+    for (unsigned i = 0; i < places; i++) {
+        client_expect(served[i], "waited\n");
+        client_close(served[i]);
+    }
+    for (int i = MORE; i < LINE + MORE; i++) {
+        client_expect(line[i], "x\nbye\n");
+        client_close(line[i]);
+    }
+    wait_open(s, 0);
+    CHECK(refused(&all));
+    serve_stop(s);
+}
+
+TEST(processes_all_taken_turn_away_whom_the_line_has_no_room_for_prefork)
+{
+    overflow_line(&serve_prefork, 2, 3);
+}
+
+TEST(processes_all_taken_turn_away_whom_the_line_has_no_room_for_pool)
+{
+    overflow_line(&serve_forked_pool, 16, 10);
+}
+
 /* S002-12 and "no zombies": one that dies costs its own clients, and another takes its place. */
 static void die_and_be_replaced(const char *model, unsigned processes, bool by_kill)
 {

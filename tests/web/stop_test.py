@@ -129,20 +129,25 @@ def wait_until(condition, text, seconds=8):
         time.sleep(0.01)
 
 
+def workers_of(server):
+    """The children of its supervisor."""
+    return [w for supervisor in children(server.process.pid) for w in children(supervisor)]
+
+
 def a_dead_worker_is_replaced():
     with Tree() as tree:
         tree.write("a.txt", "a")
         server = Server(tree.path, "--processes", "3")
         try:
             with server:
-                wait_until(lambda: len(children(server.process.pid)) == 3, "not three workers")
+                check(len(workers_of(server)) == 3, "not three workers")
                 for _ in range(5):
-                    victim = children(server.process.pid)[0]
+                    victim = workers_of(server)[0]
                     os.kill(victim, signal.SIGKILL)
-                    wait_until(lambda: gone(victim) and len(children(server.process.pid)) == 3, "not replaced")
+                    wait_until(lambda: gone(victim) and len(workers_of(server)) == 3, "not replaced")
                     for _ in range(10):
                         check(get(server, "/a.txt").body == b"a", "not served")
-                workers = children(server.process.pid)
+                workers = workers_of(server)
         except Failure as e:
             check("replacing it" in str(e), str(e))  # it says so on standard error
         check(server.process.returncode == 0, f"exit status {server.process.returncode}")
@@ -154,8 +159,8 @@ def workers_end_with_the_parent():
     with Tree() as tree:
         server = Server(tree.path, "--processes", "3")
         server.__enter__()
-        wait_until(lambda: len(children(server.process.pid)) == 3, "not three workers")
-        workers = children(server.process.pid)
+        workers = workers_of(server) + children(server.process.pid)
+        check(len(workers) == 4, "not three workers and their supervisor")
         server.process.kill()
         server.process.wait()
         wait_until(lambda: all(gone(w) for w in workers), "workers outlive their parent")
@@ -168,7 +173,7 @@ def interrupt_of_the_group():
     with Tree() as tree:
         tree.write("large.bin", b"x" * 30000000)
         with Server(tree.path, "--processes", "2", start_new_session=True) as server:
-            wait_until(lambda: len(children(server.process.pid)) == 2, "not two workers")
+            check(len(workers_of(server)) == 2, "not two workers")
             with Client(server, 20) as c:
                 c.send(request("/large.bin"))
                 while len(c.buffer) < 1000:
