@@ -19,7 +19,7 @@
  * submit jobs and wait for them in a pool of any size (coroutines do so only when no other worker is free). The inner
  * job then runs to its end, whatever the deadline of the wait. A job that submits to its own full pool does some of the
  * queue's work instead of waiting. One that ends its thread (pthread_exit) fails with -ECANCELED, and the thread is
- * replaced. In a child of fork the parent's pools take no jobs.
+ * replaced; one that calls exit fails, too, and all others are done first. In a child of fork they take no jobs.
  *
  * Unless said otherwise: call from threads and coroutines, also from jobs, by any number of callers at once, not from
  * signal handlers. */
@@ -58,6 +58,8 @@ typedef struct weft_pool_options {
     int waiters_help;  /* 1: whoever waits without a deadline for a job that has not begun runs it himself, not only
                           jobs of the pool: the cheapest for short jobs, which then run in other threads, too. Not with
                           an initializer */
+    int64_t idle_time; /* a worker that has had no job for so many nanoseconds ends; negative = never; 0 = a minute for
+                          threads, never for coroutines */
 } weft_pool_options;
 
 /* Make a pool. Workers start on demand, and idle ones are used first; at most a million. `options` may be NULL. Returns

@@ -364,14 +364,11 @@ bool weft__backlog_notify(weft__backlog *b)
 {
     uint64_t seen = load_seq_cst(&b->workers), next;
     do {
-        if (SEARCHING(seen) != 0)
+        if (SEARCHING(seen) != 0 || (SLEEPING(seen) == 0 && UNSTARTED(seen) == 0))
             return false;
-        if (SLEEPING(seen) != 0)
-            next = seen - ONE_SLEEPING + ONE_SEARCHING;
-        else if (UNSTARTED(seen) != 0)
-            next = seen - ONE_UNSTARTED + ONE_SEARCHING;
-        else
+        if (weft__backlog_empty(b)) /* who searched has taken the job already, and runs it */
             return false;
+        next = seen - (SLEEPING(seen) != 0 ? ONE_SLEEPING : ONE_UNSTARTED) + ONE_SEARCHING;
     } while (!cas_seq_cst(&b->workers, &seen, next));
     if (SLEEPING(seen) == 0)
         return true;
@@ -422,13 +419,13 @@ bool weft__backlog_search_early(weft__backlog *b)
 static bool stop_search(weft__backlog *b)
 {
     uint64_t before = sub_seq_cst(&b->workers, ONE_SEARCHING);
-    return SEARCHING(before) == 1 && !weft__backlog_empty(b) && weft__backlog_notify(b);
+    return SEARCHING(before) == 1 && weft__backlog_notify(b);
 }
 
 bool weft__backlog_worker_gone(weft__backlog *b)
 {
     add_seq_cst(&b->workers, ONE_UNSTARTED);
-    return !weft__backlog_empty(b) && weft__backlog_notify(b);
+    return weft__backlog_notify(b);
 }
 
 /* Look for a while, if no other searcher does. The while is as long as it paid of late. */
@@ -451,22 +448,37 @@ static bool look(weft__backlog *b, weft__taken *out)
     return false;
 }
 
-/* A searcher sleeps until it is made one again. */
-static void sleep_until_told(weft__backlog *b)
+/* A sleeper that has slept for long counts as unstarted again. False: as a searcher, and a token is on its way (B4). */
+static bool give_up_sleep(weft__backlog *b)
+{
+    uint64_t seen = load_seq_cst(&b->workers);
+    while (SLEEPING(seen) != 0)
+        if (cas_seq_cst(&b->workers, &seen, seen - ONE_SLEEPING + ONE_UNSTARTED))
+            return true;
+    return false;
+}
+
+/* A searcher sleeps until it is made one again. False: it slept for `idle_time`, and counts as unstarted. */
+static bool sleep_until_told(weft__backlog *b)
 {
     add_seq_cst(&b->workers, ONE_SLEEPING - ONE_SEARCHING);
     if (!weft__backlog_empty(b) || is_closed(b)) {
         uint64_t seen = load_seq_cst(&b->workers);
         while (SLEEPING(seen) != 0)
             if (cas_seq_cst(&b->workers, &seen, seen - ONE_SLEEPING + ONE_SEARCHING))
-                return;
+                return true;
     }
+    weft_until until = b->idle_time > 0 ? weft_in(b->idle_time) : WEFT_FOREVER;
     uint32_t tokens = load_relaxed(&b->tokens);
     while (tokens == 0 || !cas_acq_rel(&b->tokens, &tokens, tokens - 1)) {
-        if (tokens == 0)
-            weft__park_for(&weft__worker_kind, b, NULL, &b->tokens, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE);
+        if (tokens == 0 && weft__park_for(&weft__worker_kind, b, NULL, &b->tokens, 0, until, WEFT__UNCANCELLABLE) < 0) {
+            if (give_up_sleep(b))
+                return false;
+            until = WEFT_FOREVER;
+        }
         tokens = load_relaxed(&b->tokens);
     }
+    return true;
 }
 
 bool weft__backlog_next(weft__backlog *b, bool searching, weft__taken *out, bool *start)
@@ -484,8 +496,8 @@ bool weft__backlog_next(weft__backlog *b, bool searching, weft__taken *out, bool
         } else if (closed) {
             add_seq_cst(&b->workers, ONE_UNSTARTED - ONE_SEARCHING);
             return false;
-        } else {
-            sleep_until_told(b);
+        } else if (!sleep_until_told(b)) {
+            return false;
         }
         got = weft__backlog_take(b, out);
     }

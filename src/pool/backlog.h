@@ -62,6 +62,7 @@ typedef struct weft__backlog {
     uint32_t spins;                              /* atomic: how long a searcher looks; adapts */
     uint32_t spins_max;
     void (*pause)(void); /* between two looks of a searcher; NULL: as short as can be */
+    int64_t idle_time;   /* a worker that has slept for so long ends, in ns; 0: never */
 
     /* Atomic: read without the lock, written under it. */
     _Alignas(WEFT__CACHE_LINE) uint32_t listed; /* jobs in the lists */
@@ -130,9 +131,9 @@ bool weft__backlog_has_workers(const weft__backlog *b);
  * who learns that the job is done finds an idle worker. Returns whether it does. */
 bool weft__backlog_search_early(weft__backlog *b);
 
-/* The next job for a worker that is searching (or not, as search_early said). Sleeps. False: closed and empty, the
- * worker counts as unstarted again and must end. *start: the caller must start another worker, before it runs the job.
- */
+/* The next job for a worker that is searching (or not, as search_early said). Sleeps. False: closed and empty, or it
+ * has slept for `idle_time`; the worker counts as unstarted again and must end. *start: the caller must start another
+ * worker, before it runs the job. */
 bool weft__backlog_next(weft__backlog *b, bool searching, weft__taken *out, bool *start);
 
 /* A busy worker is gone. Returns as notify. */

@@ -183,27 +183,20 @@ int weft_submit_bytes(weft_executor *ex, weft_bytes_fn *fn, const void *in, size
     return weft__pool_submit(ex, j, options, f);
 }
 
+typedef struct calls {
+    weft_bytes_fn *fn;
+    const weft_bytes *in;
+} calls;
+
+static int make_call(weft_executor *ex, const void *set, size_t i, uint32_t refs, weft__job **out)
+{
+    const calls *c = set;
+    return make(ex, c->fn, c->in[i].data, c->in[i].size, refs, out);
+}
+
 long weft_submit_bytes_many(weft_executor *ex, weft_bytes_fn *fn, const weft_bytes *in, size_t n, weft_future **futures)
 {
-    if (n == 0)
-        return 0;
-    int err = weft_submit_bytes(ex, fn, in[0].data, in[0].size, NULL, futures); /* it begins while the rest is put */
-    if (err < 0)
-        return err;
-    size_t taken = 1;
-    for (; taken < n; taken++) {
-        weft__job *j;
-        if (make(ex, fn, in[taken].data, in[taken].size, futures != NULL ? 2 : 1, &j) < 0)
-            break;
-        if (weft__pool_put(ex, j, WEFT_FOREVER) < 0) {
-            weft__job_free(&j->future);
-            break;
-        }
-        if (futures != NULL)
-            futures[taken] = &j->future;
-    }
-    weft__pool_notify(ex);
-    return (long)taken;
+    return weft__pool_submit_many(ex, make_call, &(calls){fn, in}, n, futures);
 }
 
 static const weft__task *bytes_of(const weft_future *f)

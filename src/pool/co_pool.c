@@ -1,6 +1,7 @@
 /* co_pool.c - the engine whose workers are coroutines: thousands of jobs that wait. A worker gives way after a few jobs
  * that did not wait by themselves, so that a long queue does not keep others from its thread. A job that waits for
- * another one runs that itself only if no other worker can: a coroutine's stack is small. */
+ * another one runs that itself only if no other worker can: a coroutine's stack is small. Idle workers are kept: one is
+ * a page or two, and a timer for its end would keep its scheduler from being seen to be at rest (src/park/stuck.c). */
 #include "pool/pool.h"
 
 #include "base/panic.h"

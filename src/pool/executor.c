@@ -1,7 +1,8 @@
 /* executor.c - pools: submitting, what happens when they are full, and their end; see weft/executor.h. What a worker
  * does is in worker.c, how it is started in thread_pool.c and co_pool.c.
  *
- * A process that ends first closes all its pools and waits until their jobs are done. In a child of fork the parent's
+ * A process that ends first closes all its pools and waits until their jobs are done. If it is a job that ends it, that
+ * one has failed, and its thread is no worker from then on. In a child of fork the parent's
  * pools have no workers: they refuse jobs, and nobody waits for them.
  * Lock order: pool.h. Pinned by tests/pool: executor, full and shutdown. */
 #include "pool/pool.h"
@@ -29,7 +30,6 @@ static int refusal(const weft_executor *ex)
     return load_acquire(&ex->broken) ? -WEFT_EBROKEN : -EPIPE;
 }
 
-/* There may be new work: wake or start a worker. 0, or why none could be started though there is none at all. */
 int weft__pool_notify(weft_executor *ex)
 {
     if (unlikely(ex->engine->kick != NULL)) {
@@ -63,7 +63,8 @@ static int make_room(weft_executor *ex, weft__job *j, weft_until until)
     return weft__backlog_wait_room(&ex->backlog, until, WEFT__CALLER());
 }
 
-int weft__pool_put(weft_executor *ex, weft__job *j, weft_until until)
+/* Put a job in, without telling anybody yet. 0; 1 when it has run already; or an error, and it is not in. */
+static int put(weft_executor *ex, weft__job *j, weft_until until)
 {
     for (;;) {
         int err = weft__backlog_put(&ex->backlog, &j->item);
@@ -90,7 +91,7 @@ int weft__pool_submit(weft_executor *ex, weft__job *j, const weft_job_options *o
         err = weft__job_limit(j, options);
     }
     if (err == 0)
-        err = weft__pool_put(ex, j, until);
+        err = put(ex, j, until);
     if (unlikely(err < 0)) {
         weft__job_free(&j->future); /* nobody has seen it */
         return err;
@@ -129,19 +130,23 @@ int weft_submit_with(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_j
     return submit(ex, fn, arg, options, f);
 }
 
-long weft_submit_many(weft_executor *ex, weft_job_fn *fn, void *const *args, size_t n, weft_future **futures)
+long weft__pool_submit_many(weft_executor *ex, weft__job_maker *make, const void *set, size_t n, weft_future **futures)
 {
+    weft__job *j;
     if (n == 0)
         return 0;
-    int err = submit(ex, fn, args[0], NULL, futures); /* it begins while the rest is put */
+    if (unlikely(weft__pool_inherited(ex)))
+        return -EPIPE;
+    int err = make(ex, set, 0, 2, &j);
+    if (err == 0)
+        err = weft__pool_submit(ex, j, NULL, futures); /* it begins while the rest is put */
     if (err < 0)
         return err;
     size_t taken = 1;
     for (; taken < n; taken++) {
-        weft__job *j = weft__job_new(ex, fn, args[taken], futures != NULL ? 2 : 1);
-        if (j == NULL)
+        if (make(ex, set, taken, futures != NULL ? 2 : 1, &j) < 0)
             break;
-        if (weft__pool_put(ex, j, WEFT_FOREVER) < 0) {
+        if (put(ex, j, WEFT_FOREVER) < 0) {
             weft__job_free(&j->future);
             break;
         }
@@ -150,6 +155,25 @@ long weft_submit_many(weft_executor *ex, weft_job_fn *fn, void *const *args, siz
     }
     weft__pool_notify(ex);
     return (long)taken;
+}
+
+typedef struct calls {
+    weft_job_fn *fn;
+    void *const *args;
+} calls;
+
+static int make_call(weft_executor *ex, const void *set, size_t i, uint32_t refs, weft__job **out)
+{
+    const calls *c = set;
+    *out = weft__job_new(ex, c->fn, c->args[i], refs);
+    return *out != NULL ? 0 : -ENOMEM;
+}
+
+long weft_submit_many(weft_executor *ex, weft_job_fn *fn, void *const *args, size_t n, weft_future **futures)
+{
+    if (unlikely(ex->engine->kick != NULL))
+        return n == 0 ? 0 : -ENOTSUP;
+    return weft__pool_submit_many(ex, make_call, &(calls){fn, args}, n, futures);
 }
 
 /* ---- the end ---- */
@@ -214,14 +238,16 @@ void weft_executor_free(weft_executor *ex)
 
 static void finish_all(void)
 {
+    weft__worker *me = weft__pool_me();
+    if (me != NULL)
+        weft__worker_exits(me);
     rawlock_acquire(&pools_lock);
     ending = true;
     weft__list *link;
     while ((link = list_pop_front(&pools)) != NULL) {
         weft_executor *ex = container_of(link, weft_executor, all);
         rawlock_release(&pools_lock);
-        if (weft_executor_shutdown(ex, WEFT_SHUTDOWN_WAIT, WEFT_FOREVER) == -EDEADLK)
-            weft_executor_shutdown(ex, 0, WEFT_NOW); /* a job has called exit: it cannot be waited for */
+        weft_executor_shutdown(ex, WEFT_SHUTDOWN_WAIT, WEFT_FOREVER);
         rawlock_acquire(&pools_lock);
     }
     rawlock_release(&pools_lock);
@@ -290,6 +316,7 @@ int weft__pool_make(weft_executor **out, const weft__engine *engine, const weft_
     weft__backlog_init(&ex->backlog, engine->kick != NULL ? 0 : workers, limit,
                        weft__may_spin() || engine->pause != NULL ? engine->spins : 0, engine->pause);
     weft__worker_ops(&ex->ops);
+    ex->backlog.idle_time = o->idle_time != 0 ? o->idle_time : engine->idle_time;
     ex->engine = engine;
     ex->initializer = o->initializer;
     ex->initializer_arg = o->initializer_arg;
@@ -347,7 +374,8 @@ void weft_executor_look(weft_executor *ex, weft_executor_info *info)
         .queued = counts.queued > stale ? counts.queued - stale : 0,
     };
     rawlock_acquire(&ex->lock);
-    info->workers = load_relaxed(&ex->alive);
+    uint32_t alive = load_relaxed(&ex->alive); /* one that is ending may have its successor already */
+    info->workers = alive < ex->workers_max ? alive : ex->workers_max;
     info->finished = ex->finished + load_relaxed(&ex->finished_elsewhere);
     list_each (it, &ex->working)
         info->finished += load_relaxed(&container_of(it, weft__worker, link)->finished);

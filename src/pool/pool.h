@@ -3,7 +3,8 @@
  * P1  an executor's memory is never returned, but kept for the next pool: who comes late (a canceller, a report) finds
  *     a backlog whose lock it can take, and then that its job is not there.
  * P2  `alive` counts the workers from before their start until they have moved to `ended`; when it is 0 and the backlog
- *     is closed and empty, nobody works for the pool any more, and `ended` are to be joined.
+ *     is closed and empty, nobody works for the pool any more, and `ended` are to be joined. A worker that ends joins
+ *     those that have ended before it, so that only one is left to be joined when all end for want of jobs.
  * P3  a job's future has one reference of the queue's until the job was taken out, then its runner's.
  * Lock order: reaping, pools_lock, lock; the last two are leaves but for each other. */
 #ifndef WEFT_POOL_POOL_H
@@ -66,6 +67,7 @@ typedef struct weft__worker {
 typedef struct weft__engine {
     const char *name;
     unsigned (*workers)(void);     /* how many when the options do not say */
+    int64_t idle_time;             /* the same of how long one keeps an idle worker; 0: for ever */
     int (*start)(weft__worker *w); /* have weft__pool_work(w) run by a new thread or coroutine; 0 or an error */
     void (*join)(weft__worker *w); /* it is about to end: wait for that */
     unsigned jobs_before_yield;    /* 0: never */
@@ -133,8 +135,12 @@ int weft__pool_make(weft_executor **out, const weft__engine *engine, const weft_
 /* Put a job in and have it done; a job that is not accepted is freed. 0 or as weft_submit_with. */
 int weft__pool_submit(weft_executor *ex, weft__job *j, const weft_job_options *options, weft_future **f);
 
-/* Put a job in, without telling anybody yet. 0; 1 when it has run already; or an error, and it is not in. */
-int weft__pool_put(weft_executor *ex, weft__job *j, weft_until until);
+/* Put n jobs in, the i-th made by make(ex, set, i, refs, &job), which returns 0 or an error, and tell of the first and
+ * of the rest. Returns as weft_submit_many. */
+typedef int weft__job_maker(weft_executor *ex, const void *set, size_t i, uint32_t refs, weft__job **out);
+long weft__pool_submit_many(weft_executor *ex, weft__job_maker *make, const void *set, size_t n, weft_future **futures);
+
+/* There are new jobs: see that somebody looks. 0, or why no worker could be started though there is none at all. */
 int weft__pool_notify(weft_executor *ex);
 
 /* From now on the process's end waits for pools before it kills its daemons. */
@@ -171,7 +177,10 @@ void weft__job_stale(weft__job *j);
 /* The initialiser failed. */
 void weft__pool_break(weft_executor *ex, int err);
 
-/* A worker has left in the middle of its jobs. */
+/* A worker has left in the middle of its jobs, which fail; another takes its place. */
 void weft__worker_lost(void *worker);
+
+/* The same of one whose job has called exit: it is no worker any more, and there is no end of it to wait for. */
+void weft__worker_exits(weft__worker *w);
 
 #endif

@@ -41,6 +41,7 @@ static void join(weft__worker *w)
 const weft__engine weft__thread_engine = {
     .name = "threads",
     .workers = default_workers,
+    .idle_time = 60 * WEFT_SECOND,
     .start = start,
     .join = join,
     .helps_always = true,

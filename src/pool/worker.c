@@ -3,7 +3,7 @@
  *
  * A worker whose job waits for another job of the same pool that has not begun runs it itself, inside the first; so
  * nested jobs need no more workers than there are. Its frames tell which jobs it is in, innermost first.
- * A worker that leaves in the middle of a job (pthread_exit) fails the jobs it was in and is replaced.
+ * A worker that leaves in the middle of a job (pthread_exit, exit) fails the jobs it was in and is replaced.
  * A worker counts as idle before its job's future is done (backlog.h): who waits for one job and then submits the next
  * finds it, and no second one is started.
  * Pinned by tests/pool/executor_test.c. */
@@ -278,28 +278,46 @@ bool weft__worker_help_any(weft_executor *ex)
 
 /* ---- a worker's life ---- */
 
-/* The worker is on its way out: from now on it may be joined, and ex be gone. */
-static void leave(weft__worker *w)
+/* Join one that has ended. */
+static void bury(weft_executor *ex, weft__list *link)
 {
-    weft_executor *ex = w->ex;
-    weft__self()->worker = NULL;
-    rawlock_acquire(&ex->lock);
-    ex->finished += w->finished;
-    list_remove(&w->link);
-    list_push_back(&ex->ended, &w->link);
-    rawlock_release(&ex->lock);
+    weft__worker *w = container_of(link, weft__worker, link);
+    while (!load_acquire(&w->launched))
+        sched_yield(); /* it has ended before the call that started it has */
+    ex->engine->join(w);
+    weft__free(w);
+}
+
+/* The worker is no more; from now on ex may be gone. */
+static void uncount(weft_executor *ex)
+{
     sub_seq_cst(&ex->alive, 1);
     weft__wake(&ex->alive, UINT32_MAX, 0); /* the address only */
 }
 
-void weft__worker_lost(void *worker)
+/* The worker is on its way out: from now on it may be joined. */
+static void leave(weft__worker *w)
 {
-    weft__worker *w = worker;
     weft_executor *ex = w->ex;
-    if (weft__pool_inherited(ex)) {
-        weft__self()->worker = NULL;
-        return;
-    }
+    weft__list before, *link;
+    list_init(&before);
+    weft__self()->worker = NULL;
+    rawlock_acquire(&ex->lock);
+    ex->finished += w->finished;
+    while ((link = list_pop_front(&ex->ended)) != NULL)
+        list_push_back(&before, link);
+    list_remove(&w->link);
+    list_push_back(&ex->ended, &w->link);
+    rawlock_release(&ex->lock);
+    while ((link = list_pop_front(&before)) != NULL)
+        bury(ex, link);
+    uncount(ex);
+}
+
+/* The jobs that the caller is in will never return: they fail, and somebody else works in its place. */
+static void abandon_jobs(weft__worker *w)
+{
+    weft_executor *ex = w->ex;
     tidy_self();
     for (weft__frame *at = w->frame; at != NULL;) {
         weft__frame frame = *at; /* who is told of the end may free the job, and this with it */
@@ -314,7 +332,31 @@ void weft__worker_lost(void *worker)
     }
     if (weft__backlog_worker_gone(&ex->backlog))
         weft__worker_start(ex);
+}
+
+void weft__worker_lost(void *worker)
+{
+    weft__worker *w = worker;
+    if (weft__pool_inherited(w->ex)) {
+        weft__self()->worker = NULL;
+        return;
+    }
+    abandon_jobs(w);
     leave(w);
+}
+
+void weft__worker_exits(weft__worker *w)
+{
+    weft_executor *ex = w->ex;
+    weft__self()->worker = NULL;
+    if (weft__pool_inherited(ex))
+        return;
+    abandon_jobs(w);
+    rawlock_acquire(&ex->lock);
+    ex->finished += w->finished;
+    list_remove(&w->link);
+    rawlock_release(&ex->lock);
+    uncount(ex);
 }
 
 /* The pool is broken: who waits for a job of it gets -WEFT_EBROKEN. */
@@ -356,7 +398,7 @@ int weft__worker_start(weft_executor *ex)
     weft__worker *w = weft__calloc(1, sizeof *w);
     int err = -ENOMEM;
     if (w == NULL)
-        goto uncount;
+        goto not_started;
     w->ex = ex;
     rawlock_acquire(&ex->lock);
     bool ended = !list_empty(&ex->ended);
@@ -375,12 +417,10 @@ int weft__worker_start(weft_executor *ex)
     list_remove(&w->link);
     rawlock_release(&ex->lock);
     weft__free(w);
-uncount:
+not_started:
     weft__backlog_not_started(&ex->backlog);
-    if (w != NULL) {
-        sub_seq_cst(&ex->alive, 1);
-        weft__wake(&ex->alive, UINT32_MAX, 0);
-    }
+    if (w != NULL)
+        uncount(ex);
     return err;
 }
 
@@ -393,11 +433,7 @@ void weft__worker_reap(weft_executor *ex)
         rawlock_release(&ex->lock);
         if (link == NULL)
             break;
-        weft__worker *w = container_of(link, weft__worker, link);
-        while (!load_acquire(&w->launched))
-            sched_yield(); /* it has ended before the call that started it has */
-        ex->engine->join(w);
-        weft__free(w);
+        bury(ex, link);
     }
     weft_lock_release(&ex->reaping);
 }

@@ -13,13 +13,13 @@ static weft__item items[ITEMS];
 static int accepted[ITEMS], taken[ITEMS], order[2 * ITEMS], ran;
 static bool meet;            /* the first job ends when the second has begun */
 static uint32_t second_runs; /* a word to sleep on: the second worker has been started */
+static uint32_t started;     /* the same: 1: a worker is to be started; 2: no more will be */
 
 /* `workers` that search already, 1 or 2. */
 static void reset_with(unsigned workers, uint64_t limit)
 {
-    weft__backlog_init(&b, 1, limit, 0, NULL);
-    MODEL_CHECK(weft__backlog_notify(&b));
-    if (workers == 2)
+    weft__backlog_init(&b, 0, limit, 0, NULL);
+    for (unsigned i = 0; i < workers; i++)
         MODEL_CHECK(weft__backlog_search_early(&b));
     for (int i = 0; i < ITEMS; i++) {
         items[i] = (weft__item){0};
@@ -28,6 +28,7 @@ static void reset_with(unsigned workers, uint64_t limit)
     ran = 0;
     meet = false;
     second_runs = 0;
+    started = 0;
 }
 
 static void reset_one(void)
@@ -58,6 +59,13 @@ static void reset_meet(void)
     MODEL_CHECK(weft__backlog_notify(&b));
     weft__backlog_close(&b);
     meet = true;
+}
+
+/* A worker that sleeps may end at any time. */
+static void reset_idle(void)
+{
+    reset_with(1, 0);
+    b.idle_time = WEFT_SECOND;
 }
 
 static void reset_limit(void)
@@ -221,6 +229,26 @@ static void removed_from_ring(unsigned i)
     }
 }
 
+/* The worker ends for want of jobs, or does not, just when one comes: it is taken all the same, or another worker is
+ * started for it. */
+static void idle_ends(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+        while (load_seq_cst(&started) == 0)
+            weft__park(&started, 0, WEFT_FOREVER, 0, "start");
+        if (load_seq_cst(&started) & 1)
+            work(false);
+        return;
+    }
+    MODEL_CHECK(weft__backlog_put(&b, &items[0]) == 0);
+    accepted[0] = 1;
+    uint32_t how = weft__backlog_notify(&b) ? 1 : 2;
+    weft__backlog_close(&b);
+    store_seq_cst(&started, how);
+    weft__wake(&started, 1, 0);
+}
+
 /* Room for two: the third waits until one is done. */
 static void room(unsigned i)
 {
@@ -250,6 +278,7 @@ const model_case pool_cases[] = {
     {"pool_more_than_the_ring", 2, reset_one, more_than_the_ring, in_order, 3, .share = 3},
     {"pool_taken_out_of_list", 3, reset_one, removed, each_once, 2, .share = 2},
     {"pool_taken_out_of_ring", 3, reset_one, removed_from_ring, each_once, 2, .share = 2},
+    {"pool_idle_worker_ends", 2, reset_idle, idle_ends, each_once, 4, .share = 2},
     {"pool_room", 2, reset_limit, room, in_order, 3, .share = 3},
     {NULL},
 };

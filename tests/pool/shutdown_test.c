@@ -178,6 +178,7 @@ static int write_late(void *arg, void **result)
 }
 
 static weft_executor *left;
+static int out;
 
 static void submit_after_end(void)
 {
@@ -228,17 +229,51 @@ static int call_exit(void *arg, void **result)
     exit(7);
 }
 
-TEST(process_ends_when_a_job_says_so)
+/* The last of the jobs that are finished. */
+static int tell_how_it_ended(void *job, void **result)
 {
-    int status;
+    (void)result;
+    CHECK_ERR(-ECANCELED, weft_future_result(job, NULL, WEFT_FOREVER));
+    CHECK_INT(1, write(out, "e", 1));
+    return 0;
+}
+
+static void end_by_a_job(int (*new_pool)(weft_executor **ex, const weft_pool_options *options))
+{
+    int fds[2], status;
+    CHECK_INT(0, pipe(fds));
     pid_t pid = fork();
     if (pid == 0) {
-        CHECK_OK(weft_thread_pool_new(&left, &(weft_pool_options){.workers = 1}));
-        CHECK_OK(weft_submit(left, call_exit, NULL, NULL));
+        struct gate start = {0};
+        weft_future *f;
+        close(fds[0]);
+        out = fds[1];
+        CHECK_OK(new_pool(&left, &(weft_pool_options){.workers = 1}));
+        CHECK_OK(weft_submit(left, gate_pass, &start, NULL));
+        CHECK_OK(weft_submit(left, call_exit, NULL, &f));
+        for (int i = 0; i < 10; i++)
+            CHECK_OK(weft_submit(left, write_late, &out, NULL));
+        CHECK_OK(weft_submit(left, tell_how_it_ended, f, NULL));
+        gate_open(&start);
         weft_sleep(WEFT_FOREVER);
     }
+    close(fds[1]);
+    char text[64];
+    size_t n = 0;
+    ssize_t got;
+    while ((got = read(fds[0], text + n, sizeof text - n)) > 0)
+        n += (size_t)got;
+    close(fds[0]);
     CHECK_INT(pid, waitpid(pid, &status, 0));
     CHECK_INT(7 << 8, status);
+    CHECK_INT(11, n);
+    CHECK_MEM("xxxxxxxxxxe", text, 11);
+}
+
+TEST(process_ends_when_a_job_says_so_and_the_others_are_done)
+{
+    end_by_a_job(weft_thread_pool_new);
+    end_by_a_job(weft_co_pool_new);
 }
 
 /* ---- fork ---- */
