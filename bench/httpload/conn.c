@@ -1,4 +1,5 @@
-/* conn.c - the connections of the load generator: open, send a batch, read responses whole, begin again.
+/* conn.c - the connections of the load generator: open, send a batch, read responses whole, begin again. An echo server's
+ * response is the batch itself, compared byte for byte.
  *
  * A response is parsed in full once and becomes the pattern. Later ones whose status, head length and Content-Length
  * bytes equal the pattern's skip the parsing; all others are parsed, so that no response is taken for what it is not.
@@ -17,6 +18,7 @@
 
 #define BUFFER_SIZE    (256u * 1024)
 #define ERRORS_AT_MOST 100000
+#define PORTS_EACH     10000
 
 struct head {
     unsigned len;
@@ -105,6 +107,7 @@ void conn_send_batch(struct conn *c)
 {
     if (!opt.fresh)
         c->sent_at = clock_ns();
+    c->body_left = opt.echo;
     c->unsent = c->kind == ACTIVE ? load.batch_len : load.batch_len / opt.depth;
     set_outstanding(c, c->kind == ACTIVE ? opt.depth : 1);
     /* An idle connection asks once: its request is the last one of the batch, which conn_write counts from the
@@ -141,11 +144,13 @@ static void count_failed_connect(struct conn *c)
         count_error(&load.errors.connect);
 }
 
-/* Idle and slow connections come from several loopback addresses, as clients of one machine each would. */
+/* Idle and slow connections come from several loopback addresses, as clients of one machine each would; and as many as
+ * it takes for each to have ports enough, without a long search for a free one. */
 static void conn_bind(struct conn *c)
 {
     int one = 1;
-    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000100u + 1 + c->index % 16)};
+    unsigned places = 16 + (opt.idle + opt.slow) / PORTS_EACH;
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000100u + 1 + c->index % places)};
     if (c->kind == ACTIVE || ntohl(opt.addr.sin_addr.s_addr) >> 24 != 127)
         return;
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
@@ -323,6 +328,34 @@ static bool consume(struct conn *c, const char *p, size_t n)
     return true;
 }
 
+/* What an echo server has sent back. False when the connection was closed or handed on. */
+static bool consume_echo(struct conn *c, const char *p, size_t n)
+{
+    if (load.window != NULL && c->kind == ACTIVE)
+        load.window->bytes += n;
+    while (n > 0) {
+        size_t at = opt.echo - c->body_left, part = n < c->body_left ? n : c->body_left;
+        if (c->outstanding == 0 || memcmp(p, load.batch + at, part) != 0) {
+            response_failed(c, &load.errors.protocol);
+            return false;
+        }
+        c->body_left -= part;
+        p += part;
+        n -= part;
+        if (c->body_left > 0)
+            return true;
+        c->body_left = opt.echo;
+        bool more = c->outstanding > 1;
+        response_done(c);
+        if (!more) {
+            if (n > 0)
+                count_error(&load.errors.protocol);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void conn_ended(struct conn *c)
 {
     if (c->kind == SLOW) {
@@ -362,7 +395,9 @@ static void conn_receive(struct conn *c)
             return; /* an error page; the end of the connection follows */
         if (n > 0) {
             c->part_len = 0;
-            if (consume(c, buffer, part + (size_t)n) && opt.trunc && c->body_left > 0)
+            if (opt.echo > 0)
+                (void)consume_echo(c, buffer, (size_t)n);
+            else if (consume(c, buffer, part + (size_t)n) && opt.trunc && c->body_left > 0)
                 conn_receive(c);
             return;
         }
@@ -400,6 +435,12 @@ void conn_due(struct conn *c)
     else if (c->kind == SLOW)
         conn_slow_step(c);
     else
+        conn_send_batch(c);
+}
+
+void conn_ask_again(struct conn *c)
+{
+    if (c->fd >= 0)
         conn_send_batch(c);
 }
 

@@ -51,7 +51,7 @@ struct window {
     double seconds;
     uint64_t requests, bytes;
     hist latency;
-    int64_t server_cpu_ns, own_cpu_ns, server_core_ticks, own_core_ticks, rss;
+    int64_t server_cpu_ns, own_cpu_ns, server_core_ticks, own_core_ticks, rss, own_rss, available;
 };
 
 struct counters {
@@ -65,6 +65,8 @@ struct options {
     double seconds, warmup, slow_lead;
     int64_t slow_interval, pause, timeout;
     unsigned cpu, server_cpu; /* cores */
+    unsigned share;           /* idle connections that one process can hold */
+    unsigned echo;            /* bytes that come back as they went; 0: HTTP */
     bool trunc, fresh;
     pid_t pids[MAX_PIDS];
     unsigned npids;
@@ -94,6 +96,7 @@ __attribute__((noreturn, format(printf, 2, 3))) void die(int code, const char *f
 void conn_open(struct conn *c);
 void conn_close(struct conn *c);
 void conn_send_batch(struct conn *c);
+void conn_ask_again(struct conn *c);              /* an idle connection, to see whether it is served */
 void conn_event(struct conn *c, uint32_t events); /* what epoll said */
 void conn_due(struct conn *c);                    /* its delay is over */
 void conn_timed_out(struct conn *c);

@@ -1,4 +1,4 @@
-/* main.c - httpload, a load generator for HTTP/1.1 servers that costs less than what it measures.
+/* main.c - httpload, a load generator for HTTP/1.1 and echo servers that costs less than what it measures.
  *
  * One thread, one epoll, level-triggered. ACTIVE connections keep a closed loop: a batch of `depth` requests in one
  * write, the next batch when the last response of this one is in. IDLE connections ask once and then are only held;
@@ -21,14 +21,18 @@
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define IDLE_AT_ONCE 64
 #define NO_CORE      ((unsigned)-1)
+#define MAX_HOLDERS  128
 
 struct options opt = {.connections = 64,
                       .depth = 1,
@@ -41,6 +45,15 @@ struct options opt = {.connections = 64,
                       .timeout = 10 * SECOND};
 struct load load;
 static struct window windows[3];
+
+/* A process that holds idle connections. */
+struct holder {
+    pid_t pid;
+    int to, from;
+};
+
+static struct holder holders[MAX_HOLDERS];
+static unsigned nholders;
 
 int64_t clock_ns(void)
 {
@@ -144,6 +157,21 @@ static int64_t server_rss(void)
     return sum;
 }
 
+/* Bytes that the machine has left: what is gone from them is anybody's, the kernel's own included. */
+static int64_t available_bytes(void)
+{
+    char line[128];
+    long long kb = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    if (f == NULL)
+        return 0;
+    while (kb == 0 && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "MemAvailable: %lld kB", &kb) != 1)
+            kb = 0;
+    fclose(f);
+    return kb * 1024;
+}
+
 static int64_t core_ticks(unsigned cpu)
 {
     return cpu == NO_CORE ? 0 : procstat_core_busy_ticks(cpu);
@@ -168,35 +196,110 @@ static void measure(struct window *w)
     w->own_core_ticks += core_ticks(opt.cpu);
     drain();
     w->rss = server_rss();
+    w->own_rss = procstat_rss_bytes(0);
+    for (unsigned i = 0; i < nholders; i++)
+        w->own_rss += procstat_rss_bytes(holders[i].pid);
+    w->available = available_bytes();
 }
 
-/* Open the idle connections, a few at a time, and wait until each has its one response. */
+/* --- idle connections --------------------------------------------------------------------------------------------
+ * They are held by processes of their own, as many as it takes under the limit of open files. Each opens its share when
+ * it is started, says so, and asks each connection once more when it is told to. */
+
+static void write_count(int fd, unsigned count)
+{
+    if (write(fd, &count, sizeof count) != (ssize_t)sizeof count)
+        die(1, "write: %s", strerror(errno));
+}
+
+static unsigned read_count(int fd)
+{
+    unsigned count;
+    if (read(fd, &count, sizeof count) != (ssize_t)sizeof count)
+        die(1, "a process that holds idle connections is gone");
+    return count;
+}
+
+/* Open these, a few at a time, and wait until each has its one response. */
+static void open_share(struct conn *idle, unsigned n)
+{
+    for (unsigned done = 0; done < n;) {
+        for (unsigned i = 0; i < IDLE_AT_ONCE && done < n; i++, done++)
+            conn_open(&idle[done]);
+        run(clock_ns() + opt.timeout + 2 * SECOND, true);
+    }
+}
+
+/* How many of these the server has not dropped, and still answers. */
+static unsigned count_share(struct conn *idle, unsigned n)
+{
+    unsigned alive = 0;
+    for (unsigned done = 0; done < n;) {
+        for (unsigned i = 0; i < IDLE_AT_ONCE && done < n; i++, done++)
+            conn_ask_again(&idle[done]);
+        run(clock_ns() + opt.timeout + 2 * SECOND, true);
+    }
+    for (unsigned i = 0; i < n; i++)
+        alive += idle[i].fd >= 0 && idle[i].outstanding == 0;
+    return alive;
+}
+
+static void hold(struct conn *idle, unsigned n, int to, int from)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(load.epoll_fd);
+    for (unsigned i = 0; i < opt.connections; i++) /* our copies of the parent's */
+        conn_close(&load.conns[i]);
+    load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    load.stopping = false;
+    open_share(idle, n);
+    write_count(from, n);
+    (void)read_count(to);
+    write_count(from, count_share(idle, n));
+    (void)read_count(to);
+    _exit(0);
+}
+
 static void open_idle(void)
 {
-    struct conn *idle = load.conns + opt.connections;
     for (unsigned done = 0; done < opt.idle;) {
-        unsigned group = opt.idle - done < IDLE_AT_ONCE ? opt.idle - done : IDLE_AT_ONCE;
-        for (unsigned i = 0; i < group; i++)
-            conn_open(&idle[done + i]);
-        run(clock_ns() + opt.timeout + 2 * SECOND, true);
-        done += group;
+        unsigned n = opt.idle - done < opt.share ? opt.idle - done : opt.share;
+        int to[2], from[2];
+        if (nholders == MAX_HOLDERS || pipe(to) < 0 || pipe(from) < 0)
+            die(1, "too many idle connections for the limit of open files");
+        pid_t pid = fork();
+        if (pid < 0)
+            die(1, "fork: %s", strerror(errno));
+        if (pid == 0)
+            hold(load.conns + opt.connections + done, n, to[0], from[1]);
+        holders[nholders++] = (struct holder){pid, to[1], from[0]};
+        close(to[0]);
+        close(from[1]);
+        (void)read_count(from[0]);
+        done += n;
     }
     run(clock_ns() + SECOND / 2, false); /* let the server put its buffers away */
 }
 
-/* How many of the idle connections the server has not dropped. */
 static unsigned count_idle(void)
 {
     unsigned alive = 0;
-    for (unsigned i = 0; i < opt.idle; i++)
-        alive += load.conns[opt.connections + i].fd >= 0;
+    for (unsigned i = 0; i < nholders; i++) {
+        write_count(holders[i].to, 0);
+        alive += read_count(holders[i].from);
+    }
     return alive;
 }
 
 static void close_idle(void)
 {
-    for (unsigned i = 0; i < opt.idle; i++)
-        conn_close(&load.conns[opt.connections + i]);
+    for (unsigned i = 0; i < nholders; i++) {
+        write_count(holders[i].to, 0);
+        waitpid(holders[i].pid, NULL, 0);
+        close(holders[i].to);
+        close(holders[i].from);
+    }
+    nholders = 0;
     run(clock_ns() + SECOND / 2, false);
 }
 
@@ -222,8 +325,9 @@ static void print_window(const struct window *w, const char *after)
     printf("   \"server_cpu_ns\": %.1f, \"server_busy\": %.4f, \"core_busy\": %.4f, \"server_rss\": %lld,\n",
            (double)w->server_cpu_ns / n, (double)w->server_cpu_ns / 1e9 / w->seconds,
            (double)w->server_core_ticks / ticks, (long long)w->rss);
-    printf("   \"generator_cpu_ns\": %.1f, \"generator_busy\": %.4f, \"generator_core_busy\": %.4f}%s\n",
-           (double)w->own_cpu_ns / n, (double)w->own_cpu_ns / 1e9 / w->seconds, (double)w->own_core_ticks / ticks,
+    printf("   \"generator_cpu_ns\": %.1f, \"generator_busy\": %.4f, \"generator_core_busy\": %.4f,\n",
+           (double)w->own_cpu_ns / n, (double)w->own_cpu_ns / 1e9 / w->seconds, (double)w->own_core_ticks / ticks);
+    printf("   \"generator_rss\": %lld, \"available\": %lld}%s\n", (long long)w->own_rss, (long long)w->available,
            after);
 }
 
@@ -248,6 +352,7 @@ static void print_report(unsigned nwindows, unsigned idle_alive)
 
 static const char usage[] =
     "httpload [options] http://ADDRESS:PORT/PATH     load one HTTP/1.1 server, print one JSON object\n"
+    "httpload --echo BYTES [options] tcp://ADDRESS:PORT   the same with a server that sends back what it gets\n"
     "  -c, --connections N    active keep-alive connections, each a closed loop (64)\n"
     "  -d, --depth N          requests in one batch on a connection (1)\n"
     "  -t, --seconds S        how long to count (3)      -w, --warmup S   run before counting (0.5)\n"
@@ -271,9 +376,9 @@ static double number(const char *text, double least, double most)
 
 static void parse_url(char *url)
 {
-    char *host = url + 7, *slash, *colon;
-    if (strncmp(url, "http://", 7) != 0)
-        die(2, "the URL must begin with http://");
+    char *host = url + (opt.echo > 0 ? 6 : 7), *slash, *colon;
+    if (opt.echo > 0 ? strncmp(url, "tcp://", 6) != 0 : strncmp(url, "http://", 7) != 0)
+        die(2, "the URL must begin with http://, with --echo with tcp://");
     slash = strchr(host, '/');
     opt.path = slash != NULL ? strdup(slash) : "/";
     if (slash != NULL)
@@ -314,6 +419,7 @@ static const struct choice {
 } choices[] = {
     {"connections", 'c', COUNT, &opt.connections, 1, 20000, 1},
     {"depth", 'd', COUNT, &opt.depth, 1, 256, 1},
+    {"echo", 0, COUNT, &opt.echo, 1, 65536, 1},
     {"seconds", 't', REAL, &opt.seconds, 0.01, 600, 1},
     {"warmup", 'w', REAL, &opt.warmup, 0, 60, 1},
     {"cpu", 0, COUNT, &opt.cpu, 0, CPU_SETSIZE - 1, 1},
@@ -380,11 +486,14 @@ static void parse_options(int argc, char **argv)
 
 static void prepare(void)
 {
-    char request[2048];
-    int len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", opt.path, opt.host,
+    static char request[65536];
+    int len = snprintf(request, 2048, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", opt.path, opt.host,
                        opt.fresh ? "Connection: close\r\n" : "");
-    if (len >= (int)sizeof request)
+    if (len >= 2048)
         die(2, "the URL is too long");
+    if (opt.echo > 0)
+        for (len = 0; len < (int)opt.echo; len++)
+            request[len] = (char)('a' + len % 26);
     unsigned n = opt.connections + opt.idle + opt.slow;
     load.batch_len = (unsigned)len * opt.depth;
     load.batch = malloc(load.batch_len);
@@ -407,11 +516,13 @@ static void prepare(void)
     TAILQ_INIT(&load.slow_steps.queue);
 
     struct rlimit files = {0};
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < n + 16) {
+    unsigned here = opt.connections + opt.slow;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
-        if (files.rlim_max < n + 16 || setrlimit(RLIMIT_NOFILE, &files) < 0)
-            die(1, "%u connections need more descriptors than the limit of %llu", n,
+        if (files.rlim_max < here + 64 || setrlimit(RLIMIT_NOFILE, &files) < 0)
+            die(1, "%u connections need more descriptors than the limit of %llu", here,
                 (unsigned long long)files.rlim_max);
+        opt.share = files.rlim_max < 1000000 ? (unsigned)files.rlim_max - here - 64 : 1000000;
     }
     if (opt.cpu != NO_CORE) {
         cpu_set_t set;

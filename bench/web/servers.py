@@ -141,10 +141,10 @@ class Server:
 
     def read_url(self):
         line = self.process.stdout.readline().decode().strip()
-        if not line.startswith("http://"):
+        if not line.startswith(("http://", "tcp://")):
             self.process.wait(STOP_LIMIT_S)
             self.fail("did not print its URL")
-        return line if line.endswith("/") else line + "/"
+        return line if line.endswith("/") or line.startswith("tcp") else line + "/"
 
     def wait_for_port(self, port):
         limit = time.monotonic() + START_LIMIT_S

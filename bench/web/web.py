@@ -53,6 +53,7 @@ WORKLOADS = [
     Workload("pipelined_64", 1024, depth=16),
     Workload("file_16k", 16384),
     Workload("file_1m", 1 << 20, connections=16, options=["--trunc"]),
+    Workload("fresh_64", 13, options=["--fresh"]),
     Workload("idle_10k", 1024, idle=10000, seconds=4, rounds=3),
     Workload("slow_900", 1024, connections=16, seconds=4, rounds=3, ours_only=True,
              options=["--slow", "900", "--fresh", "--pause", "10"], weft_options=["--max-connections", "512"]),
@@ -85,12 +86,14 @@ TARGETS = [
     Target("file_16k", "server_cpu_ns", "best", at_most=1),
     Target("file_1m", "rps", "best", at_least=1),
     Target("file_1m", "server_cpu_ns", "best", at_most=1),
+    Target("fresh_64", "rps", "nginx", at_least=1),
+    Target("fresh_64", "server_cpu_ns", "nginx", at_most=1),
     Target("idle_10k", "rss_per_idle", None, at_most=512),
     Target("idle_10k", "rps_kept", None, at_least=0.95),
     Target("idle_10k", "idle_lost", None, at_most=0),
     Target("slow_900", "p99_us", None, at_most=100000),
 ]
-METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "rps_kept", "cpu_grown", "turned_away", "idle_lost", "errors"]
+METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "kernel_per_idle", "rps_kept", "cpu_grown", "turned_away", "idle_lost", "errors"]
 HIGHER_IS_BETTER = {"rps", "bytes_per_s", "rps_kept"}
 
 
@@ -167,6 +170,9 @@ def figures(result):
         values["cpu_grown"] = 2 * windows[1]["server_cpu_ns"] / (windows[0]["server_cpu_ns"] + windows[2]["server_cpu_ns"])
         values["rss_per_idle"] = max(0, windows[1]["server_rss"] - windows[0]["server_rss"]) / result["idle"]
         values["idle_lost"] = result["idle"] - result["idle_alive"]
+        gone = windows[0]["available"] - windows[1]["available"]
+        ours = sum(windows[1][side] - windows[0][side] for side in ("server_rss", "generator_rss"))
+        values["kernel_per_idle"] = max(0, gone - ours) / result["idle"]
     return values
 
 
@@ -226,15 +232,15 @@ def best_peer(values, peers, metric):
     return choose(known, key=lambda name: statistics.median(values[name][metric])) if known else None
 
 
-def report_target(target, values, failed, peers):
+def report_target(target, values, failed, peers, group="web"):
     """A line for each of our servers. One that failed, or whose responses failed, misses, however fast it was else."""
     for name in fnmatch.filter(failed, target.ours):
-        print(json.dumps({"bench": f"web/{target.workload}", "metric": target.metric, "subject": name, "note": failed[name],
+        print(json.dumps({"bench": f"{group}/{target.workload}", "metric": target.metric, "subject": name, "note": failed[name],
                           "verdict": "MISS"}), flush=True)
     ours = fnmatch.filter(values, target.ours)
     baseline = best_peer(values, peers, target.metric) if target.baseline == "best" else target.baseline
     for name in ours:
-        line = {"bench": f"web/{target.workload}", "metric": target.metric, "subject": name,
+        line = {"bench": f"{group}/{target.workload}", "metric": target.metric, "subject": name,
                 "value": spread(values[name][target.metric])}
         judged = line["value"][1]
         limit = "ratio" if target.baseline else "value"
@@ -257,10 +263,14 @@ def report_target(target, values, failed, peers):
         print(json.dumps(line), flush=True)
 
 
+def print_row(table, server, metrics):
+    print(json.dumps({"table": table, "server": server,
+                      **{metric: spread(metrics[metric]) for metric in METRICS if metric in metrics}}), flush=True)
+
+
 def report(workload, values, failed, peers):
     for name, metrics in values.items():
-        print(json.dumps({"table": f"web/{workload.name}", "server": name,
-                          **{metric: spread(metrics[metric]) for metric in METRICS if metric in metrics}}), flush=True)
+        print_row(f"web/{workload.name}", name, metrics)
     for target in TARGETS:
         if target.workload == workload.name:
             report_target(target, values, failed, peers)
