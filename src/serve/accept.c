@@ -1,11 +1,13 @@
 /* accept.c - how connections come in, and what gives way when there are too many (model "coroutine").
  *
  * Every worker accepts on a socket of its own and keeps the connection, unless another worker has noticeably fewer.
+ * A process that is full leaves newcomers in the kernel's queue for as long as another process of the server has room.
  * Full (max_connections) or out of descriptors: somebody who keeps us waiting gives way (room.c), or the newcomer is
  * told so and turned away. Out of descriptors with nobody to give way, the spare one is let go for as long as it takes
  * to turn one newcomer away: accepting never spins on a connection that it cannot take. Pinned by
  * tests/serve/attack_test.c. */
 #include "co/sched.h"
+#include "serve/processes.h"
 #include "serve/worker.h"
 #include "sys/sys.h"
 
@@ -104,10 +106,21 @@ static weft__worker *place(weft__worker *w)
     return w->open > least + 2 + least / 8 ? best : w;
 }
 
+/* This process is full and another one has room: that one is to take who comes. */
+static bool left_to_others(weft__worker *w)
+{
+    const weft_server *s = w->server;
+    return unlikely(s->in_child) && load_relaxed(&s->open) >= s->options.max_connections &&
+           weft__processes_others_have_room(s);
+}
+
+/* Whoever io_uring had accepted before it was told to stop is let in beyond the limit: it cannot be left to others
+ * any more, and as long as they have room nobody needs to give way. */
 static void admit(weft__worker *w, int fd)
 {
     weft_server *s = w->server;
-    if (add_relaxed(&s->open, 1) >= s->options.max_connections && weft__room_make(w, false) == WEFT__ROOM_NONE) {
+    if (add_relaxed(&s->open, 1) >= s->options.max_connections && !left_to_others(w) &&
+        weft__room_make(w, false) == WEFT__ROOM_NONE) {
         sub_relaxed(&s->open, 1);
         refuse(w, fd, true);
         return;
@@ -142,24 +155,35 @@ static bool refuse_with_spare(weft__worker *w)
     return fd >= 0;
 }
 
+/* Look again after a moment. */
+static void accept_later(weft__worker *w)
+{
+    w->accept_again = weft__sys_now() + RETRY_MS * WEFT_MS;
+    weft__keeper_by(w, w->accept_again);
+}
+
 static void accept_failed(weft__worker *w, int err)
 {
     bool descriptors = err == -EMFILE || err == -ENFILE;
     enum weft__room room = weft__room_make(w, descriptors);
     bool again = descriptors && (room == WEFT__ROOM_NOW || (room == WEFT__ROOM_NONE && refuse_with_spare(w)));
-    if (again && weft__accept_start(&w->listener) == 0)
-        return;
-    w->accept_again = weft__sys_now() + RETRY_MS * WEFT_MS;
-    weft__keeper_by(w, w->accept_again);
+    if (!again || weft__accept_start(&w->listener) < 0)
+        accept_later(w);
 }
 
 static void listener_accepted(weft__fd_slot *slot, int fd)
 {
     weft__worker *w = container_of(slot, weft__worker, listener);
-    if (likely(fd >= 0))
-        admit(w, fd);
-    else if (!w->drained)
-        accept_failed(w, fd);
+    if (unlikely(fd < 0)) {
+        if (!w->drained)
+            accept_failed(w, fd);
+        return;
+    }
+    admit(w, fd);
+    if (left_to_others(w) && w->accepting) {
+        weft__accept_stop(&w->listener);
+        accept_later(w);
+    }
 }
 
 static const weft__slot_fn listener_slot_fn = {.accepted = listener_accepted};
@@ -169,7 +193,7 @@ void weft__accept_retry(weft__worker *w)
     w->accept_again = INT64_MAX;
     if (w->spare_fd < 0)
         w->spare_fd = weft__sys_dup(w->listener.fd);
-    if (weft__accept_start(&w->listener) < 0)
+    if (left_to_others(w) || weft__accept_start(&w->listener) < 0)
         w->accept_again = weft__sys_now() + RETRY_MS * WEFT_MS;
 }
 

@@ -147,6 +147,22 @@ static int run_on_tell(weft_server *s, int what)
     return err;
 }
 
+bool weft__processes_others_have_room(const weft_server *s)
+{
+    for (unsigned i = 0; i < s->front->sets; i++) {
+        const weft__worker *set = set_of(s->front, s, i);
+        uint64_t open = 0;
+        bool accepting = false;
+        for (unsigned k = 0; k < s->nworkers; k++) {
+            open += load_relaxed(&set[k].open);
+            accepting |= load_acquire(&set[k].accepting);
+        }
+        if (i != s->child && accepting && open < s->options.max_connections)
+            return true;
+    }
+    return false;
+}
+
 /* A thread of the worker's: what the supervisor says. */
 static void *listen_to_supervisor(void *arg)
 {
@@ -395,6 +411,7 @@ static void bury(supervisor *sup, struct child *c)
         if (set[i].open > 0 && sup->stopping)
             add_relaxed(&set[i].cuts, set[i].open);
         store_relaxed(&set[i].open, 0);
+        store_seq_cst(&set[i].accepting, false); /* until its replacement does */
     }
     if (!c->reported)
         note_start(sup, c, -ECHILD);

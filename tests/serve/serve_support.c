@@ -307,7 +307,8 @@ static weft_server_options kind_options(const serve_kind *kind, weft_server_opti
     options.poller = kind->poller;
     if (options.threads == 0 || kind->threaded)
         options.threads = kind->threads;
-    options.processes = kind->processes;
+    if (options.processes == 0)
+        options.processes = kind->processes;
     return options;
 }
 
