@@ -1,5 +1,5 @@
-/* echo_server.c - the echo server of include/weft/server.h under a model, for the benchmarks: one loop unless more are asked
- * for.
+/* echo_server.c - the echo server of include/weft/server.h under a model, for the benchmarks: one loop in each of its
+ * processes.
  *
  *     echo_server MODEL [CONNECTIONS [PROCESSES]]
  *

@@ -1,5 +1,5 @@
-/* conn.c - the connections of the load generator: open, send a batch, read responses whole, begin again. An echo server's
- * response is the batch itself, compared byte for byte.
+/* conn.c - the connections of the load generator: open, send a batch, read responses whole, begin again. An echo
+ * server's response is the batch itself, compared byte for byte.
  *
  * A response is parsed in full once and becomes the pattern. Later ones whose status, head length and Content-Length
  * bytes equal the pattern's skip the parsing; all others are parsed, so that no response is taken for what it is not.

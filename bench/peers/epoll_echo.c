@@ -3,8 +3,8 @@
  *     epoll_echo lt|et
  *
  * What a program written by hand for this and nothing else does: one receive and one send a round trip, no interest
- * changed while clients read what they are sent, the sockets of one epoll_wait served one after the other. A short read says
- * that the socket is empty, so an edge needs no second one. */
+ * changed while clients read what they are sent, the sockets of one epoll_wait served one after the other. A short read
+ * says that the socket is empty, so an edge needs no second one. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

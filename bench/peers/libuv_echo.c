@@ -1,5 +1,5 @@
-/* libuv_echo.c - an echo server on libuv: one loop, a buffer that is kept, and uv_try_write, which sends at once and allocates
- * nothing; a request to write is made only for what the client does not take. */
+/* libuv_echo.c - an echo server on libuv: one loop, a buffer that is kept, and uv_try_write, which sends at once and
+ * allocates nothing; a request to write is made only for what the client does not take. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
