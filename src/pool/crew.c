@@ -274,8 +274,7 @@ static int place(weft__man *m, weft__task *b)
         m->since = weft__sys_now();
         m->seen = 0;
     }
-    store_seq_cst(&s->state, WEFT__SLOT_QUEUED);
-    weft__man_wake(m);
+    weft__slot_give(m->seg, s);
     return 0;
 }
 
@@ -324,9 +323,7 @@ static void remove_from(weft__man *m, uint32_t position)
 
 static bool revoke(weft__man *m, uint32_t position)
 {
-    uint32_t seen = WEFT__SLOT_QUEUED;
-    if (m->jobs[position % WEFT__SLOTS] == NULL ||
-        !cas_seq_cst(&m->seg->slots[position % WEFT__SLOTS].state, &seen, WEFT__SLOT_REVOKED))
+    if (m->jobs[position % WEFT__SLOTS] == NULL || !weft__slot_revoke(&m->seg->slots[position % WEFT__SLOTS]))
         return false;
     remove_from(m, position);
     m->given--;

@@ -140,6 +140,5 @@ void weft__man_forget(weft__man *m);
 /* Tell it to end. Pre: locked, it has no job. */
 void weft__man_quit(weft__man *m);
 void weft__man_kill(weft__man *m, enum weft__kill why);
-void weft__man_wake(weft__man *m);
 
 #endif

@@ -18,21 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-void weft__man_wake(weft__man *m)
-{
-    if (load_seq_cst(&m->seg->asleep) == 0)
-        return;
-    store_relaxed(&m->seg->asleep, 0);
-    add_seq_cst(&m->seg->bell, 1);
-    weft__wake(&m->seg->bell, 1, WEFT__SHARED_WORD);
-}
-
 void weft__man_quit(weft__man *m)
 {
     m->quitting = true;
-    store_seq_cst(&m->seg->quit, 1);
-    add_seq_cst(&m->seg->bell, 1);
-    weft__wake(&m->seg->bell, 1, WEFT__SHARED_WORD);
+    weft__slot_quit(m->seg);
 }
 
 void weft__man_kill(weft__man *m, enum weft__kill why)

@@ -15,7 +15,7 @@
  * S1  a worker maps its own segment only, so it can spoil no other's; the parent keeps books of its own and believes
  *     nothing that it reads here without a look.
  * S2  no lost wake: the parent stores QUEUED and then reads `asleep` (both seq_cst); the worker stores `asleep` and
- *     then reads the state. The same the other way round with DONE and `listening`. */
+ *     then reads the state. The same the other way round with DONE and `listening`. The steps are in slot.c. */
 #ifndef WEFT_POOL_SEGMENT_H
 #define WEFT_POOL_SEGMENT_H
 
@@ -23,13 +23,15 @@
 
 #include "base/atomic.h"
 
+#include <stdbool.h>
+
 enum {
     WEFT__SLOTS = 128,
     WEFT__SLOT_SMALL = 192,
     WEFT__BLOCK = 32 << 10
 };
 
-enum {
+enum weft__slot_state {
     WEFT__SLOT_FREE = 0,
     WEFT__SLOT_QUEUED,
     WEFT__SLOT_RUNNING,
@@ -86,6 +88,33 @@ typedef struct weft__recruit {
     int (*initializer)(void *arg);
     void *initializer_arg;
 } weft__recruit;
+
+/* ---- slot.c: the worker ---- */
+
+/* RUNNING: the job is the worker's now. REVOKED: it is to be passed over. FREE: nothing is to be done. */
+enum weft__slot_state weft__slot_begin(weft__shared_slot *s);
+
+/* DONE: the answer is there, or SKIPPED. */
+void weft__slot_end(weft__shared_slot *s, enum weft__slot_state state);
+
+/* Sleep until something may have happened to this slot, or the worker shall quit. */
+void weft__slot_await(weft__segment *seg, const weft__shared_slot *s);
+
+/* Whether the caller is to ring: nobody looks, and nobody has rung. */
+bool weft__listener_take(weft__listener *l);
+
+/* ---- slot.c: the parent ---- */
+
+/* Everything of the job is in its place: it is the worker's to begin. Wakes it. */
+void weft__slot_give(weft__segment *seg, weft__shared_slot *s);
+
+/* Whether the job could be taken back: the worker has not begun it, and never will. */
+bool weft__slot_revoke(weft__shared_slot *s);
+
+/* The worker ends when it has no job under way. */
+void weft__slot_quit(weft__segment *seg);
+
+/* ---- worker_process.c ---- */
 
 /* What a worker does from its beginning to its end, in its process. Returns its exit code. */
 int weft__worker_process(const weft__recruit *r);

@@ -40,7 +40,7 @@ typedef struct worker {
 static void ring(worker *w)
 {
     w->told = w->at;
-    if (load_seq_cst(&w->r->listener->listening) != 0 && swap_seq_cst(&w->r->listener->listening, 0) != 0)
+    if (weft__listener_take(w->r->listener))
         weft__sys_eventfd_set(w->r->bell);
 }
 
@@ -161,7 +161,7 @@ static void run(worker *w, weft__shared_slot *s)
     s->error = err < 0 ? err : 0;
     fflush(stdout);
     w->at++;
-    store_seq_cst(&s->state, WEFT__SLOT_DONE);
+    weft__slot_end(s, WEFT__SLOT_DONE);
 }
 
 static void skip(worker *w, weft__shared_slot *s)
@@ -170,15 +170,15 @@ static void skip(worker *w, weft__shared_slot *s)
     if (fd >= 0)
         weft__sys_close(fd);
     w->at++;
-    store_seq_cst(&s->state, WEFT__SLOT_SKIPPED);
+    weft__slot_end(s, WEFT__SLOT_SKIPPED);
 }
 
 /* Do what the next slot asks for. Whether there was something. */
 static bool step(worker *w)
 {
     weft__shared_slot *s = &w->seg->slots[w->at % WEFT__SLOTS];
-    uint32_t state = load_acquire(&s->state);
-    if (state == WEFT__SLOT_QUEUED && cas_acq_rel(&s->state, &state, WEFT__SLOT_RUNNING)) {
+    enum weft__slot_state state = weft__slot_begin(s);
+    if (state == WEFT__SLOT_RUNNING) {
         run(w, s);
         if (w->at - w->told >= RING_AFTER)
             ring(w);
@@ -204,17 +204,6 @@ static bool look(worker *w)
     }
     w->spins = w->spins > SPINS_MAX / 8 ? w->spins / 2 : w->spins;
     return false;
-}
-
-static void sleep_until_told(worker *w)
-{
-    const weft__shared_slot *s = &w->seg->slots[w->at % WEFT__SLOTS];
-    uint32_t seen = load_seq_cst(&w->seg->bell);
-    store_seq_cst(&w->seg->asleep, 1);
-    uint32_t state = load_seq_cst(&s->state);
-    if (state != WEFT__SLOT_QUEUED && state != WEFT__SLOT_REVOKED && load_seq_cst(&w->seg->quit) == 0)
-        weft__park(&w->seg->bell, seen, WEFT_FOREVER, WEFT__SHARED_WORD | WEFT__UNCANCELLABLE, "a job for a worker");
-    store_relaxed(&w->seg->asleep, 0);
 }
 
 /* ---- its life ---- */
@@ -257,7 +246,7 @@ int weft__worker_process(const weft__recruit *r)
         if (w->told != w->at)
             ring(w);
         if (!look(w))
-            sleep_until_told(w);
+            weft__slot_await(w->seg, &w->seg->slots[w->at % WEFT__SLOTS]);
     }
     return 0;
 }

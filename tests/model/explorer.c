@@ -594,7 +594,7 @@ static bool explore(const model_case *c, double limit)
 
 static const model_case *const all_cases[] = {waiter_cases, park_cases,   lock_cases,    sem_cases,    event_cases,
                                               cond_cases,   once_cases,   barrier_cases, rwlock_cases, future_cases,
-                                              queue_cases,  select_cases, pool_cases,    ring_cases};
+                                              queue_cases,  select_cases, pool_cases,    ring_cases,   slot_cases};
 
 /* model [SECONDS [PREFIX]]: explore all cases, or those whose name starts with PREFIX, in about SECONDS in all. */
 int main(int argc, char **argv)

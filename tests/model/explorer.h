@@ -40,7 +40,7 @@ typedef struct model_case {
 /* The cases of one file, ended by a NULL name. */
 extern const model_case park_cases[], lock_cases[], cond_cases[], sem_cases[], event_cases[], once_cases[],
     barrier_cases[], rwlock_cases[], waiter_cases[], future_cases[], queue_cases[], select_cases[], pool_cases[],
-    ring_cases[];
+    ring_cases[], slot_cases[];
 
 void model_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define MODEL_CHECK(x) ((x) ? (void)0 : model_fail("%s:%d: %s", __FILE__, __LINE__, #x))
