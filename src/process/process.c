@@ -117,9 +117,11 @@ int weft_process_join(weft_process *p, int *code, weft_until until)
     int err = weft_process_exit_code(p, code);
     if (err != -EAGAIN)
         return err;
-    err = weft_fd_wait(p->record->pidfd, WEFT_POLLIN, until);
-    if (err >= 0 && p->record->status >= 0)
+    err = 0;
+    if (p->record->status >= 0) /* the server tells after it has reaped: one wake for both, while the server lives */
         err = weft_fd_wait(p->record->status, WEFT_POLLIN, until);
+    if (err >= 0)
+        err = weft_fd_wait(p->record->pidfd, WEFT_POLLIN, until);
     int ended = look(p->record, code);
     return ended == -EAGAIN && err < 0 ? err : ended;
 }
