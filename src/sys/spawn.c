@@ -6,7 +6,8 @@
  * its mask, so that no handler of the parent ever runs in the child. Sanitizers must not look into it: they would keep
  * books of calls that never return.
  *
- * The outcome lies in a shared mapping, because a child that runs a `before` function has a copy of the memory. */
+ * Where a child runs a `before` function, and so has a copy of the memory, the outcome lies in a shared mapping; else
+ * that would only be a file to be made for nothing. */
 #include "sys/spawn.h"
 
 #include "base/compiler.h"
@@ -234,7 +235,8 @@ int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spa
         return err;
     size_t stack_size = s->before != NULL ? BEFORE_STACK : CHILD_STACK;
     size_t size = stack_size + sizeof(outcome);
-    char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int share = s->before != NULL ? MAP_SHARED : MAP_PRIVATE;
+    char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, share | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED)
         return -ENOMEM;
     child c = {.s = s, .outcome = (outcome *)(stack + stack_size), .parent = getpid()};
