@@ -364,15 +364,21 @@ static int read_head(const char *file, weft__shm_head *head, uint64_t *size)
     return 0;
 }
 
+/* Whether it is a segment; where there is no room to look, the listing fails. */
+static bool read_listed(listing *l, const char *file, weft__shm_head *head, uint64_t *size)
+{
+    int err = read_head(file, head, size);
+    if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
+        l->err = err;
+    return err == 0;
+}
+
 static void list_one(const char *file, void *arg)
 {
     listing *l = arg;
     weft__shm_head head;
     uint64_t size;
-    int err = read_head(file, &head, &size);
-    if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
-        l->err = err;
-    if (err < 0)
+    if (!read_listed(l, file, &head, &size))
         return;
     weft_shm_info info = {.name = file + l->skip, .size = (size_t)size - WEFT__SHM_HEAD};
     copy_entry(&info.maker, &head.maker);
@@ -408,10 +414,7 @@ static void clear_one(const char *file, void *arg)
     listing *l = arg;
     weft__shm_head head;
     uint64_t size;
-    int err = read_head(file, &head, &size);
-    if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
-        l->err = err;
-    if (err == 0 && !is_in_use(&head) && weft__sys_segment_unlink(file) == 0)
+    if (read_listed(l, file, &head, &size) && !is_in_use(&head) && weft__sys_segment_unlink(file) == 0)
         l->count++;
 }
 
