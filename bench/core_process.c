@@ -1,130 +1,73 @@
 /* core_process.c - starting processes and programs, and waiting for their ends: beside Python's multiprocessing by the
  * same method, and beside a bare posix_spawn and waitpid of the same program.
  *
- * The parent is as small as it comes, or has written 256 MiB: a fork copies their page tables, a spawn does not. */
+ * A fork takes as long as there is to copy, so each side is measured in a program of its own that does nothing else, as
+ * a user would run it: on all processors, Python's by bench/peers/processes.py and ours by bench/lean/processes.c. That
+ * one is linked twice: with libweft.a, of which the linker takes what it uses, and with libweft.so (`_shared`), which
+ * brings OpenSSL and zlib along, and a fork copies their pages. A program that has written 256 MiB starts others as
+ * fast as one that has not. */
 #include "core.h"
 
-#include <weft/process.h>
-#include <weft/subprocess.h>
-
-#include <spawn.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-extern char **environ;
-
-enum {
-    LARGE = 256 << 20
-};
-
-static int nothing(void *arg)
+/* What a program prints: nanoseconds for one. */
+static void ask(bench *b, const char *program, const char *what, unsigned mebibytes)
 {
-    (void)arg;
-    return 0;
-}
-
-static void start_and_join(enum weft_start_method method)
-{
-    weft_process p = WEFT_PROCESS_INIT;
-    BENCH_MUST(weft_process_start(&p, nothing, NULL, &(weft_process_options){.method = method}));
-    BENCH_MUST(weft_process_join(&p, NULL, WEFT_FOREVER));
-    BENCH_MUST(weft_process_close(&p));
-}
-
-static void start_and_join_all(bench *b, enum weft_start_method method)
-{
-    start_and_join(method);
-    bench_start(b);
-    for (uint64_t i = 0; i < b->n; i++)
-        start_and_join(method);
-    bench_stop(b);
-    weft_forkserver_stop();
-}
-
-/* A number from bench/peers/processes.py: nanoseconds for one. */
-static void python(bench *b, const char *method)
-{
-    char command[512];
-    snprintf(command, sizeof command, "python3 '%s/peers/processes.py' %s %llu 2>&1", BENCH_FOLDER, method,
-             (unsigned long long)b->n);
+    char command[1024];
     double each;
+    snprintf(command, sizeof command, "%s %s %llu %u 2>&1", program, what, (unsigned long long)b->n, mebibytes);
     FILE *f = popen(command, "r");
-    if (f == NULL || fscanf(f, "%lf", &each) != 1 || pclose(f) != 0)
-        bench_skip(b, "python3 is not there, or failed: %s", command);
+    int read = f != NULL ? fscanf(f, "%lf", &each) : 0;
+    if (f == NULL || pclose(f) != 0 || read != 1)
+        bench_skip(b, "it is not there, or failed: %s", command);
     b->spent_ns = (int64_t)(each * (double)b->n);
 }
 
-BENCH_BASELINE(process_fork_python, .fixed_n = 20, .samples = 5, .cores = 1)
+#define PYTHON "python3 '" BENCH_FOLDER "/peers/processes.py'"
+#define LEAN   "'" BENCH_LEAN "'"
+#define SHARED "'" BENCH_LEAN_SHARED "'"
+
+BENCH_BASELINE(process_fork_python, .fixed_n = 100, .samples = 7)
 {
-    python(b, "fork");
+    ask(b, PYTHON, "fork", 0);
 }
 
-BENCH_BASELINE(process_forkserver_python, .fixed_n = 20, .samples = 5, .cores = 1)
+BENCH_BASELINE(process_forkserver_python, .fixed_n = 50, .samples = 7)
 {
-    python(b, "forkserver");
+    ask(b, PYTHON, "forkserver", 0);
 }
 
-BENCH(process_fork, .baseline = "process_fork_python", .at_most = 0.1, .fixed_n = 100, .samples = 5, .cores = 1)
+BENCH(process_fork, .baseline = "process_fork_python", .at_most = 0.1, .fixed_n = 500, .samples = 7)
 {
-    start_and_join_all(b, WEFT_FORK);
+    ask(b, LEAN, "fork", 0);
 }
 
-BENCH(process_forkserver, .baseline = "process_forkserver_python", .at_most = 0.02, .fixed_n = 100, .samples = 5,
-      .cores = 1)
+BENCH(process_fork_shared, .baseline = "process_fork_python", .at_most = 0.1, .fixed_n = 500, .samples = 7)
 {
-    start_and_join_all(b, WEFT_FORKSERVER);
+    ask(b, SHARED, "fork", 0);
 }
 
-/* ---- programs ---- */
-
-static void grow(void)
+BENCH(process_forkserver, .baseline = "process_forkserver_python", .at_most = 0.02, .fixed_n = 500, .samples = 7)
 {
-    char *p = mmap(NULL, LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    BENCH_MUST(p == MAP_FAILED ? -1 : 0);
-    memset(p, 1, LARGE);
+    ask(b, LEAN, "forkserver", 0);
 }
 
-static void spawn_all(bench *b)
+BENCH_BASELINE(program_posix_spawn, .fixed_n = 200)
 {
-    char *argv[] = {"true", NULL};
-    bench_start(b);
-    for (uint64_t i = 0; i < b->n; i++) {
-        pid_t pid;
-        BENCH_MUST(-posix_spawnp(&pid, "true", NULL, NULL, argv, environ));
-        BENCH_MUST(waitpid(pid, NULL, 0));
-    }
-    bench_stop(b);
+    ask(b, LEAN, "spawn", 0);
 }
 
-static void run_all(bench *b)
+BENCH_BASELINE(program_posix_spawn_256_mib, .fixed_n = 200)
 {
-    const char *argv[] = {"true", NULL};
-    bench_start(b);
-    for (uint64_t i = 0; i < b->n; i++)
-        BENCH_MUST(weft_run(argv, NULL, NULL));
-    bench_stop(b);
+    ask(b, LEAN, "spawn", 256);
 }
 
-BENCH_BASELINE(program_posix_spawn, .fixed_n = 200, .cores = 1)
+BENCH(program_run, .baseline = "program_posix_spawn", .at_most = 1.0, .fixed_n = 200)
 {
-    spawn_all(b);
+    ask(b, LEAN, "run", 0);
 }
 
-BENCH_BASELINE(program_posix_spawn_256_mib, .fixed_n = 200, .cores = 1)
+BENCH(program_run_256_mib, .baseline = "program_posix_spawn_256_mib", .at_most = 1.0, .fixed_n = 200)
 {
-    grow();
-    spawn_all(b);
-}
-
-BENCH(program_run, .baseline = "program_posix_spawn", .at_most = 1.0, .fixed_n = 200, .cores = 1)
-{
-    run_all(b);
-}
-
-BENCH(program_run_256_mib, .baseline = "program_posix_spawn_256_mib", .at_most = 1.0, .fixed_n = 200, .cores = 1)
-{
-    grow();
-    run_all(b);
+    ask(b, LEAN, "run", 256);
 }

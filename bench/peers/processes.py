@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What core_process.c is measured beside: processes.py fork|forkserver|spawn N
+"""What core_process.c is measured beside: processes.py fork|forkserver N
 
 fork, forkserver: start, run and join a function N times by multiprocessing.Process. Prints nanoseconds each.
 """
