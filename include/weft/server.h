@@ -1,4 +1,5 @@
-/* weft/server.h - a TCP server: one handler in blocking style, run by the model of your choice.
+/* weft/server.h - a TCP server (and for UDP: weft/packet.h): one handler in blocking style, run by the model of your
+ * choice.
  *
  *     static int echo(weft_conn *c, void *arg)
  *     {
@@ -75,9 +76,26 @@ enum {
  * closed without a call; only if bytes are still unread the handler is called once more, to see the end behind them. */
 typedef int weft_conn_handler(weft_conn *c, void *arg);
 
+/* Of a server for datagrams instead: weft/packet.h, which says what of all this means what there. */
+struct weft_address;
+typedef struct weft_packet weft_packet;
+typedef void weft_packet_handler(weft_packet *p, void *arg);
+typedef struct weft_packet_options {
+    weft_packet_handler *handler;
+    size_t size_max;      /* larger datagrams are dropped; 0 = 64 KiB, which is all */
+    unsigned queue;       /* datagrams in hand of a process or loop; 0 = 256 */
+    unsigned peer_queue;  /* ... of one peer; 0 = a quarter of queue */
+    unsigned rate;        /* datagrams a second of one peer, so many of them at once; 0 = no such limit */
+    unsigned recv_buffer; /* of the kernel, bytes; 0 = the system's default */
+
+    /* One of these was dropped: why is -EMSGSIZE (size_max; `size` is its whole size), -EBUSY (rate), -ENOBUFS
+     * (peer_queue), -EUSERS (max_connections). NULL: it is only counted. Must not wait. */
+    void (*on_drop)(const struct weft_address *from, size_t size, int why, void *arg);
+} weft_packet_options;
+
 /* Every field's zero is its default. Strings are copied. Times are in nanoseconds. */
 typedef struct weft_server_options {
-    weft_conn_handler *handler; /* required */
+    weft_conn_handler *handler; /* required, or packet.handler */
     void *arg;                  /* for the handler and every hook */
 
     const char *host;     /* numeric address or name to bind; NULL = "127.0.0.1" */
@@ -124,6 +142,8 @@ typedef struct weft_server_options {
     /* A process that serves has ended without being asked to; another takes its place, unless it had one client for
      * itself. `code` is its exit status, or minus the number of a signal. Called in a process that serves nobody. */
     void (*on_death)(pid_t pid, int code, void *arg);
+
+    weft_packet_options packet; /* with a handler in it: a server for datagrams; then `handler` is NULL */
 } weft_server_options;
 
 /* ---- the server ---- */

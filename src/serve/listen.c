@@ -1,4 +1,4 @@
-/* listen.c - the listening sockets, and how many descriptors there may be.
+/* listen.c - the listening sockets (and for datagrams the only ones), and how many descriptors there may be.
  *
  * With several workers each has a listening socket of its own on the same address (SO_REUSEPORT): the kernel spreads
  * the connections, nobody is woken in vain, accepts run in parallel. The spread is by chance, so a worker that has
@@ -40,9 +40,29 @@ static int lookup_blocking(void *arg)
     return weft__address_lookup(l->options->host, l->options->port, true, l->out, ADDRESSES);
 }
 
-/* One listening socket on *a. `more`: others of ours have the address already. */
-static int open_listener(const weft__address *a, unsigned backlog, bool more)
+/* A socket for datagrams on *a. */
+static int open_mailbox(const weft__address *a, unsigned buffer, bool more)
 {
+    int err = 0, fd = weft__sys_socket(a->any.sa_family, SOCK_DGRAM);
+    if (fd < 0)
+        return fd;
+    if (buffer != 0)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, buffer < INT32_MAX ? (int)buffer : INT32_MAX);
+    if (err == 0 && more)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (err == 0)
+        err = weft__sys_bind(fd, a);
+    if (err == 0)
+        return fd;
+    weft__sys_close(fd);
+    return err;
+}
+
+/* One listening socket on *a. `more`: others of ours have the address already. */
+static int open_listener(const weft_server_options *o, const weft__address *a, bool more)
+{
+    if (o->packet.handler != NULL)
+        return open_mailbox(a, o->packet.recv_buffer, more);
     int err, fd = weft__sys_socket(a->any.sa_family, SOCK_STREAM);
     if (fd < 0)
         return fd;
@@ -56,7 +76,7 @@ static int open_listener(const weft__address *a, unsigned backlog, bool more)
     (void)weft__sys_setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX);
     if ((err = weft__sys_bind(fd, a)) < 0)
         goto fail;
-    if ((err = weft__sys_listen(fd, backlog)) < 0)
+    if ((err = weft__sys_listen(fd, o->backlog)) < 0)
         goto fail;
     return fd;
 fail:
@@ -119,7 +139,7 @@ int weft__listen(weft_server *s, unsigned n)
             return count < 0 ? count : -ENOENT;
     }
     for (int i = 0; i < count; i++) {
-        err = s->listeners[0] = open_listener(&found[i], o->backlog, false);
+        err = s->listeners[0] = open_listener(o, &found[i], false);
         if (err >= 0)
             break;
     }
@@ -131,19 +151,36 @@ int weft__listen(weft_server *s, unsigned n)
     if (n > 1 && (err = weft__sys_setsockopt(s->listeners[0], SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
         goto fail;
     for (unsigned i = 1; i < n; i++) {
-        err = s->listeners[i] = open_listener(&s->address, o->backlog, true);
+        err = s->listeners[i] = open_listener(o, &s->address, true);
         if (err < 0)
             goto fail;
     }
     return 0;
 fail:
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < s->nworkers; i++)
         weft__listen_close(s, i);
     return err;
 }
 
+/* The sockets of worker i, of all processes. */
+static void close_mailboxes(weft_server *s, unsigned i)
+{
+    for (unsigned n = weft__packet_sockets(s); i < n; i += s->nworkers) {
+        int fd = s->listeners[i];
+        store_relaxed(&s->listeners[i], -1);
+        if (fd < 0)
+            continue;
+        add_relaxed(&s->packets_lost, weft__sys_socket_drops(fd));
+        weft__sys_close(fd);
+    }
+}
+
 void weft__listen_close(weft_server *s, unsigned i)
 {
+    if (weft__is_packet(s)) {
+        close_mailboxes(s, i);
+        return;
+    }
     if (s->listeners[i] >= 0) {
         /* io_uring may hold the socket a little longer than its descriptor; so the port is free all the same. */
         if (s->front == NULL && !load_relaxed(&s->shared)) /* else other processes have it too */

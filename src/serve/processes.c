@@ -14,6 +14,7 @@
  * P6 the line: clients that find every process taken stay in the kernel's queue; the supervisor keeps it short.
  * Pinned by tests/serve (every case runs in processes too) and tests/serve/processes_test.c. */
 #include "serve/processes.h"
+#include "serve/packet.h"
 
 #include <weft/co.h>
 #include <weft/poller.h>
@@ -40,11 +41,6 @@ enum {
     WATCH_STACK = 64 * 1024,
     TOLD_STACK = 256 * 1024, /* runs on_tell */
     EVENTS = 64
-};
-
-enum {
-    BYTE_STOP = 's',
-    BYTE_TELL = 't'
 };
 
 /* From a worker process. */
@@ -169,7 +165,7 @@ static void *listen_to_supervisor(void *arg)
     weft_server *s = arg;
     char byte;
     while (weft__sys_pipe_read(s->control, &byte, 1) == 1) {
-        if (byte == BYTE_TELL) {
+        if (byte == WEFT__BYTE_TELL) {
             uint32_t told = load_seq_cst(&s->front->told);
             (void)run_on_tell(s, load_seq_cst(&s->front->what));
             send_report(s, REPORT_HEARD, (int)told);
@@ -220,6 +216,7 @@ static int serve_many(weft_server *s, unsigned index)
         w->shed = was.shed;
         w->refused = was.refused;
         w->cuts = was.cuts;
+        memcpy(w->packets, was.packets, sizeof w->packets);
         w->last_id = (uint64_t)getpid() << 32;
     }
     s->workers = set_of(s->front, s, index);
@@ -309,7 +306,7 @@ static void stop(supervisor *sup)
     if (grace <= 0)
         sup->kill_at = weft__sys_now() + KILL_AFTER_MS * WEFT_MS;
     for (unsigned i = 0; i < sup->n; i++)
-        tell(&sup->children[i], BYTE_STOP);
+        tell(&sup->children[i], WEFT__BYTE_STOP);
 }
 
 static void give_up(supervisor *sup, int err)
@@ -382,7 +379,7 @@ static void tell_all(supervisor *sup)
         struct child *c = &sup->children[i];
         c->untold = c->control >= 0;
         sup->untold += c->untold;
-        tell(c, BYTE_TELL);
+        tell(c, WEFT__BYTE_TELL);
     }
     note_heard(sup, &all);
 }
@@ -408,6 +405,8 @@ static void bury(supervisor *sup, struct child *c)
         return;
     }
     for (unsigned i = 0; i < sup->server->nworkers; i++) {
+        if (weft__is_packet(sup->server))
+            weft__packet_bury(&set[i]);
         if (set[i].open > 0 && sup->stopping)
             add_relaxed(&set[i].cuts, set[i].open);
         store_relaxed(&set[i].open, 0);
@@ -533,9 +532,9 @@ static void read_owner(supervisor *sup)
     ssize_t n = weft__sys_recv(sup->owner, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n == 0)
         give_up(sup, -ECHILD); /* its process ends */
-    if (n > 0 && memchr(bytes, BYTE_TELL, (size_t)n) != NULL)
+    if (n > 0 && memchr(bytes, WEFT__BYTE_TELL, (size_t)n) != NULL)
         tell_all(sup);
-    if (n > 0 && memchr(bytes, BYTE_STOP, (size_t)n) != NULL)
+    if (n > 0 && memchr(bytes, WEFT__BYTE_STOP, (size_t)n) != NULL)
         stop(sup);
 }
 
@@ -725,7 +724,8 @@ static int processes_start(weft_server *s)
     s->owner_fds[0] = ends[0];
     weft_lock_release(&s->owner_lock);
     weft_process_options options = {.name = "weft server", .daemon = 1, .keep_stdin = 1};
-    err = weft_process_start(&s->supervisor, supervise, s, &options);
+    bool packets = s->single && weft__is_packet(s);
+    err = weft_process_start(&s->supervisor, packets ? weft__packet_supervise : supervise, s, &options);
     weft__sys_close(ends[1]);
     if (err < 0)
         goto fail_pair;
@@ -755,7 +755,7 @@ static void processes_notify(weft_server *s)
     if (s->owner_fds[0] >= 0) {
         for (unsigned i = 0; i < s->nworkers; i++)
             weft__listen_close(s, i);
-        (void)weft__sys_send(s->owner_fds[0], &(char){BYTE_STOP}, 1, MSG_DONTWAIT);
+        (void)weft__sys_send(s->owner_fds[0], &(char){WEFT__BYTE_STOP}, 1, MSG_DONTWAIT);
     }
     weft_lock_release(&s->owner_lock);
 }
@@ -776,7 +776,7 @@ int weft_server_tell(weft_server *s, int what, weft_until until)
     uint32_t told = load_seq_cst(&s->front->told);
     if (s->owner_fds[0] >= 0) {
         store_seq_cst(&s->front->told, ++told);
-        (void)weft__sys_send(s->owner_fds[0], &(char){BYTE_TELL}, 1, MSG_DONTWAIT);
+        (void)weft__sys_send(s->owner_fds[0], &(char){WEFT__BYTE_TELL}, 1, MSG_DONTWAIT);
     }
     weft_lock_release(&s->owner_lock);
     err = 0;

@@ -20,6 +20,12 @@ typedef struct weft__front {
     weft__worker workers[];
 } weft__front;
 
+/* What the owner says to the supervisor, and it to the others. */
+enum {
+    WEFT__BYTE_STOP = 's',
+    WEFT__BYTE_TELL = 't'
+};
+
 extern const weft__model weft__model_processes;
 
 /* The shared memory for what the options ask for; 0 or -errno. And its end, in the owner's process. */

@@ -33,6 +33,10 @@ typedef struct weft__turn weft__turn;
 typedef struct weft__out weft__out;
 typedef struct weft__model weft__model;
 
+enum {
+    WEFT__PACKET_COUNTS = 9
+};
+
 enum weft__conn_state {
     WEFT__CONN_IDLE,
     WEFT__CONN_READY,
@@ -139,6 +143,8 @@ struct weft__worker {
     uint32_t coming;       /* atomic: connections on their way from another worker */
 
     uint64_t accepted, calls, timeouts, shed, refused, cuts; /* atomic */
+    uint64_t packets[WEFT__PACKET_COUNTS];                   /* atomic: packet.h */
+    struct weft__mail *mail;                                 /* datagrams: under `lock`, while it runs */
     uint64_t *tally; /* where the calls of threads are counted: `calls`, or that of another process */
 
     bool shared;                 /* thread models: many threads use this record, under `lock` */
@@ -227,6 +233,8 @@ struct weft_server {
     uint32_t serving;    /* atomic: workers not ended */
     int32_t result;      /* what weft_server_wait says after the end */
 
+    uint64_t packets_lost; /* atomic: by sockets for datagrams that are closed */
+
     /* Several processes (processes.c). */
     const weft__model *inner; /* what each of them runs; without processes the same as `model` */
     struct weft__front *front;
@@ -294,6 +302,22 @@ void weft__thread_serve_one(weft_server *s, int fd);
  * address_text. */
 int weft__listen(weft_server *s, unsigned n);
 void weft__listen_close(weft_server *s, unsigned i);
+
+/* ---- packet.c: servers for datagrams ---- */
+
+static inline bool weft__is_packet(const weft_server *s)
+{
+    return s->options.packet.handler != NULL;
+}
+
+/* Fill the options of packets in, after those of processes: 0 or -EINVAL. */
+int weft__packet_options(weft_server *s);
+
+/* How s->inner runs handlers, for datagrams. */
+const weft__model *weft__packet_model(const weft_server *s);
+
+/* Sockets: one for each worker of each process. Worker i of process k has listeners[k * nworkers + i]. */
+unsigned weft__packet_sockets(const weft_server *s);
 
 /* Raise the soft limit of descriptors to what `want` connections need; returns how many are possible. */
 unsigned weft__listen_limit(unsigned want, unsigned workers);

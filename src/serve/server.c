@@ -98,7 +98,7 @@ static void fill_threads(weft_server *s)
 static int fill_options(weft_server *s, const weft_server_options *given)
 {
     weft_server_options *o = &s->options;
-    if (given == NULL || given->handler == NULL || given->port > 65535)
+    if (given == NULL || (given->handler == NULL) == (given->packet.handler == NULL) || given->port > 65535)
         return -EINVAL;
     *o = *given;
     s->model = find_model(o->model);
@@ -126,12 +126,20 @@ static int fill_options(weft_server *s, const weft_server_options *given)
     if (o->output_max > OUTPUT_MOST)
         o->output_max = OUTPUT_MOST;
     if (o->idle_timeout == 0)
-        o->idle_timeout = 60 * WEFT_SECOND;
+        o->idle_timeout = (weft__is_packet(s) ? 10 : 60) * WEFT_SECOND;
     if (o->write_timeout == 0)
         o->write_timeout = 30 * WEFT_SECOND;
     int err = fill_processes(s);
     if (err < 0)
         return err;
+    if (weft__is_packet(s)) {
+        err = weft__packet_options(s);
+        if (err < 0)
+            return err;
+        fill_threads(s);
+        s->inner = s->model = weft__packet_model(s);
+        return 0;
+    }
     fill_threads(s);
     o->max_connections = weft__listen_limit(o->max_connections, s->nworkers);
     if (strcmp(weft_io_kind(), "select") == 0 && o->max_connections > SELECT_MOST)
@@ -168,13 +176,14 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
     s->workers = weft__calloc(s->nworkers, sizeof(*s->workers));
     if (s->workers == NULL)
         goto fail_free;
-    s->listeners = weft__malloc(s->nworkers * sizeof(*s->listeners));
+    unsigned sockets = weft__is_packet(s) ? weft__packet_sockets(s) : s->nworkers;
+    s->listeners = weft__malloc(sockets * sizeof(*s->listeners));
     if (s->listeners == NULL)
         goto fail_workers;
-    for (unsigned i = 0; i < s->nworkers; i++) {
+    for (unsigned i = 0; i < s->nworkers; i++)
         weft__worker_init(&s->workers[i], s, i);
+    for (unsigned i = 0; i < sockets; i++)
         s->listeners[i] = -1;
-    }
     s->epoch = weft__sys_now();
     s->grace = INT64_MAX;
     s->owner_fds[0] = -1;
@@ -184,7 +193,7 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
         if (err < 0)
             goto fail_listeners;
     }
-    err = weft__listen(s, s->nworkers); /* last: sockets that are given are the caller's if it fails */
+    err = weft__listen(s, sockets); /* last: sockets that are given are the caller's if it fails */
     if (err < 0)
         goto fail_processes;
     s->options.host = s->options.model = s->options.poller = NULL;

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -325,6 +326,13 @@ int weft__sys_socket_error(int fd)
     int value;
     int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &value);
     return err < 0 ? err : -value;
+}
+
+uint32_t weft__sys_socket_drops(int fd)
+{
+    uint32_t info[SK_MEMINFO_VARS] = {0};
+    socklen_t size = sizeof info;
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0 ? 0 : info[SK_MEMINFO_DROPS];
 }
 
 int weft__sys_local(int fd, weft__address *a)

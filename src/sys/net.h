@@ -61,6 +61,9 @@ ssize_t weft__sys_sendfile(int out, int in, uint64_t *offset, size_t size);
 int weft__sys_setsockopt(int fd, int level, int name, int value);
 int weft__sys_getsockopt(int fd, int level, int name, int *value);
 
+/* How many packets the kernel has dropped because the socket's queue was full; 0 where it cannot tell. */
+uint32_t weft__sys_socket_drops(int fd);
+
 /* setsockopt with any value. */
 int weft__sys_setsockopt_value(int fd, int level, int name, const void *value, size_t size);
 

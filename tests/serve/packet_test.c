@@ -1,0 +1,618 @@
+/* packet_test.c - datagram servers: one handler under every model, what is dropped and counted, the stop.
+ * X-08, X-13; S001-18, S001-38, S001-139, S002-10, S002-11. Clients are plain sockets. */
+#include "serve/serve_support.h"
+
+#include <weft/co.h>
+#include <weft/packet.h>
+
+#include "base/atomic.h"
+#include "park/park.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define ALL_MODELS(name)                                                                                               \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(30, name, iterative)                                                                                    \
+    SERVE__ONE(30, name, process)                                                                                      \
+    SERVE__ONE(30, name, prefork)                                                                                      \
+    SEVERAL_AT_ONCE(name)                                                                                              \
+    static void name(const serve_kind *kind)
+
+/* Those that certainly handle datagrams of two peers at the same time. */
+#define SEVERAL_AT_ONCE(name)                                                                                          \
+    SERVE__ONE(30, name, pool)                                                                                         \
+    SERVE__ONE(30, name, thread)                                                                                       \
+    SERVE__ONE(30, name, select)                                                                                       \
+    SERVE__ONE(30, name, poll)                                                                                         \
+    SERVE__ONE(30, name, epoll)                                                                                        \
+    SERVE__ONE(30, name, epoll_et)                                                                                     \
+    SERVE__ONE(30, name, uring)                                                                                        \
+    SERVE__ONE(30, name, forked_pool)                                                                                  \
+    SERVE__ONE(30, name, forked_epoll)
+
+/* ---- the handler: what a datagram begins with says what is done ----
+ *      e...   it comes back
+ *      3...   it comes back three times
+ *      w      at work until line_service_go, then "waited" or "cut"
+ *      z      10 ms of sleep, then it comes back
+ *      n      nothing
+ *      p      the number of the process
+ *      d      the process ends
+ *      s      the server stops with a grace of 5 s; "stopping"
+ *      others, and nothing at all, come back */
+static void say(weft_packet *p, const char *text)
+{
+    (void)weft_packet_answer(p, text, strlen(text));
+}
+
+static void wait_in_handler(weft_packet *p, line_service *service)
+{
+    int err = 0;
+    add_seq_cst(&service->waiting, 1);
+    say(p, "waiting");
+    weft_packet_flush(p);
+    while (err == 0 && load_seq_cst(&service->go) == 0)
+        err = weft__park(&service->go, 0, WEFT_FOREVER, service->forks ? WEFT__SHARED_WORD : 0, "test");
+    say(p, err == 0 ? "waited" : "cut");
+}
+
+static void handle(weft_packet *p, void *arg)
+{
+    line_service *service = arg;
+    char number[16];
+    switch (p->size > 0 ? *(const char *)p->data : 'e') {
+    case '3':
+        CHECK_OK(weft_packet_answer(p, p->data, p->size));
+        CHECK_OK(weft_packet_send(p, p->data, p->size, &p->from));
+        break;
+    case 'w':
+        wait_in_handler(p, service);
+        return;
+    case 'z':
+        (void)weft_sleep(weft_in_ms(10));
+        break;
+    case 'n':
+        return;
+    case 'p':
+        snprintf(number, sizeof number, "%d", (int)getpid());
+        say(p, number);
+        return;
+    case 'd':
+        _exit(3);
+    case 's':
+        say(p, "stopping");
+        weft_server_stop(p->server, weft_in_ms(5000));
+        return;
+    default:
+        break;
+    }
+    (void)weft_packet_answer(p, p->data, p->size);
+}
+
+/* An address of this case's own: else the answers to clients that have gone could reach another case's server, which
+ * would answer them. */
+static const char *own_host(void)
+{
+    static char text[32];
+    unsigned pid = (unsigned)getpid();
+    snprintf(text, sizeof text, "127.%u.%u.%u", 1 + (pid >> 16) % 250, pid >> 8 & 255, pid & 255);
+    return text;
+}
+
+static weft_server *serve(const serve_kind *kind, weft_server_options o, line_service **service)
+{
+    *service = line_service_new(false);
+    (*service)->forks = kind->forks;
+    o.packet.handler = handle;
+    o.arg = *service;
+    if (o.stack_size == 0)
+        o.stack_size = 256 * 1024; /* printf under sanitizers */
+    if (o.host == NULL)
+        o.host = own_host();
+    return (*service)->server = serve_start(kind, o);
+}
+
+/* ---- clients ---- */
+
+static int open_client(unsigned port)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0);
+    struct timeval limit = {.tv_sec = (time_t)(20 * test_limit_factor())};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(0, connect(fd, (struct sockaddr *)&a, sizeof a));
+    return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+    CHECK_INT(strlen(text), send(fd, text, strlen(text), MSG_NOSIGNAL));
+}
+
+static void expect(int fd, const char *text)
+{
+    char got[2048];
+    ssize_t n = recv(fd, got, sizeof got - 1, 0);
+    if (n < 0)
+        FAIL("instead of '%.20s': %s", text, strerror(errno));
+    got[n] = 0;
+    CHECK_STR(text, got);
+}
+
+static void ask(int fd, const char *text, const char *answer)
+{
+    send_text(fd, text);
+    expect(fd, answer);
+}
+
+static void expect_nothing(int fd)
+{
+    char byte;
+    CHECK_INT(-1, recv(fd, &byte, 1, MSG_DONTWAIT));
+    CHECK(errno == EAGAIN || errno == ECONNREFUSED);
+}
+
+static weft_packet_stats stats_of(weft_server *s)
+{
+    weft_packet_stats stats;
+    weft_packet_get_stats(s, &stats);
+    return stats;
+}
+
+static uint64_t dropped(const weft_packet_stats *stats)
+{
+    return stats->too_large + stats->over_rate + stats->too_many + stats->no_room + stats->cut;
+}
+
+/* Everything that the server has taken is settled, and it has taken `count`. */
+struct count {
+    weft_server *server;
+    uint64_t count;
+};
+
+static bool is_settled(void *arg)
+{
+    struct count *c = arg;
+    weft_packet_stats stats = stats_of(c->server);
+    return stats.received + stats.lost >= c->count && stats.handled + dropped(&stats) == stats.received;
+}
+
+static void wait_settled(weft_server *s, uint64_t count)
+{
+    struct count c = {s, count};
+    wait_until(is_settled, &c, "what was sent is settled");
+}
+
+/* ---- what every model does ---- */
+
+ALL_MODELS(packet_answers)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){0}, &service);
+    static char big[65507], back[65507];
+    int one = open_client(weft_server_port(s)), two = open_client(weft_server_port(s));
+    ask(one, "e hello", "e hello");
+    ask(two, "", "");
+    ask(one, "3 times", "3 times");
+    expect(one, "3 times");
+    expect(one, "3 times");
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (char)line_pattern(i);
+    big[0] = 'e';
+    CHECK_INT(sizeof big, send(two, big, sizeof big, 0));
+    CHECK_INT(sizeof big, recv(two, back, sizeof back, 0));
+    CHECK_MEM(big, back, sizeof big);
+    ask(two, "e again", "e again");
+    expect_nothing(one);
+    close(one);
+    close(two);
+    weft_server_stop(s, WEFT_FOREVER);
+    CHECK_OK(weft_server_wait(s, WEFT_FOREVER)); /* an answer is counted behind its sending */
+    weft_packet_stats stats = stats_of(s);
+    CHECK_INT(5, stats.handled);
+    CHECK_INT(7, stats.answered);
+    CHECK_INT(0, dropped(&stats) + stats.unsent + stats.lost);
+    weft_server_close(s);
+}
+
+/* Also when a handler waits: the datagrams of one peer are never handled at the same time. */
+ALL_MODELS(packet_keeps_the_order_of_a_peer)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){0}, &service);
+    int fd[3];
+    char text[32];
+    for (int i = 0; i < 3; i++)
+        fd[i] = open_client(weft_server_port(s));
+    for (int k = 0; k < 12; k++)
+        for (int i = 0; i < 3; i++) {
+            snprintf(text, sizeof text, "%c %d", k % 4 == 0 ? 'z' : 'e', k);
+            send_text(fd[i], text);
+        }
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 12; k++) {
+            snprintf(text, sizeof text, "%c %d", k % 4 == 0 ? 'z' : 'e', k);
+            expect(fd[i], text);
+        }
+    for (int i = 0; i < 3; i++)
+        close(fd[i]);
+    serve_stop(s);
+}
+
+ALL_MODELS(packet_drops_and_counts_what_is_too_large)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){.packet.size_max = 16}, &service);
+    int fd = open_client(weft_server_port(s));
+    send_text(fd, "e seventeen bytes");
+    ask(fd, "e sixteen bytes.", "e sixteen bytes.");
+    wait_settled(s, 2);
+    CHECK_INT(1, stats_of(s).too_large);
+    CHECK_INT(1, stats_of(s).handled);
+    close(fd);
+    serve_stop(s);
+}
+
+/* Peers that have gone before they are answered: the kernel is told that nobody is there, and the server goes on. */
+ALL_MODELS(packet_outlives_peers_that_vanish)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){0}, &service);
+    int fd = open_client(weft_server_port(s));
+    for (int i = 0; i < 20; i++) {
+        int gone = open_client(weft_server_port(s));
+        send_text(gone, "3");
+        close(gone);
+    }
+    ask(fd, "e there", "e there");
+    wait_settled(s, 21);
+    ask(fd, "e still there", "e still there");
+    wait_settled(s, 22);
+    CHECK_INT(22, stats_of(s).handled);
+    close(fd);
+    serve_stop(s);
+}
+
+/* More than anybody can take: all of it is accounted for, and the next one is served. */
+ALL_MODELS(packet_flood_is_counted)
+{
+    enum {
+        FLOOD = 3000
+    };
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){.packet = {.queue = 32}}, &service);
+    int fd = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    for (int i = 0; i < FLOOD; i++)
+        if (send(fd, "n flood", 7, 0) < 0)
+            FAIL("send: %s", strerror(errno));
+    wait_settled(s, FLOOD);
+    CHECK_INT(FLOOD, stats_of(s).received + stats_of(s).lost);
+    ask(other, "e other", "e other");
+    ask(fd, "e after all", "e after all");
+    close(fd);
+    close(other);
+    serve_stop(s);
+}
+
+ALL_MODELS(packet_rate_of_a_peer_is_limited)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){.packet.rate = 2}, &service);
+    int fd = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    ask(fd, "e 1", "e 1");
+    for (int i = 0; i < 19; i++)
+        send_text(fd, "n");
+    wait_settled(s, 20);
+    ask(other, "e other", "e other");
+    wait_settled(s, 21);
+    weft_packet_stats stats = stats_of(s);
+    CHECK_BETWEEN(1, 18, stats.over_rate); /* fewer than 18 if the sending took seconds */
+    CHECK_INT(21, stats.handled + stats.over_rate);
+    close(fd);
+    close(other);
+    serve_stop(s);
+}
+
+/* What is at work is finished by a graceful stop; and the port is free at once. */
+ALL_MODELS(packet_stop_lets_handlers_finish)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){0}, &service), *next;
+    unsigned port = weft_server_port(s);
+    int fd = open_client(port);
+    ask(fd, "w", "waiting");
+    weft_server_stop(s, WEFT_FOREVER);
+    CHECK_ERR(-ETIMEDOUT, weft_server_wait(s, WEFT_NOW));
+    line_service_go(service);
+    expect(fd, "waited");
+    CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+    CHECK_INT(1, stats_of(s).handled);
+    weft_server_close(s);
+    weft_server_options o = {.packet.handler = handle, .host = own_host(), .port = port};
+    CHECK_OK(weft_server_open(&next, &o));
+    weft_server_close(next);
+    close(fd);
+}
+
+/* At the end of the grace handlers are cancelled, or killed with their process. */
+ALL_MODELS(packet_stop_cuts_handlers)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){0}, &service);
+    int fd = open_client(weft_server_port(s));
+    ask(fd, "w", "waiting");
+    send_text(fd, "e behind it");
+    weft_server_stop(s, WEFT_NOW);
+    CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+    if (strcmp(kind->name, "process") != 0)
+        expect(fd, "cut");
+    weft_server_close(s);
+    close(fd);
+}
+
+ALL_MODELS(packet_handler_may_stop_the_server)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){0}, &service);
+    int fd = open_client(weft_server_port(s));
+    ask(fd, "s", "stopping");
+    CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+    weft_server_close(s);
+    close(fd);
+}
+
+/* ---- what several at once means ---- */
+
+static void packet_serves_others_meanwhile(const serve_kind *kind);
+SEVERAL_AT_ONCE(packet_serves_others_meanwhile)
+SERVE__ONE(30, packet_serves_others_meanwhile, process)
+static void packet_serves_others_meanwhile(const serve_kind *kind)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){0}, &service);
+    int busy = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    ask(busy, "w", "waiting");
+    send_text(busy, "e behind it");
+    ask(other, "e beside it", "e beside it");
+    expect_nothing(busy);
+    line_service_go(service);
+    expect(busy, "waited");
+    expect(busy, "e behind it");
+    close(busy);
+    close(other);
+    serve_stop(s);
+}
+
+/* A peer that is at work cannot have more in hand than its share; others can. */
+static void packet_line_of_a_peer_is_bounded(const serve_kind *kind);
+SEVERAL_AT_ONCE(packet_line_of_a_peer_is_bounded)
+SERVE__ONE(30, packet_line_of_a_peer_is_bounded, process)
+static void packet_line_of_a_peer_is_bounded(const serve_kind *kind)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){.packet.peer_queue = 4}, &service);
+    int busy = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    ask(busy, "w", "waiting");
+    for (int i = 0; i < 10; i++)
+        send_text(busy, "e");
+    while (stats_of(s).too_many < 7)
+        (void)weft_sleep(weft_in_ms(1));
+    ask(other, "e other", "e other");
+    line_service_go(service);
+    expect(busy, "waited");
+    for (int i = 0; i < 3; i++)
+        expect(busy, "e");
+    wait_settled(s, 12);
+    expect_nothing(busy);
+    CHECK_INT(7, stats_of(s).too_many);
+    close(busy);
+    close(other);
+    serve_stop(s);
+}
+
+/* When all places are taken by peers at work, others are dropped; who is silent gives way. */
+static void packet_peers_are_bounded(const serve_kind *kind)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){.max_connections = 2, .threads = 1}, &service);
+    int busy[2], other = open_client(weft_server_port(s));
+    for (int i = 0; i < 2; i++) {
+        busy[i] = open_client(weft_server_port(s));
+        ask(busy[i], "w", "waiting");
+    }
+    send_text(other, "e");
+    while (stats_of(s).no_room < 1)
+        (void)weft_sleep(weft_in_ms(1));
+    line_service_go(service);
+    for (int i = 0; i < 2; i++)
+        expect(busy[i], "waited");
+    weft_packet_stats stats;
+    for (int tries = 0;; tries++) { /* what is lost is sent again: a thread or process has to end first */
+        struct timeval soon = {.tv_usec = 20000};
+        char byte;
+        setsockopt(other, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+        send_text(other, "e");
+        if (recv(other, &byte, 1, 0) == 1)
+            break;
+        if (tries > 500)
+            FAIL("nobody gives way");
+    }
+    stats = stats_of(s);
+    CHECK(stats.no_room >= 1);
+    for (int i = 0; i < 2; i++)
+        close(busy[i]);
+    close(other);
+    serve_stop(s);
+}
+
+SERVE__ONE(30, packet_peers_are_bounded, thread)
+SERVE__ONE(30, packet_peers_are_bounded, process)
+SERVE__ONE(30, packet_peers_are_bounded, epoll)
+
+/* A thread or process that has nobody left ends after the idle time. */
+static void packet_silent_peers_are_forgotten(const serve_kind *kind)
+{
+    line_service *service;
+    weft_server *s = serve(kind, (weft_server_options){.idle_timeout = WEFT_MS}, &service);
+    int fd = open_client(weft_server_port(s));
+    for (int i = 0; i < 20; i++) {
+        struct timeval soon = {.tv_usec = 50000};
+        char byte;
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+        do
+            send_text(fd, "e");
+        while (recv(fd, &byte, 1, 0) != 1); /* sent on the way out, it may be lost */
+        (void)weft_sleep(weft_in_ms(i % 4));
+    }
+    close(fd);
+    serve_stop(s);
+}
+
+SERVE__ONE(30, packet_silent_peers_are_forgotten, thread)
+SERVE__ONE(30, packet_silent_peers_are_forgotten, process)
+SERVE__ONE(30, packet_silent_peers_are_forgotten, uring)
+
+/* ---- processes ---- */
+
+/* The socket outlives the process: what comes meanwhile waits for the next one. */
+TEST_LIMIT(30, packet_process_that_dies_is_replaced)
+{
+    line_service *service;
+    weft_server *s = serve(&serve_prefork, (weft_server_options){.processes = 1}, &service);
+    int fd = open_client(weft_server_port(s));
+    char before[16] = "", after[16] = "";
+    for (int i = 0; i < 2; i++) {
+        send_text(fd, "p");
+        if (recv(fd, i == 0 ? before : after, 15, 0) <= 0)
+            FAIL("no answer: %s", strerror(errno));
+        if (i == 0)
+            send_text(fd, "d");
+        while (stats_of(s).cut == 0)
+            (void)weft_sleep(weft_in_ms(1));
+    }
+    CHECK(atoi(before) != atoi(after));
+    CHECK_INT(1, stats_of(s).cut);
+    close(fd);
+    serve_stop(s);
+}
+
+TEST_LIMIT(30, packet_peers_have_processes_of_their_own)
+{
+    line_service *service;
+    weft_server *s = serve(&serve_process, (weft_server_options){0}, &service);
+    int fd[2];
+    char number[2][16] = {"", ""}, again[16] = "";
+    for (int i = 0; i < 2; i++) {
+        fd[i] = open_client(weft_server_port(s));
+        send_text(fd[i], "p");
+        CHECK(recv(fd[i], number[i], 15, 0) > 0);
+    }
+    send_text(fd[0], "p");
+    CHECK(recv(fd[0], again, 15, 0) > 0);
+    CHECK_STR(number[0], again);
+    CHECK(atoi(number[0]) != atoi(number[1]) && atoi(number[0]) != (int)getpid());
+    send_text(fd[0], "d");
+    ask(fd[1], "e the other one", "e the other one");
+    close(fd[0]);
+    close(fd[1]);
+    wait_settled(s, 5);
+    CHECK_INT(1, stats_of(s).cut);
+    serve_stop(s);
+}
+
+/* ---- options ---- */
+
+static int refuse(weft_conn *c, void *arg)
+{
+    (void)c;
+    (void)arg;
+    return -EIO;
+}
+
+TEST(packet_options_without_sense_are_refused)
+{
+    weft_server *s;
+    weft_server_options o = {.packet = {.handler = handle, .size_max = 70000}};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+    o = (weft_server_options){.packet = {.handler = handle, .queue = 1u << 20}};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+    o = (weft_server_options){.packet.handler = handle, .handler = refuse};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+    o = (weft_server_options){.packet.handler = handle, .on_open = refuse};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+    o = (weft_server_options){.packet.handler = handle, .model = "threads"};
+    CHECK_ERR(-EINVAL, weft_server_open(&s, &o));
+}
+
+TEST(packet_port_is_taken_by_one_server)
+{
+    weft_server *s, *other;
+    weft_server_options o = {.packet.handler = handle, .model = "prefork", .processes = 3};
+    CHECK_OK(weft_server_open(&s, &o));
+    o.port = weft_server_port(s);
+    CHECK(o.port != 0);
+    CHECK_ERR(-EADDRINUSE, weft_server_open(&other, &o));
+    CHECK_INT(3, weft_server_capacity(s));
+    weft_server_close(s);
+}
+
+TEST(packet_server_speaks_ipv6)
+{
+    line_service *service;
+    weft_server *s = serve(&serve_epoll, (weft_server_options){.host = "::1"}, &service);
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct timeval limit = {.tv_sec = 20};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)weft_server_port(s))};
+    a.sin6_addr = in6addr_loopback;
+    CHECK_INT(0, connect(fd, (struct sockaddr *)&a, sizeof a));
+    ask(fd, "e six", "e six");
+    close(fd);
+    serve_stop(s);
+}
+
+struct drops {
+    uint32_t count; /* atomic */
+    int why;
+    size_t size;
+};
+
+static void note_drop(const weft_address *from, size_t size, int why, void *arg)
+{
+    struct drops *drops = arg;
+    CHECK(weft_address_port(from) != 0);
+    drops->size = size;
+    drops->why = why;
+    add_seq_cst(&drops->count, 1);
+}
+
+static void echo(weft_packet *p, void *arg)
+{
+    (void)arg;
+    (void)weft_packet_answer(p, p->data, p->size);
+}
+
+TEST(packet_drop_is_told)
+{
+    struct drops drops = {0};
+    weft_server_options o = {
+        .packet = {.handler = echo, .size_max = 10, .on_drop = note_drop}, .arg = &drops, .host = own_host()};
+    weft_server *s = serve_start(&serve_epoll, o);
+    int fd = open_client(weft_server_port(s));
+    send_text(fd, "eleven byte");
+    while (load_seq_cst(&drops.count) == 0)
+        (void)weft_sleep(weft_in_ms(1));
+    CHECK_INT(-EMSGSIZE, drops.why);
+    CHECK_INT(11, drops.size);
+    close(fd);
+    serve_stop(s);
+}
