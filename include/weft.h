@@ -19,6 +19,7 @@
 #include <weft/local.h>
 #include <weft/lock.h>
 #include <weft/once.h>
+#include <weft/packet.h>
 #include <weft/pipe.h>
 #include <weft/poller.h>
 #include <weft/process.h>
