@@ -5,7 +5,8 @@
  *     C name text       say something to all others
  *     Q name            leave
  *
- * Run as it is, Lily and Tom meet: "..." in what they type is waiting for the next line from the others. */
+ * Who runs the server is its administrator: what he types there is announced to all. Run as it is, Lily and Tom meet:
+ * "..." in what they type is waiting for the next line. */
 #include "lesson.h"
 
 #include <weft/datagram.h>
@@ -25,6 +26,7 @@ typedef struct user {
 } user;
 
 static user users[USERS];
+static weft_lock room = WEFT_LOCK_INIT; /* around users: two threads use them */
 
 static user *find(const char *name)
 {
@@ -54,6 +56,23 @@ static void enter(weft_datagram *d, const char *name, const weft_address *from)
     tell_others(d, u, text);
 }
 
+static void announce(weft_datagram *d, const char *said)
+{
+    char text[1200];
+    snprintf(text, sizeof text, "管理员消息： %s", said);
+    weft_lock_acquire(&room);
+    tell_others(d, NULL, text);
+    weft_lock_release(&room);
+}
+
+/* The administrator, in a thread of his own. */
+static int administer(void *socket)
+{
+    for (const char *said; *(said = lesson_input("管理员消息:")) != 0;)
+        announce(socket, said);
+    return 0;
+}
+
 /* Only who entered under a name may speak or leave under it; what is malformed is not answered. */
 static void handle(weft_datagram *d, char *message, const weft_address *from)
 {
@@ -80,12 +99,20 @@ static void handle(weft_datagram *d, char *message, const weft_address *from)
 
 static int server(void *socket)
 {
+    static weft_thread administrator; /* waits for input, also when the server has ended */
     char message[1024];
     weft_address from;
     ssize_t n;
+    if (lesson_value("--server") != NULL)
+        must(weft_thread_start(&administrator, administer, socket, &(weft_thread_options){.daemon = 1}));
     while ((n = weft_datagram_recv(socket, message, sizeof message - 1, &from, WEFT_FOREVER)) >= 0 || n == -EMSGSIZE) {
         message[n >= 0 ? n : 0] = 0;
+        weft_lock_acquire(&room);
         handle(socket, message, &from);
+        bool both = lesson_value("--server") == NULL && strncmp(message, "L Tom", 5) == 0;
+        weft_lock_release(&room);
+        if (both) /* nobody is there to type it */
+            announce(socket, "请文明发言");
     }
     return 0;
 }
@@ -162,7 +189,7 @@ static weft_process tom;
 
 static int be_tom(void *port)
 {
-    static const char *const typed[] = {"Lily", "Tom", WAIT, "你好 Lily", "quit", NULL};
+    static const char *const typed[] = {"Lily", "Tom", WAIT, WAIT, "你好 Lily", "quit", NULL};
     lesson_typed = typed;
     return chat(*(unsigned *)port, NULL);
 }
@@ -184,7 +211,7 @@ static int client(unsigned port)
 
 int main(int argc, char **argv)
 {
-    static const char *const typed[] = {"Lily", WAIT, "你好 Tom", WAIT, WAIT, "quit", NULL};
+    static const char *const typed[] = {"Lily", WAIT, WAIT, "你好 Tom", WAIT, WAIT, "quit", NULL};
     weft_datagram *d = NULL;
     lesson_begin(argc, argv);
     if (lesson_value("--client") == NULL)

@@ -632,12 +632,38 @@ def test_epoll_server():
     one_client("epoll_server", "epoll", "ok", [], "收到： ", ["关闭"])
 
 
+def test_udp_loss():  # S001-18: what does not arrive is counted; in the end all of it does
+    lines = run("udp_loss")
+    first = re.fullmatch(r"不可靠: 发送了100个, 到达(\d+)个, 丢失(\d+)个", lines[0])
+    check(first and sum(map(int, first.groups())) == 100 and int(first.group(1)) > 0, "udp_loss: the first try", lines)
+    rounds = [re.fullmatch(r"第(\d+)轮: 确认了(\d+)个", line) for line in lines[1:-1]]
+    check(all(rounds) and [int(r.group(1)) for r in rounds] == list(range(1, len(rounds) + 1)), "udp_loss: the rounds", lines)
+    got = [int(r.group(2)) for r in rounds if r]
+    check(got == sorted(got) and got[-1:] == [100], "udp_loss: confirmed", lines)
+    last = re.fullmatch(r"可靠: 发送了(\d+)次, 100个全部到达", lines[-1])
+    check(last and int(last.group(1)) >= 100, "udp_loss: the end", lines)
+
+
+def test_hybrid():  # S001-139
+    same("hybrid", run("hybrid"),
+         ["多进程, 每个进程有多个线程"] + 8 * ["客户端: 你好"] + ["8个客户端同时在线", "由2个进程服务", "多进程, 每个进程IO多路复用"] +
+         8 * ["客户端: 你好"] + ["8个客户端同时在线"])
+
+
+def test_c10k():  # S001-138, with a thousand: what select and a process for each can hold, and that a loop holds all
+    lines = run("c10k")
+    found = [re.fullmatch(r"(\w+): 1000个客户端, 连接了(\d+)个, 得到回答的有(\d+)个", line) for line in lines]
+    check(all(found) and [f.group(1) for f in found] == ["coroutine", "select", "process"], "c10k: the lines", lines)
+    answered = [int(f.group(3)) for f in found if f]
+    check(answered[0] == 1000 and 0 < answered[1] < 1000 and 0 < answered[2] <= 512, "c10k: who is answered", lines)
+
+
 def test_chat_room():  # S001-86 to -88; two people, and what each of them sees is in order
     lines = run("chat_room")
     check(sorted(lines) == sorted(
         ["Name:Lily", "进入聊天室", "Name:Lily", "该用户已存在", "Name:Tom", "进入聊天室", "欢迎 Tom 进入聊天室", "发言:你好 Tom",
          "Lily : 你好 Tom", "发言:你好 Lily", "Tom : 你好 Lily", "发言:quit", "Tom 退出聊天室", "发言:quit", "您已退出聊天室",
-         "您已退出聊天室"]), "chat_room: the lines", lines)
+         "您已退出聊天室"] + 2 * ["管理员消息： 请文明发言"]), "chat_room: the lines", lines)
     order = ["该用户已存在", "Name:Tom", "欢迎 Tom 进入聊天室", "发言:你好 Tom", "Lily : 你好 Tom", "发言:你好 Lily", "Tom : 你好 Lily",
              "Tom 退出聊天室"]
     check([line for line in lines if line in order] == order, "chat_room: the order", lines)

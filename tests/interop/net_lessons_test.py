@@ -2,12 +2,14 @@
 """The network lessons beside Python programs that are written as the tutorials write them: each server with Python's
 client, each client with Python's server, the same bytes on the wire and the same lines on the screen.
 
-X-06, X-13; S001-16, -17, -19, -20, -86 to -88, -104, -105, -107, -120 to -123, -133, -134. Environment: WEFT, the command.
+X-06, X-08, X-13; S001-16 to -20, -86 to -88, -104, -105, -107, -120 to -123, -133, -134, -138, -139. Environment: WEFT, the command.
 """
 import contextlib
 import http.client
 import os
 import re
+import resource
+import selectors
 import signal
 import socket
 import subprocess
@@ -35,9 +37,9 @@ def check(condition, text, detail=""):
 class Lesson:
     """A lesson's server, in a process of its own: its port, and at the end its lines."""
 
-    def __init__(self, name, port=0, *flags):
+    def __init__(self, name, port=0, *flags, stdin=subprocess.DEVNULL):
         self.process = subprocess.Popen([WEFT, "lesson", "run", name, "--server=%d" % port, *flags], text=True,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.port = int(self.process.stderr.readline().split()[1])
 
     def has_no_zombie(self):
@@ -67,9 +69,9 @@ class Lesson:
         return out.splitlines()
 
 
-def run_client(name, port, messages, folder=None):
+def run_client(name, port, messages, folder=None, flags=()):
     """What the lesson's client prints when a person types this."""
-    done = subprocess.run([WEFT, "lesson", "run", name, "--client=%d" % port], timeout=LIMIT, capture_output=True, cwd=folder,
+    done = subprocess.run([WEFT, "lesson", "run", name, "--client=%d" % port, *flags], timeout=LIMIT, capture_output=True, cwd=folder,
                           input="".join(m + "\n" for m in messages).encode() + b"\n")
     check(done.returncode == 0 and done.stderr == b"", "%s client" % name, done)
     return done.stdout.decode()
@@ -237,6 +239,21 @@ def check_chat_server():
     lesson.stop("chat_room")
 
 
+def check_chat_administrator():  # S001-88
+    lesson = Lesson("chat_room", stdin=subprocess.PIPE)
+    lily, tom = Chatter(lesson.port), Chatter(lesson.port)
+    check(lily.enter("Lily") == "OK" and tom.enter("Tom") == "OK", "chat: two are there")
+    check(lily.hear() == "欢迎 Tom 进入聊天室", "chat: Lily hears of Tom first")
+    lesson.process.stdin.write("今晚八点 维护\n")
+    lesson.process.stdin.flush()
+    check(lily.hear() == "管理员消息： 今晚八点 维护" == tom.hear(), "chat: the announcement reaches all")
+    tom.say("Q Tom")
+    check(lily.hear() == "Tom 退出聊天室", "chat: and nothing else")
+    for chatter in (lily, tom):
+        chatter.sock.close()
+    lesson.stop("chat_room")  # while the administrator could still type
+
+
 def check_chat_client():
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -255,6 +272,98 @@ def check_chat_client():
     wanted = ["L Lily", "L Tom", "C Tom 你好", "C Tom two  spaces", "Q Tom"]
     check([data.decode() for data in came] == wanted, "chat: the bytes of the client", came)
     check(out == "Name:该用户已存在\nName:进入聊天室\n发言:发言:发言:您已退出聊天室\n", "chat: the client's lines", out)
+
+
+# ---- losses, hybrids, C10K ----
+
+
+def check_udp_loss():
+    lesson = Lesson("udp_loss", 0, "--fast")
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect(("127.0.0.1", lesson.port))
+        for message, answer in ((b"7 hello", b"7"), ("100 第100条消息".encode(), b"100"), (b"", b""), (b"x" * 5000, b"x" * 15)):
+            sock.send(message)
+            check(sock.recv(100) == answer, "udp_loss: what is confirmed", message[:20])
+    lesson.stop("udp_loss")
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:  # Python's server loses the first one of each odd number
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(LIMIT)
+        seen, odd = {}, []
+
+        def serve():
+            while data := sock.recvfrom(1024):
+                if data[0] == b"":
+                    return
+                number, text = data[0].decode().split(" ")
+                odd.extend([] if text == "第%s条消息" % number else [data[0]])
+                seen[int(number)] = seen.get(int(number), 0) + 1
+                if int(number) % 2 == 0 or seen[int(number)] > 1:
+                    sock.sendto(number.encode(), data[1])
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        lines = run_client("udp_loss", sock.getsockname()[1], []).splitlines()
+        with socket.socket(type=socket.SOCK_DGRAM) as end:
+            end.sendto(b"", sock.getsockname())
+        thread.join(LIMIT)
+    check(sorted(seen) == list(range(1, 101)) and min(seen.values()) >= 2 and not odd, "udp_loss: the client's bytes", (seen, odd))
+    check(re.fullmatch(r"可靠: 发送了\d+次, 100个全部到达", lines[-1]), "udp_loss: all of it arrives", lines)
+
+
+def run_many(name, n, answer, *flags):
+    """The lesson's client, which has n connections at once to Python's server: its lines, and what came. Each message
+    is answered, with itself if there is no other answer."""
+    came, socks = [], []
+
+    def serve(listener):
+        with selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            while len(came) < n:
+                for key, _ in selector.select():
+                    if key.fileobj is listener:
+                        socks.append(listener.accept()[0])
+                        selector.register(socks[-1], selectors.EVENT_READ)
+                        continue
+                    came.append(key.fileobj.recv(1024))
+                    key.fileobj.sendall(answer or came[-1])
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        out = run_client(name, listener.getsockname()[1], [], flags=flags)
+        thread.join(LIMIT)
+    for sock in socks:
+        sock.close()
+    return out, came
+
+
+def check_hybrid():
+    lesson = Lesson("hybrid")
+    socks = [socket.create_connection(("127.0.0.1", lesson.port), timeout=LIMIT) for _ in range(8)]
+    answers = []
+    for sock in socks:
+        sock.sendall("在".encode())
+        answers.append(sock.recv(100).decode())
+    check(len(set(answers)) == 2 and all(re.fullmatch(r"进程\d+", a) for a in answers), "hybrid: two processes, four threads each", answers)
+    for sock in socks:
+        sock.close()
+    lines = lesson.stop("hybrid")
+    check(lines.count("客户端: 在") == 8, "hybrid: what the server shows", lines)
+    out, came = run_many("hybrid", 8, "进程1".encode())
+    check(out == "8个客户端同时在线\n" and came == ["你好".encode()] * 8, "hybrid: the client and its bytes", (out, came))
+
+
+def check_c10k():
+    lesson = Lesson("c10k", 0, "--fast")
+    socks = [socket.create_connection(("127.0.0.1", lesson.port), timeout=LIMIT) for _ in range(300)]
+    for sock in socks:
+        sock.sendall("在吗?\n".encode())
+    check(all(sock.recv(100) == "在吗?\n".encode() for sock in socks), "c10k: Python's clients are answered")
+    for sock in socks:
+        sock.close()
+    lesson.stop("c10k")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
+    out, came = run_many("c10k", 1000, None, "--fast")
+    check(out == "1000个客户端, 连接了1000个, 得到回答的有1000个\n" and came == ["在吗?\n".encode()] * 1000, "c10k: the client", out)
 
 
 # ---- the file server ----
@@ -405,7 +514,7 @@ def main():
     for name, answer, line, shown, last in KINDS:
         ends[name] = check_server(name, answer, line)
         check_client(name, answer, shown, last)
-    for test in (check_chat_server, check_chat_client, check_file_server, check_file_client, check_web_server):
+    for test in (check_udp_loss, check_hybrid, check_c10k, check_chat_server, check_chat_administrator, check_chat_client, check_file_server, check_file_client, check_web_server):
         test()
     check(ends["fork_server"][-1] == "服务端退出！！", "fork_server's last line", ends["fork_server"])
     check(ends["thread_server"][-1] == "服务端退出", "thread_server's last line", ends["thread_server"])
