@@ -10,9 +10,19 @@
  *     if (err == 0)
  *         err = weft_server_run(s, WEFT_FOREVER);
  *
- * It is opened, started, awaited, stopped and closed by the calls of weft/server.h. A *peer* is an address from which
- * datagrams come. In all models the datagrams of a peer are handled one after the other, in the order in which they
- * came; of different peers as many at the same time as the model has it:
+ * It is opened, started, awaited, stopped and closed by the calls of weft/server.h. */
+#ifndef WEFT_PACKET_H
+#define WEFT_PACKET_H
+
+#include <weft/address.h>
+#include <weft/server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A *peer* is an address from which datagrams come. In all models the datagrams of a peer are handled one after the
+ * other, in the order in which they came; of different peers as many at the same time as the model has it:
  *   "iterative"  one datagram after the other, by one thread
  *   "pool"       `threads` threads take the peers in turn, a datagram each time
  *   "thread"     a thread for each peer, which stays for `idle_timeout`
@@ -23,27 +33,19 @@
  * A process or a loop has a socket of its own at the one address (SO_REUSEPORT). The kernel shares the peers out among
  * them by their addresses, so a peer stays where it is; while a process that died is replaced, its datagrams wait.
  *
- * Back-pressure. UDP has none, so what is too much is dropped, and counted (weft_packet_get_stats): by the limits below,
- * or, when a process or loop has `queue` datagrams in hand, by the kernel, whose queue is then no longer emptied.
- * Answers go out with as few system calls as may be. What a peer that has vanished causes never ends the server.
+ * Back-pressure. UDP has none, so what is too much is dropped, and counted (weft_packet_get_stats): by the limits of
+ * weft_packet_options, or, when a process or loop has `queue` datagrams in hand, by the kernel, whose queue is then no
+ * longer emptied. Answers go out with as few system calls as may be. What a peer that has vanished causes never ends
+ * the server.
  *
- * Options of weft_server_options that count: arg, host, port, model, poller, threads, processes, stack_size,
- * write_timeout (how long an answer may wait for the kernel to have room), idle_timeout (a peer is forgotten after it;
- * here 0 = 10 s) and max_connections (peers known to a process or loop; 0 = 10,000, in the model "process" 512; when all
- * are at work, the datagrams of others are dropped). With `listeners` or hooks of connections or
- * states, or in the model "process" any hook, it is -EINVAL.
+ * Options. Of weft_server_options count: arg, host, port, model, poller, threads, processes, stack_size, write_timeout
+ * (how long an answer may wait for the kernel to have room), idle_timeout (a peer is forgotten after it; here 0 = 10 s)
+ * and max_connections (peers known to a process or loop; 0 = 10,000, in the model "process" 512; when all are at work,
+ * the datagrams of others are dropped). With `listeners` or hooks of connections or states, or in the model "process"
+ * any hook, it is -EINVAL.
  *
  * A graceful stop takes no further datagram from the kernel; those in hand are handled until the grace ends, then
  * handlers are cancelled ("process": killed). What is left is lost, as UDP may lose anything, and counted as cut. */
-#ifndef WEFT_PACKET_H
-#define WEFT_PACKET_H
-
-#include <weft/address.h>
-#include <weft/server.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
 
 /* One datagram, during the call of its handler; to be read only. */
 struct weft_packet {
@@ -56,9 +58,9 @@ struct weft_packet {
 
 /* Send a datagram to the peer, any number of times. The bytes are copied; answers may be gathered until the datagrams
  * that came together have been handled, or until the handler waits ("iterative" and "prefork": until it returns); see
- * flush. Returns 0; -EMSGSIZE (more than 65507 bytes), -ETIMEDOUT (write_timeout), -ECANCELED (at the end of the grace),
- * or another error; an error of what was gathered is counted only. By the handler and the coroutines and threads that it
- * waits for; may wait. */
+ * flush. Returns 0; -EMSGSIZE (more than 65507 bytes), -ETIMEDOUT (write_timeout), -ECANCELED (at the end of the
+ * grace), or another error; an error of what was gathered is counted only. By the handler and the coroutines and
+ * threads that it waits for; may wait. */
 WEFT_API int weft_packet_answer(weft_packet *p, const void *data, size_t size);
 
 /* The same to anybody, from the server's own address; at once. */

@@ -1,10 +1,11 @@
 /* packet_process.c - datagrams under the model "process": a process for each peer.
  *
- * The supervisor (see processes.c, whose rules P1 to P3 hold here too) receives, and passes each datagram on to
- * the process of its peer, by a socket pair that keeps their boundaries; the process answers by the server's own socket.
+ * The supervisor (see processes.c, whose rules P1 to P3 hold here too) receives, and passes each datagram on to the
+ * process of its peer, by a socket pair that keeps their boundaries; the process answers by the server's own socket.
  * How many it has handled it says in shared memory, so the supervisor knows what is in hand. A process whose peer has
  * been silent for the idle time reads the end of its input and leaves; its peer is forgotten when it has been reaped.
- * When the grace of a stop is over they are killed. Rejected: a connected socket for each peer. Between its bind and its connect it gets the datagrams of others.
+ * When the grace of a stop is over they are killed.
+ * Rejected: a connected socket for each peer. Between its bind and its connect it gets the datagrams of others.
  * Pinned by tests/serve/packet_test.c. */
 #include "serve/packet.h"
 #include "serve/processes.h"
