@@ -509,12 +509,53 @@ def check_web_server():
         check(out == ">>HTTP/1.1 200 OK hi\n>>", "web: the client's lines", out)
 
 
+def port_of(process):
+    """Where it listens, once it does."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end and process.poll() is None:
+        inodes = set()
+        for fd in os.listdir("/proc/%d/fd" % process.pid):
+            with contextlib.suppress(OSError):
+                inodes.add(os.readlink("/proc/%d/fd/%s" % (process.pid, fd)))
+        with open("/proc/%d/net/tcp" % process.pid, encoding="ascii") as file:
+            for words in (line.split() for line in file.readlines()[1:]):
+                if words[3] == "0A" and "socket:[%s]" % words[9] in inodes:
+                    return int(words[1].split(":")[1], 16)
+        time.sleep(0.01)
+    raise AssertionError("it does not listen")
+
+
+def check_small_web_server():  # S001-133 to -135: WebServer(host, port, html) in fifteen lines
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples/small_web_server.c")
+    with open(path, encoding="utf-8") as file:
+        code = [line for line in re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S).splitlines() if line.strip()]
+    check(len(code) <= 15, "small web server: fifteen lines", code)
+    binary = os.path.join(os.environ.get("WEFT_BUILD", os.path.dirname(WEFT)), "examples", "small_web_server")
+    with tempfile.TemporaryDirectory(prefix="weft-lesson-") as folder:
+        gif = os.urandom(100000)
+        for name, data in (("index.html", b"<h1>hello</h1>"), ("a.gif", gif)):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+        process = subprocess.Popen([binary, "127.0.0.1", "0", folder], stdout=subprocess.DEVNULL)
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(process), timeout=LIMIT)
+        for method, path, wanted in (("GET", "/", (200, "text/html", b"<h1>hello</h1>")), ("HEAD", "/a.gif", (200, "image/gif", b"")),
+                                     ("GET", "/a.gif?x=1", (200, "image/gif", gif)), ("GET", "/none", (404, None, None))):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            got = (answer.status, answer.headers.get_content_type(), answer.read())
+            check(all(w in (None, g) for w, g in zip(wanted, got)), "small web server: %s %s" % (method, path), got[:2])
+        connection.close()
+        process.terminate()
+        process.wait(LIMIT)
+
+
 def main():
     ends = {}
     for name, answer, line, shown, last in KINDS:
         ends[name] = check_server(name, answer, line)
         check_client(name, answer, shown, last)
-    for test in (check_udp_loss, check_hybrid, check_c10k, check_chat_server, check_chat_administrator, check_chat_client, check_file_server, check_file_client, check_web_server):
+    for test in (check_udp_loss, check_hybrid, check_c10k, check_chat_server, check_chat_administrator, check_chat_client, check_file_server, check_file_client, check_web_server,
+                 check_small_web_server):
         test()
     check(ends["fork_server"][-1] == "服务端退出！！", "fork_server's last line", ends["fork_server"])
     check(ends["thread_server"][-1] == "服务端退出", "thread_server's last line", ends["thread_server"])
