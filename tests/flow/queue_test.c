@@ -1,5 +1,5 @@
 /* weft_queue: orders, full and empty, deadlines, batches, capacity, failures of memory, counted work. Closing and races
- * are in queue_close_test.c and queue_stress_test.c. */
+ * are in queue_close_test.c and queue_stress_test.c. S001-79 to S001-82. */
 #include "flow/queue.h"
 #include "harness/harness.h"
 #include "park/report.h"
