@@ -441,13 +441,11 @@ static int start_process(start *s)
     bool by_server = s->options->method == WEFT_FORKSERVER;
     if (s->options->fd_count > WEFT_PROCESS_FDS_MAX || s->options->method > WEFT_FORKSERVER || (by_server && s->run))
         return -EINVAL;
-    weft__process *r = s->r = weft__calloc(1, sizeof *r);
+    weft__process *r = s->r = weft__malloc(sizeof *r);
     if (r == NULL)
         return -ENOMEM;
-    r->handle = s->p;
-    r->parent = getpid();
-    r->status = -1;
-    r->daemon = s->options->daemon != 0;
+    *r = (weft__process){
+        .handle = s->p, .parent = getpid(), .pidfd = -1, .status = -1, .daemon = s->options->daemon != 0};
     make_name(r, s->options->name);
     int err = by_server ? serve_child(s) : fork_child(s);
     if (err < 0) {
