@@ -190,14 +190,14 @@ void weft__listen_close(weft_server *s, unsigned i)
     s->listeners[i] = -1;
 }
 
-unsigned weft__listen_limit(unsigned want, unsigned workers)
+unsigned weft__listen_limit(unsigned want, unsigned workers, unsigned each)
 {
     unsigned connections = want != 0 ? want : CONNECTIONS_DEFAULT;
     uint64_t aside = DESCRIPTORS_ASIDE + (uint64_t)workers * DESCRIPTORS_A_WORKER;
-    uint64_t limit = weft__sys_descriptor_limit(connections + aside);
-    if (limit >= connections + aside)
+    uint64_t need = (uint64_t)connections * each + aside, limit = weft__sys_descriptor_limit(need);
+    if (limit >= need)
         return connections;
-    return limit > aside ? (unsigned)(limit - aside) : 1;
+    return limit > aside + each ? (unsigned)((limit - aside) / each) : 1;
 }
 
 void weft__turn_away_text(weft_server *s, int fd)

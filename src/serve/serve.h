@@ -319,8 +319,9 @@ const weft__model *weft__packet_model(const weft_server *s);
 /* Sockets: one for each worker of each process. Worker i of process k has listeners[k * nworkers + i]. */
 unsigned weft__packet_sockets(const weft_server *s);
 
-/* Raise the soft limit of descriptors to what `want` connections need; returns how many are possible. */
-unsigned weft__listen_limit(unsigned want, unsigned workers);
+/* Raise the soft limit of descriptors to what `want` connections need that take `each` of them; returns how many
+ * connections are possible. */
+unsigned weft__listen_limit(unsigned want, unsigned workers, unsigned each);
 
 /* Tell the client at fd that it is not let in. */
 void weft__turn_away_text(weft_server *s, int fd);

@@ -141,7 +141,9 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         return 0;
     }
     fill_threads(s);
-    o->max_connections = weft__listen_limit(o->max_connections, s->nworkers);
+    /* A thread for each connection waits for an event of its own as well. */
+    unsigned each = s->model->loops || s->model->fixed ? 1 : 2;
+    o->max_connections = weft__listen_limit(o->max_connections, s->nworkers, each);
     if (strcmp(weft_io_kind(), "select") == 0 && o->max_connections > SELECT_MOST)
         o->max_connections = SELECT_MOST;
     s->since_grain = 128;

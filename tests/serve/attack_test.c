@@ -1,6 +1,6 @@
 /* attack_test.c - a server that is full: who gives way, who is turned away, and that slow clients displace each other
  * and never the quick ones. Mission: limits, "900 slow clients", descriptor exhaustion survived. */
-#include "serve/serve_support.h"
+#include "serve/far_support.h"
 
 #include "base/atomic.h"
 
@@ -170,64 +170,6 @@ SERVE_HERE_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
 
 /* ---- no descriptors: the clients are another process ---- */
 
-struct far_clients {
-    pid_t pid;
-    int to, from;
-};
-
-/* A process that opens `count` connections when it is given a port, says `line` on each, reports, and holds them. */
-static struct far_clients far_start(int count, const char *line)
-{
-    int to[2], from[2];
-    CHECK_INT(0, pipe2(to, O_CLOEXEC));
-    CHECK_INT(0, pipe2(from, O_CLOEXEC));
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid > 0) {
-        close(to[0]);
-        close(from[1]);
-        return (struct far_clients){pid, to[1], from[0]};
-    }
-    close(to[1]); /* so that the parent's end is the only one */
-    close(from[0]);
-    unsigned port;
-    if (read(to[0], &port, sizeof(port)) != (ssize_t)sizeof(port))
-        _exit(0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    for (int i = 0; i < count; i++) {
-        int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-        struct sockaddr_in source = {.sin_family = AF_INET};
-        source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (unsigned)i / 2000);
-        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
-        if (fd < 0 || bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0 ||
-            connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-            _exit(1);
-        if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
-            _exit(2);
-    }
-    if (write(from[1], &count, sizeof(count)) < 0)
-        _exit(3);
-    (void)!read(to[0], &port, sizeof(port)); /* until the parent closes its end */
-    _exit(0);
-}
-
-static void far_go(struct far_clients *far, unsigned port)
-{
-    int count;
-    CHECK_INT(sizeof(port), write(far->to, &port, sizeof(port)));
-    CHECK_INT(sizeof(count), read(far->from, &count, sizeof(count)));
-}
-
-static void far_end(struct far_clients *far)
-{
-    int status;
-    close(far->to);
-    close(far->from);
-    CHECK_INT(far->pid, waitpid(far->pid, &status, 0));
-    CHECK_INT(0, status);
-}
-
 static double cpu_seconds(void)
 {
     struct timespec t;
@@ -383,11 +325,14 @@ static double probe_p99(unsigned port)
     return taken[PROBES * 99 / 100 - 1];
 }
 
+static void attack_slow_clients_do_not_keep_others_out(const serve_kind *kind);
+SERVE__ONE(60, attack_slow_clients_do_not_keep_others_out, forked_epoll)
+
 SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 {
     line_service *service = line_service_new(false);
     bool is_select = kind == &serve_select;
-    unsigned places = is_select ? SELECT_PLACES : PLACES;
+    unsigned places = is_select ? SELECT_PLACES : kind->forks ? PLACES / kind->processes : PLACES; /* a process */
     weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places}, service);
     struct slow_clients slow = {.port = weft_server_port(s), .count = is_select ? SELECT_SLOW : SLOW};
     pthread_t thread;
@@ -399,7 +344,7 @@ SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
         if (round == 3)
             FAIL("99 of 100 quick clients are answered within %.1f ms, without the slow ones within %.1f", p99, quiet);
     CHECK(stats_of(s).shed > 0);
-    CHECK(stats_of(s).open <= places + 64);
+    CHECK(stats_of(s).open <= (places + 64) * (kind->forks ? kind->processes : 1));
     store_seq_cst(&slow.stop, 1);
     CHECK_INT(0, pthread_join(thread, NULL));
     serve_stop(s);
