@@ -180,7 +180,7 @@ WEFT_API void weft_server_retire(weft_server *s, weft_until grace);
 
 /* Its listening sockets, for a successor: at most `room` of them to fds, which stay the server's. From now on the end
  * of this server leaves the sockets working for whoever else has them. Returns how many; -E2BIG: there is no room for
- * all; -EBADF: it has stopped. Not while another thread stops it. */
+ * all; -EBADF: it has stopped; -EOPNOTSUPP: it serves datagrams. Not while another thread stops it. */
 WEFT_API int weft_server_listeners(weft_server *s, int *fds, unsigned room);
 
 /* Call on_tell(what, arg) in this process and in all others that serve, and wait until each has returned; a process

@@ -325,6 +325,8 @@ const char *weft_server_address(const weft_server *s)
 
 int weft_server_listeners(weft_server *s, int *fds, unsigned room)
 {
+    if (weft__is_packet(s))
+        return -EOPNOTSUPP;
     if (room < s->nworkers)
         return -E2BIG;
     for (unsigned i = 0; i < s->nworkers; i++)
