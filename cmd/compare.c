@@ -24,9 +24,9 @@ typedef struct settings {
 static settings set = {.job = "echo", .clients = "1,16,128,1000", .duration = WEFT_SECOND / 2};
 
 static const cmd_option options[] = {
-    {"job", CMD_CHOICE, &set.job, "echo http cpu io", 0, 0, "JOB",
+    {"job", CMD_CHOICE, &set.job, "echo http cpu io udp", 0, 0, "JOB",
      "echo (default): 64 bytes there and back; http: a page;\ncpu: some tenths of a millisecond of computing; "
-     "io: 5 ms of waiting"},
+     "io: 5 ms of waiting; udp: 64 bytes there and back, as datagrams"},
     {"models", CMD_TEXT, &set.models, NULL, 0, 0, "LIST", "models with commas between them (default: all)"},
     {"clients", CMD_TEXT, &set.clients, NULL, 0, 0, "LIST",
      "how many clients at once, step by step (default 1,16,128,1000)"},

@@ -18,6 +18,7 @@ enum compare_job {
     JOB_HTTP,
     JOB_CPU,
     JOB_IO,
+    JOB_UDP,
     COMPARE_JOBS
 };
 
@@ -33,6 +34,7 @@ typedef struct compare_load {
     unsigned served;  /* had at least one answer */
     unsigned refused; /* turned away, or could not connect */
     unsigned broken;  /* ended after they had an answer */
+    uint64_t lost;    /* udp: requests that had no answer in time, and were made again */
 } compare_load;
 
 /* What the server has used in it, with all its processes. */

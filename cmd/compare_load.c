@@ -22,7 +22,8 @@ enum {
     BUCKETS = 40 * FINE
 };
 
-#define COMING (5 * WEFT_SECOND) /* who has not connected by then is not waited for */
+#define LOST_AFTER (WEFT_SECOND / 2) /* a datagram; the server may need to start a process for it first */
+#define COMING     (5 * WEFT_SECOND) /* who has not connected by then is not waited for */
 
 typedef struct client {
     int fd;
@@ -37,6 +38,7 @@ typedef struct run {
     client *clients;
     unsigned n, started, connecting, online;
     weft_poller *poller;
+    int64_t look_at; /* for datagrams that are lost */
     compare_load *out;
     uint64_t times[BUCKETS]; /* answers by how long they took */
 } run;
@@ -128,7 +130,8 @@ static void ask(run *r, client *c)
 static void start(run *r, client *c)
 {
     int one = 1;
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int type = r->job == JOB_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    c->fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) {
         r->out->refused++;
         return;
@@ -161,7 +164,7 @@ static void receive(run *r, client *c)
 {
     char bytes[4096];
     ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
-    if (n < 0 && errno == EAGAIN)
+    if (n < 0 && (errno == EAGAIN || r->job == JOB_UDP)) /* refused, say: see look_for_lost */
         return;
     size_t whole = compare_answer_size(r->job);
     if (n <= 0 || c->got + (size_t)n > whole || (c->got == 0 && bytes[0] == '!')) { /* '!': it says that it is full */
@@ -183,6 +186,20 @@ static void receive(run *r, client *c)
 
 /* ---- all of them ---- */
 
+/* A datagram that has no answer is sent again. */
+static void look_for_lost(run *r)
+{
+    int64_t now = weft_now();
+    for (unsigned i = 0; i < r->started; i++) {
+        client *c = &r->clients[i];
+        if (c->fd < 0 || !c->connected || now - c->asked < LOST_AFTER)
+            continue;
+        r->out->lost++;
+        ask(r, c);
+    }
+    r->look_at = now + LOST_AFTER / 4;
+}
+
 static void raise_limit(unsigned n)
 {
     struct rlimit limit;
@@ -199,9 +216,13 @@ static int go(run *r, weft_until end, bool coming)
     while (weft_left(end) > 0 && (!coming || r->started < r->n || r->connecting > 0)) {
         while (r->started < r->n && r->connecting < CONNECTS_AT_ONCE)
             start(r, &r->clients[r->started++]);
-        int n = weft_poller_wait(r->poller, events, EVENTS, end);
+        bool looks = r->job == JOB_UDP;
+        if (looks && weft_now() >= r->look_at)
+            look_for_lost(r);
+        weft_until until = looks && r->look_at < end.at ? (weft_until){r->look_at} : end;
+        int n = weft_poller_wait(r->poller, events, EVENTS, until);
         if (n == -ETIMEDOUT)
-            break;
+            continue;
         if (n < 0)
             return n;
         for (int i = 0; i < n; i++) {
@@ -225,7 +246,7 @@ static int go_all(run *r, int64_t duration, void (*begun)(void *arg), void *arg)
     if (err < 0)
         return err;
     l->whole_answered = l->answered;
-    l->answered = l->sent = 0;
+    l->answered = l->sent = l->lost = 0;
     l->most = 0;
     memset(r->times, 0, sizeof r->times);
     begun(arg);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-const char *const compare_jobs[COMPARE_JOBS] = {"echo", "http", "cpu", "io"};
+const char *const compare_jobs[COMPARE_JOBS] = {"echo", "http", "cpu", "io", "udp"};
 
 double compare_rate(const compare_load *l)
 {
@@ -40,6 +40,11 @@ void compare_breaks(const compare_result *r, const compare_model *m, char *text,
             unsigned waiting = l->clients - l->served > l->refused ? l->clients - l->served - l->refused : 0;
             snprintf(text, size, "at %u clients: %u served, %u waiting, %u refused", l->clients, l->served, waiting,
                      l->refused);
+            return;
+        }
+        if (l->lost > 0) {
+            snprintf(text, size, "at %u clients: %llu of %llu datagrams lost", l->clients, (unsigned long long)l->lost,
+                     (unsigned long long)l->sent);
             return;
         }
         if (l->broken > 0) {
@@ -112,10 +117,11 @@ static void print_json_step(const compare_step *s, FILE *f)
         return;
     }
     fprintf(f,
-            "\"online\":%u,\"served\":%u,\"refused\":%u,\"broken\":%u,\"seconds\":%.3f,\"sent\":%llu,\"answered\":%llu,"
+            "\"online\":%u,\"served\":%u,\"refused\":%u,\"broken\":%u,\"lost\":%llu,\"seconds\":%.3f,\"sent\":%llu,"
+            "\"answered\":%llu,"
             "\"qps\":%.1f,\"tps\":%.1f,",
-            l->online, l->served, l->refused, l->broken, seconds, (unsigned long long)l->sent,
-            (unsigned long long)l->answered, (double)l->sent / seconds, compare_rate(l));
+            l->online, l->served, l->refused, l->broken, (unsigned long long)l->lost, seconds,
+            (unsigned long long)l->sent, (unsigned long long)l->answered, (double)l->sent / seconds, compare_rate(l));
     fprintf(f, "\"ms\":{\"p50\":%.4f,\"p90\":%.4f,\"p99\":%.4f,\"p99.9\":%.4f,\"max\":%.4f},", (double)l->p50 / 1e6,
             (double)l->p90 / 1e6, (double)l->p99 / 1e6, (double)l->p999 / 1e6, (double)l->most / 1e6);
     fprintf(f, "\"memory\":%llu,\"cpu_seconds\":%.4f,\"switches\":%llu,\"processes\":%u,\"threads\":%u}",

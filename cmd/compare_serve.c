@@ -7,6 +7,7 @@
 #include "compare.h"
 
 #include <weft/co.h>
+#include <weft/packet.h>
 #include <weft/process.h>
 #include <weft/server.h>
 
@@ -73,6 +74,12 @@ static int handler(weft_conn *c, void *arg)
     return answer(c, job, request) < 0 ? WEFT_CONN_CLOSE : WEFT_CONN_IDLE;
 }
 
+static void packet_handler(weft_packet *p, void *arg)
+{
+    (void)arg;
+    (void)weft_packet_answer(p, p->data, p->size);
+}
+
 static size_t refuse(char *text, size_t size, void *arg)
 {
     (void)arg;
@@ -127,6 +134,11 @@ static int serve(void *arg)
         .on_refuse = refuse,
         .idle_timeout = -1,
     };
+    if (job == JOB_UDP) {
+        o.packet.handler = packet_handler;
+        o.handler = NULL;
+        o.on_refuse = NULL;
+    }
     h.error = weft_server_open(&s, &o);
     if (h.error == 0)
         h.error = weft_server_start(s);

@@ -59,7 +59,7 @@ _weft_bench()
 _weft_compare()
 {
     case $prev in
-        --job) words=(echo http cpu io) ;;
+        --job) words=(echo http cpu io udp) ;;
         --models) words=(coroutine thread iterative process prefork pool select poll epoll epoll-et uring) ;;
         --html)
             compopt -o default

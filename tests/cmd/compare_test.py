@@ -92,6 +92,11 @@ def check_page(path):
 
 def jobs_and_hybrids():
     """The other jobs, by table; and two processes of two threads are so many."""
+    udp = json.loads(compare("--job", "udp", "--clients", "2", "--duration", "0.2", "--json"))  # under every model
+    steps = [s for m in udp["models"] for s in m["steps"]]
+    check([m["model"] for m in udp["models"]] == MODELS and len(steps) == len(MODELS), "udp: all models", udp["models"])
+    check(all(s["served"] <= 2 and s["refused"] == 0 and s["sent"] >= s["lost"] >= 0 for s in steps), "udp: the counts", steps)
+    check(any(s["served"] == 2 and s["answered"] > 2 for s in steps), "udp: there are answers", steps)
     for job in ("http", "cpu", "io"):
         out = compare("--job", job, "--models", "pool,coroutine", "--clients", "2", "--duration", "0.2")
         check("The job '%s'" % job in out and "Where each one breaks" in out, "the table of " + job, out)

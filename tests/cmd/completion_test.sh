@@ -20,7 +20,7 @@ expect()
 
 expect "web lesson bench compare load --help --version" ""
 expect "lesson" les
-expect "echo http cpu io" compare --job ""
+expect "echo http cpu io udp" compare --job ""
 expect "--json" compare --js
 expect "http:// tcp:// udp://" load ""
 expect "--requests --rate --reply" load tcp:// --r
