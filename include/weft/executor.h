@@ -19,7 +19,7 @@
  * submit jobs and wait for them in a pool of any size (coroutines do so only when no other worker is free). The inner
  * job then runs to its end, whatever the deadline of the wait. A job that submits to its own full pool does some of the
  * queue's work instead of waiting. One that ends its thread (pthread_exit) fails with -ECANCELED, and the thread is
- * replaced; one that calls exit fails, too, and all others are done first. In a child of fork they take no jobs.
+ * replaced; one that calls exit fails, too, and all others are done first. A child of fork has no part in them.
  *
  * Unless said otherwise: call from threads and coroutines, also from jobs, by any number of callers at once, not from
  * signal handlers. */

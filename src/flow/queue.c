@@ -32,6 +32,7 @@ enum {
     ALIGNMENT = _Alignof(weft_queue),
     FEW = 64,          /* elements, a quarter of the capacity where that is less; and as many pauses between looks */
     PAUSE_NS = 25,     /* what a pause takes, about */
+    UNTIMED = 4,       /* as many pauses take no longer than the reading of the clock that would spare them */
     LOOK_MIN = 500,    /* ns */
     LOOK_MAX = 30000,  /* about what it takes to be woken by another processor */
     RETRY = 16,        /* waits of a side between two that look for LOOK_MAX */
@@ -148,6 +149,10 @@ WEFT__NOINLINE static bool fall_behind(weft_queue *q, enum weft__queue_side side
     if (half->skip > 0) {
         half->skip--;
         return false;
+    }
+    if (few <= UNTIMED) {
+        pause_for(few);
+        return true;
     }
     int64_t now = weft_now();
     bool paused = now - half->looked < (int64_t)few * PAUSE_NS;
