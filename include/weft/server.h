@@ -61,6 +61,7 @@ extern "C" {
  * sent nothing for longer; when every connection is at work, the newcomer is refused. */
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
+typedef struct weft_tls weft_tls; /* weft/tls.h */
 
 /* What a handler returns. A negative errno value is WEFT_CONN_CLOSE without the last flush: what is gathered and not
  * yet sent is dropped. */
@@ -117,6 +118,13 @@ typedef struct weft_server_options {
     int64_t idle_timeout;    /* an idle connection is closed after this; 0 = 60 s, negative = never */
     int64_t write_timeout;   /* sending fails when the client takes no byte for this long; 0 = 30 s, negative = never */
     unsigned min_write_rate; /* sending n bytes fails after write_timeout + n / rate seconds; 0 = no such limit */
+
+    /* TLS: a context of WEFT_TLS_SERVER, which stays the caller's and must outlive the server; NULL = plain. Handlers
+     * are the same: a connection is shown to its handler when the handshake is done, and closed without one if it fails
+     * or takes longer than handshake_timeout (0 = 10 s, negative = never) from when it is served. weft_tls_reload, in
+     * on_tell where there are processes, exchanges its certificates meanwhile. */
+    weft_tls *tls;
+    int64_t handshake_timeout;
 
     /* Hooks; each may be NULL. on_open and on_close run on the serving thread and must not wait. */
     int (*on_open)(weft_conn *c, void *arg); /* accepted, nothing read yet; other than 0: close it, without on_close */
@@ -207,13 +215,15 @@ WEFT_API const char *weft_server_address(const weft_server *s);
 
 /* Counts since the start, but for `open`. A racy picture while it serves. */
 typedef struct weft_server_stats {
-    uint64_t accepted; /* connections let in */
-    uint64_t open;     /* of these, open now */
-    uint64_t calls;    /* handler calls */
-    uint64_t timeouts; /* idle connections closed by idle_timeout */
-    uint64_t shed;     /* waiting connections closed to let a newcomer in */
-    uint64_t refused;  /* newcomers turned away */
-    uint64_t cut;      /* cut at the end of the grace */
+    uint64_t accepted;   /* connections let in */
+    uint64_t open;       /* of these, open now */
+    uint64_t calls;      /* handler calls */
+    uint64_t timeouts;   /* idle connections closed by idle_timeout */
+    uint64_t shed;       /* waiting connections closed to let a newcomer in */
+    uint64_t refused;    /* newcomers turned away */
+    uint64_t cut;        /* cut at the end of the grace */
+    uint64_t handshakes; /* TLS: done */
+    uint64_t broken;     /* TLS: handshakes that failed, or took too long */
 } weft_server_stats;
 WEFT_API void weft_server_get_stats(const weft_server *s, weft_server_stats *stats);
 
@@ -222,8 +232,9 @@ WEFT_API void weft_server_get_stats(const weft_server *s, weft_server_stats *sta
 /* Wait until more than `have` bytes are unread, and show all of them in one piece: *view is valid until the next
  * weft_conn_ call on c that reads (fill, consume, recv) or the end of the handler call. Gathered output is flushed
  * before it waits. Returns how many are unread (> have); 0 when the input has ended and there are no more than `have`
- * (*view still shows them); -ENOBUFS when `have` is input_max already; -ETIMEDOUT, -ECANCELED, -ECONNRESET ..., or what
- * the flush gave. Bytes that arrive together with the deadline win. With WEFT_NOW it neither waits nor flushes. */
+ * (*view still shows them); -ENOBUFS when `have` is input_max already; -ETIMEDOUT, -ECANCELED, -ECONNRESET ...,
+ * -WEFT_ETLS or -WEFT_ETRUNCATED (see weft/tls.h), or what the flush gave. Bytes that arrive together with the deadline
+ * win. With WEFT_NOW it neither waits nor flushes. */
 WEFT_API ssize_t weft_conn_fill(weft_conn *c, size_t have, const void **view, weft_until until);
 
 /* n of the unread bytes have been used. n is at most what the last fill returned. */
@@ -275,6 +286,11 @@ WEFT_API void weft_conn_limit_write(weft_conn *c, int64_t ns, unsigned min_rate)
  * not shed for a newcomer, and a graceful stop lets it finish. Without it, a connection counts as at work while its
  * handler runs and as waiting while the handler waits for input. Costs a store. */
 WEFT_API void weft_conn_busy(weft_conn *c, int on);
+
+/* TLS: "TLSv1.3", or NULL if the connection is plain; and the host that the client has asked for (SNI), "" if none.
+ * Valid as long as c. Not in on_open. */
+WEFT_API const char *weft_conn_tls_version(const weft_conn *c);
+WEFT_API const char *weft_conn_tls_host(const weft_conn *c);
 
 /* 1 once weft_server_stop was called: answer what is under way, promise nothing more, close. */
 WEFT_API int weft_conn_stopping(const weft_conn *c);

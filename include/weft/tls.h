@@ -44,6 +44,12 @@ enum {
     WEFT_TLS_REQUIRE    /* server: clients must show a certificate that `ca` trusts */
 };
 
+/* A further certificate of a server's and its key, as below. */
+typedef struct weft_tls_certificate {
+    const char *certificate, *key;
+    const char *certificate_text, *key_text;
+} weft_tls_certificate;
+
 /* Every field's zero is its default. Files are PEM; text is the same in memory, and goes before a file. */
 typedef struct weft_tls_options {
     const char *certificate; /* file: ours, followed by those that lead to an authority. A server needs one */
@@ -52,17 +58,24 @@ typedef struct weft_tls_options {
     const char *certificate_text;
     const char *key_text;
     const char *ca_text;
-    const char *alpn;       /* protocols, the best first: "h2,http/1.1"; NULL: none are spoken of */
-    unsigned char verify;   /* WEFT_TLS_CHECK ... */
-    unsigned char only_1_3; /* 1: TLS 1.3 at least; 0: 1.2 */
-    char *error;            /* where to put words on what is wrong, or NULL */
+    const char *alpn;                 /* protocols, the best first: "h2,http/1.1"; NULL: none are spoken of */
+    const weft_tls_certificate *more; /* server: others. A client is shown the first that is for the host it asks for */
+    unsigned more_count;              /* by SNI, and where none is, the first of all */
+    unsigned char verify;             /* WEFT_TLS_CHECK ... */
+    unsigned char only_1_3;           /* 1: TLS 1.3 at least; 0: 1.2 */
+    char *error;                      /* where to put words on what is wrong, or NULL */
     size_t error_size;
 } weft_tls_options;
 
 /* Make a context. Returns 0 and *t; -EINVAL: a certificate, key or list is not what it should be, or a server has none;
  * -ENOENT, -EACCES: of a file; -ENOMEM; -EOPNOTSUPP: this library has no TLS. Reads the files now (which blocks) and
- * never again. Allocates. */
+ * only again by weft_tls_reload. Allocates. */
 WEFT_API int weft_tls_new(weft_tls **t, int side, const weft_tls_options *options);
+
+/* Server: read the files of the certificates and keys anew, by their names. Handshakes from now on use them; sessions
+ * can be resumed as before. `error`: for words, or NULL. Returns 0, or as weft_tls_new, and then all stays as it was;
+ * -EINVAL also when one of them is no file. Reads files, which blocks. Allocates. */
+WEFT_API int weft_tls_reload(weft_tls *t, char *error, size_t error_size);
 
 /* Give it up: connections that have begun keep what they need. Takes NULL. */
 WEFT_API void weft_tls_free(weft_tls *t);
@@ -95,6 +108,52 @@ WEFT_API const char *weft_tls_cipher(weft_stream *s);
 WEFT_API const char *weft_tls_protocol(weft_stream *s);
 WEFT_API const char *weft_tls_host(weft_stream *s);
 WEFT_API const char *weft_tls_error(weft_stream *s);
+
+/* ---- sessions without a stream ---- */
+
+/* TLS as a transformation of bytes, for those who get theirs from a poller: it never waits, and reaches the wire by two
+ * functions of its owner's, which give a part, 0 (the end), -EAGAIN or an error, as recv and send do. One call at a time
+ * a session; the owner sees to that. -EAGAIN from a call means: wait until the wire can be written, if
+ * weft_tls_session_unsent, and else until it can be read, and call again. An error stays: each later call gives it. */
+typedef struct weft_tls_session weft_tls_session;
+typedef struct weft_tls_wire {
+    ssize_t (*recv)(void *owner, void *buf, size_t size);
+    ssize_t (*send)(void *owner, const void *data, size_t size);
+} weft_tls_wire;
+
+/* A session of the context's side; `wire` is not copied. Returns 0, -EINVAL (a client that checks needs a host),
+ * -ENOMEM, -EOPNOTSUPP. Allocates. Close frees it, and says nothing to the peer. */
+WEFT_API int weft_tls_session_open(weft_tls_session **t, weft_tls *context, const char *host, const weft_tls_wire *wire,
+                                   void *owner);
+WEFT_API void weft_tls_session_close(weft_tls_session *t);
+
+/* 0: it is done; -EAGAIN; or as weft_tls_start. */
+WEFT_API int weft_tls_session_handshake(weft_tls_session *t);
+
+/* The count; 0: the peer has ended the session; -EAGAIN, -WEFT_ETRUNCATED, -WEFT_ETLS ... Ask until -EAGAIN: bytes that
+ * have been taken from the wire are waiting inside. */
+WEFT_API ssize_t weft_tls_session_recv(weft_tls_session *t, void *buf, size_t size);
+
+/* Take up to a record's worth (16 KiB), at least 1 byte of a size above 0; it may be unsent yet. -EAGAIN: earlier ones
+ * are. -EPIPE after weft_tls_session_finish. */
+WEFT_API ssize_t weft_tls_session_send(weft_tls_session *t, const void *data, size_t size);
+
+/* Send what is unsent: 0 when nothing is any more. */
+WEFT_API int weft_tls_session_flush(weft_tls_session *t);
+WEFT_API int weft_tls_session_unsent(const weft_tls_session *t);
+
+/* Tell the peer that this is all, and flush. */
+WEFT_API int weft_tls_session_finish(weft_tls_session *t);
+
+/* Make every later call give this error. */
+WEFT_API void weft_tls_session_fail(weft_tls_session *t, int err);
+
+/* As those of streams above; version and cipher "" before the end of the handshake. */
+WEFT_API const char *weft_tls_session_version(weft_tls_session *t);
+WEFT_API const char *weft_tls_session_cipher(weft_tls_session *t);
+WEFT_API const char *weft_tls_session_protocol(weft_tls_session *t);
+WEFT_API const char *weft_tls_session_host(weft_tls_session *t);
+WEFT_API const char *weft_tls_session_error(weft_tls_session *t);
 
 #ifdef __cplusplus
 }

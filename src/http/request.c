@@ -125,6 +125,11 @@ static bool within_rate(weft__request *r)
     return weft_conn_peer(r->conn, peer, NULL) < 0 || weft__rate_allow(r->site->rate, peer, r->now.monotonic, &r->wait);
 }
 
+static const weft__http_limits *limits_of(const weft__request *r)
+{
+    return likely(weft_conn_tls_version(r->conn) == NULL) ? &r->site->limits : &r->site->secure_limits;
+}
+
 /* The head at view[0..*have) is not complete: wait for the rest of it. Returns WEFT__GO_ON with *have and r->buf
  * renewed when it is parsed, well or not; else what the handler returns. */
 static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__http_outcome *what)
@@ -140,7 +145,7 @@ static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__h
             return n < 0 ? (int)n : WEFT_CONN_CLOSE;
         r->buf = view;
         *have = (size_t)n;
-        *what = weft__http_parse(&r->head, r->buf, *have, &r->site->limits);
+        *what = weft__http_parse(&r->head, r->buf, *have, limits_of(r));
     }
     return WEFT__GO_ON;
 }
@@ -155,7 +160,7 @@ static int serve_one(weft__request *r, size_t have)
     r->close = false;
     r->now = weft__sys_coarse_times();
     r->began = unlikely(r->site->timed) ? weft__sys_now() : 0;
-    enum weft__http_outcome what = weft__http_parse(&r->head, r->buf, have, &r->site->limits);
+    enum weft__http_outcome what = weft__http_parse(&r->head, r->buf, have, limits_of(r));
     if (unlikely(what == WEFT__HTTP_MORE)) {
         int done = wait_for_head(r, &have, &what);
         if (done != WEFT__GO_ON)

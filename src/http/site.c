@@ -124,6 +124,8 @@ static int read_numbers(weft_http *s, const weft_http_options *o)
         return fail("head_max", -EINVAL);
     s->file_size = o->cache_file_size > 0 ? (size_t)o->cache_file_size : 64 << 10;
     s->limits = (weft__http_limits){.head = o->head_max, .fields = o->fields_max, .target = o->target_max};
+    s->secure_limits = s->limits;
+    s->secure_limits.secure = true;
     s->head_timeout = time_or(o->head_timeout, 10 * WEFT_SECOND);
     s->body_timeout = time_or(o->body_timeout, 30 * WEFT_SECOND);
     s->body_max = o->body_max < 0 ? 0 : o->body_max > 0 ? (uint64_t)o->body_max : 1 << 20;

@@ -34,8 +34,8 @@ struct weft_http {
     unsigned index_count;
     char *index[WEFT__INDEX_MAX]; /* into index_text */
     char *index_text;
-    size_t file_size; /* of the largest file kept in memory */
-    weft__http_limits limits;
+    size_t file_size;                        /* of the largest file kept in memory */
+    weft__http_limits limits, secure_limits; /* of plain connections; with TLS */
     int64_t head_timeout, body_timeout;
     uint64_t body_max;
     weft__cache *cache;

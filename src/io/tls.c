@@ -21,10 +21,14 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-struct weft__tls {
+enum {
+    OUT_MAX = 1 << 20 /* far beyond any chain of certificates: who makes us answer and does not read is cut off */
+};
+
+struct weft_tls_session {
     weft_tls *context;
     SSL *ssl;
-    const weft__tls_wire *wire;
+    const weft_tls_wire *wire;
     void *owner;
     char *out;
     size_t out_size, out_at, out_end;  /* unsent: out[out_at..out_end) */
@@ -36,7 +40,7 @@ struct weft__tls {
 
 /* ---- the wire, as OpenSSL sees it ---- */
 
-static ssize_t send_some(weft__tls *t, const char *data, size_t size)
+static ssize_t send_some(weft_tls_session *t, const char *data, size_t size)
 {
     ssize_t n = t->wire->send(t->owner, data, size);
     if (n < 0 && n != -EAGAIN)
@@ -44,7 +48,7 @@ static ssize_t send_some(weft__tls *t, const char *data, size_t size)
     return n;
 }
 
-static int flush(weft__tls *t)
+static int flush(weft_tls_session *t)
 {
     while (t->out_at < t->out_end) {
         ssize_t n = send_some(t, t->out + t->out_at, t->out_end - t->out_at);
@@ -56,8 +60,10 @@ static int flush(weft__tls *t)
     return 0;
 }
 
-static int keep(weft__tls *t, const char *data, size_t size)
+static int keep(weft_tls_session *t, const char *data, size_t size)
 {
+    if (t->out_end + size > OUT_MAX)
+        return -ENOBUFS;
     if (t->out_size - t->out_end < size) {
         size_t larger = t->out_end + size + 1024;
         char *out = weft__realloc(t->out, larger);
@@ -73,7 +79,7 @@ static int keep(weft__tls *t, const char *data, size_t size)
 
 static int wire_write(BIO *bio, const char *data, int size)
 {
-    weft__tls *t = BIO_get_data(bio);
+    weft_tls_session *t = BIO_get_data(bio);
     size_t sent = 0;
     BIO_clear_retry_flags(bio);
     while (t->out_end == 0 && sent < (size_t)size) {
@@ -91,7 +97,7 @@ static int wire_write(BIO *bio, const char *data, int size)
 
 static int wire_read(BIO *bio, char *buf, int size)
 {
-    weft__tls *t = BIO_get_data(bio);
+    weft_tls_session *t = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     ssize_t n = t->wire->recv(t->owner, buf, (size_t)size);
     if (n == -EAGAIN)
@@ -105,7 +111,7 @@ static int wire_read(BIO *bio, char *buf, int size)
 
 static long wire_control(BIO *bio, int command, long number, void *pointer)
 {
-    weft__tls *t = BIO_get_data(bio);
+    weft_tls_session *t = BIO_get_data(bio);
     (void)number, (void)pointer;
     return command == BIO_CTRL_FLUSH ? 1 : command == BIO_CTRL_EOF ? t->ended : 0;
 }
@@ -126,7 +132,7 @@ static void make_method(void)
 
 /* ---- life ---- */
 
-static int name_host(weft__tls *t, const char *host)
+static int name_host(weft_tls_session *t, const char *host)
 {
     weft_address numeric;
     bool name = weft__address_parse(&numeric, host, 0) < 0;
@@ -149,13 +155,14 @@ static int name_host(weft__tls *t, const char *host)
     return good == 1 ? 0 : -EINVAL;
 }
 
-int weft__tls_open(weft__tls **out, weft_tls *context, const char *host, const weft__tls_wire *wire, void *owner)
+int weft_tls_session_open(weft_tls_session **out, weft_tls *context, const char *host, const weft_tls_wire *wire,
+                          void *owner)
 {
     bool client = context->side == WEFT_TLS_CLIENT;
     if ((client && host == NULL && context->verify != WEFT_TLS_UNCHECKED) || (!client && host != NULL))
         return -EINVAL;
     pthread_once(&wire_once, make_method);
-    weft__tls *t = weft__calloc(1, sizeof *t);
+    weft_tls_session *t = weft__calloc(1, sizeof *t);
     if (t == NULL || wire_method == NULL) {
         weft__free(t);
         return -ENOMEM;
@@ -168,7 +175,7 @@ int weft__tls_open(weft__tls **out, weft_tls *context, const char *host, const w
     t->ssl = SSL_new(context->ctx);
     BIO *bio = t->ssl != NULL ? BIO_new(wire_method) : NULL;
     if (bio == NULL) {
-        weft__tls_close(t);
+        weft_tls_session_close(t);
         return -ENOMEM;
     }
     BIO_set_data(bio, t);
@@ -180,14 +187,14 @@ int weft__tls_open(weft__tls **out, weft_tls *context, const char *host, const w
         SSL_set_accept_state(t->ssl);
     int err = host != NULL ? name_host(t, host) : 0;
     if (err < 0) {
-        weft__tls_close(t);
+        weft_tls_session_close(t);
         return err;
     }
     *out = t;
     return 0;
 }
 
-void weft__tls_close(weft__tls *t)
+void weft_tls_session_close(weft_tls_session *t)
 {
     SSL_free(t->ssl);
     weft__tls_context_leave(t->context);
@@ -197,13 +204,13 @@ void weft__tls_close(weft__tls *t)
 
 /* ---- errors ---- */
 
-void weft__tls_fail(weft__tls *t, int err)
+void weft_tls_session_fail(weft_tls_session *t, int err)
 {
     if (t->failed == 0)
         t->failed = err;
 }
 
-static int say(weft__tls *t, int err, const char *why)
+static int say(weft_tls_session *t, int err, const char *why)
 {
     snprintf(t->error, sizeof t->error, "%s", why);
     t->failed = err;
@@ -211,7 +218,7 @@ static int say(weft__tls *t, int err, const char *why)
 }
 
 /* What OpenSSL's refusal of a call means: -EAGAIN, 0 (the peer has ended the session), or an error, which stays. */
-static int refused(weft__tls *t, int result)
+static int refused(weft_tls_session *t, int result)
 {
     int kind = SSL_get_error(t->ssl, result);
     unsigned long code = ERR_peek_error();
@@ -237,7 +244,7 @@ static int refused(weft__tls *t, int result)
 
 /* ---- a session's life ---- */
 
-int weft__tls_flush(weft__tls *t)
+int weft_tls_session_flush(weft_tls_session *t)
 {
     int err = flush(t);
     if (err < 0 && err != -EAGAIN)
@@ -245,12 +252,12 @@ int weft__tls_flush(weft__tls *t)
     return err;
 }
 
-bool weft__tls_unsent(const weft__tls *t)
+int weft_tls_session_unsent(const weft_tls_session *t)
 {
     return t->out_end > 0;
 }
 
-static void note_agreement(weft__tls *t)
+static void note_agreement(weft_tls_session *t)
 {
     const unsigned char *protocol;
     unsigned size;
@@ -263,25 +270,26 @@ static void note_agreement(weft__tls *t)
         snprintf(t->host, sizeof t->host, "%s", host);
 }
 
-int weft__tls_handshake(weft__tls *t)
+int weft_tls_session_handshake(weft_tls_session *t)
 {
     if (t->failed != 0)
         return t->failed;
-    int err = weft__tls_flush(t);
-    if (err < 0 || t->established)
+    int err = weft_tls_session_flush(t);
+    if ((err < 0 && err != -EAGAIN) || t->established)
         return err;
     ERR_clear_error();
-    int result = SSL_do_handshake(t->ssl);
+    int result =
+        SSL_do_handshake(t->ssl); /* also while something is unsent: what the wire gives is taken all the same */
     if (result != 1) {
         err = refused(t, result);
         return err == 0 ? say(t, -WEFT_ETLS, "ended during the handshake") : err;
     }
     t->established = true;
     note_agreement(t);
-    return weft__tls_flush(t);
+    return weft_tls_session_flush(t);
 }
 
-ssize_t weft__tls_recv(weft__tls *t, void *buf, size_t size)
+ssize_t weft_tls_session_recv(weft_tls_session *t, void *buf, size_t size)
 {
     size_t got;
     if (t->failed != 0)
@@ -291,14 +299,14 @@ ssize_t weft__tls_recv(weft__tls *t, void *buf, size_t size)
     return result == 1 ? (ssize_t)got : refused(t, result);
 }
 
-ssize_t weft__tls_send(weft__tls *t, const void *data, size_t size)
+ssize_t weft_tls_session_send(weft_tls_session *t, const void *data, size_t size)
 {
     size_t taken;
     if (t->failed != 0)
         return t->failed;
     if (t->finished)
         return -EPIPE;
-    int err = weft__tls_flush(t);
+    int err = weft_tls_session_flush(t);
     if (err < 0 || size == 0)
         return err;
     ERR_clear_error();
@@ -309,7 +317,7 @@ ssize_t weft__tls_send(weft__tls *t, const void *data, size_t size)
     return err == 0 || err == -EAGAIN ? say(t, -WEFT_ETLS, "writing had to wait for reading") : err;
 }
 
-int weft__tls_finish(weft__tls *t)
+int weft_tls_session_finish(weft_tls_session *t)
 {
     if (t->failed != 0)
         return t->failed;
@@ -322,32 +330,42 @@ int weft__tls_finish(weft__tls *t)
             return say(t, t->wire_error, weft_strerror(t->wire_error));
         t->finished = true;
     }
-    return weft__tls_flush(t);
+    return weft_tls_session_flush(t);
 }
 
 /* ---- about a session ---- */
 
-const char *weft__tls_version(weft__tls *t)
+void weft__tls_thread_end(void)
+{
+    OPENSSL_thread_stop();
+}
+
+bool weft__tls_serves(const weft_tls *context)
+{
+    return context->side == WEFT_TLS_SERVER;
+}
+
+const char *weft_tls_session_version(weft_tls_session *t)
 {
     return t->established ? SSL_get_version(t->ssl) : "";
 }
 
-const char *weft__tls_cipher(weft__tls *t)
+const char *weft_tls_session_cipher(weft_tls_session *t)
 {
     return t->established ? SSL_get_cipher_name(t->ssl) : "";
 }
 
-const char *weft__tls_protocol(weft__tls *t)
+const char *weft_tls_session_protocol(weft_tls_session *t)
 {
     return t->protocol;
 }
 
-const char *weft__tls_host(weft__tls *t)
+const char *weft_tls_session_host(weft_tls_session *t)
 {
     return t->host;
 }
 
-const char *weft__tls_error(weft__tls *t)
+const char *weft_tls_session_error(weft_tls_session *t)
 {
     return t->error;
 }
@@ -355,82 +373,93 @@ const char *weft__tls_error(weft__tls *t)
 #else
 
 /* No context can be made, so nothing of this is ever reached but the first. */
-int weft__tls_open(weft__tls **out, weft_tls *context, const char *host, const weft__tls_wire *wire, void *owner)
+int weft_tls_session_open(weft_tls_session **out, weft_tls *context, const char *host, const weft_tls_wire *wire,
+                          void *owner)
 {
     (void)out, (void)context, (void)host, (void)wire, (void)owner;
     return -EOPNOTSUPP;
 }
 
-void weft__tls_close(weft__tls *t)
+void weft_tls_session_close(weft_tls_session *t)
 {
     (void)t;
 }
 
-int weft__tls_handshake(weft__tls *t)
+int weft_tls_session_handshake(weft_tls_session *t)
 {
     (void)t;
     return -EOPNOTSUPP;
 }
 
-ssize_t weft__tls_recv(weft__tls *t, void *buf, size_t size)
+ssize_t weft_tls_session_recv(weft_tls_session *t, void *buf, size_t size)
 {
     (void)t, (void)buf, (void)size;
     return -EOPNOTSUPP;
 }
 
-ssize_t weft__tls_send(weft__tls *t, const void *data, size_t size)
+ssize_t weft_tls_session_send(weft_tls_session *t, const void *data, size_t size)
 {
     (void)t, (void)data, (void)size;
     return -EOPNOTSUPP;
 }
 
-int weft__tls_flush(weft__tls *t)
+int weft_tls_session_flush(weft_tls_session *t)
 {
     (void)t;
     return -EOPNOTSUPP;
 }
 
-bool weft__tls_unsent(const weft__tls *t)
+int weft_tls_session_unsent(const weft_tls_session *t)
 {
     (void)t;
-    return false;
+    return 0;
 }
 
-int weft__tls_finish(weft__tls *t)
+int weft_tls_session_finish(weft_tls_session *t)
 {
     (void)t;
     return -EOPNOTSUPP;
 }
 
-void weft__tls_fail(weft__tls *t, int err)
+void weft_tls_session_fail(weft_tls_session *t, int err)
 {
     (void)t, (void)err;
 }
 
-const char *weft__tls_version(weft__tls *t)
+void weft__tls_thread_end(void)
+{
+}
+
+bool weft__tls_serves(const weft_tls *context)
+{
+    (void)context;
+    return false;
+}
+
+const char *weft_tls_session_version(weft_tls_session *t)
 {
     (void)t;
     return "";
 }
 
-const char *weft__tls_cipher(weft__tls *t)
+const char *weft_tls_session_cipher(weft_tls_session *t)
 {
-    return weft__tls_version(t);
+    return weft_tls_session_version(t);
 }
 
-const char *weft__tls_protocol(weft__tls *t)
+const char *weft_tls_session_protocol(weft_tls_session *t)
 {
-    return weft__tls_version(t);
+    return weft_tls_session_version(t);
 }
 
-const char *weft__tls_host(weft__tls *t)
+const char *weft_tls_session_host(weft_tls_session *t)
 {
-    return weft__tls_version(t);
+    return weft_tls_session_version(t);
 }
 
-const char *weft__tls_error(weft__tls *t)
+const char *weft_tls_session_error(weft_tls_session *t)
 {
-    return weft__tls_version(t);
+    return weft_tls_session_version(t);
 }
 
 #endif

@@ -69,8 +69,8 @@ static int read_file(const weft_tls_options *o, const char *name, char **text)
 }
 
 /* Give the text, or that of the file, to use. Nothing is given when there is neither. */
-static int with_text(weft_tls *t, const weft_tls_options *o, const char *text, const char *file,
-                     int (*use)(weft_tls *t, const weft_tls_options *o, BIO *pem))
+static int with_text(void *to, const weft_tls_options *o, const char *text, const char *file,
+                     int (*use)(void *to, const weft_tls_options *o, BIO *pem))
 {
     char *own = NULL;
     if (text == NULL && file == NULL)
@@ -82,7 +82,7 @@ static int with_text(weft_tls *t, const weft_tls_options *o, const char *text, c
         text = own;
     }
     BIO *pem = BIO_new_mem_buf(text, -1);
-    int err = pem != NULL ? use(t, o, pem) : -ENOMEM;
+    int err = pem != NULL ? use(to, o, pem) : -ENOMEM;
     BIO_free(pem);
     if (own != NULL)
         OPENSSL_cleanse(own, strlen(own));
@@ -96,36 +96,217 @@ static int no_password(char *buf, int size, int writing, void *arg)
     return -1;
 }
 
-static int use_certificate(weft_tls *t, const weft_tls_options *o, BIO *pem)
+/* ---- certificates ---- */
+
+typedef struct identity {
+    X509 *certificate;
+    EVP_PKEY *key;
+    STACK_OF(X509) * chain;
+} identity;
+
+struct weft__tls_identities {
+    uint32_t users; /* atomic */
+    unsigned count;
+    identity list[];
+};
+
+typedef struct weft__tls_source {
+    char *certificate, *key; /* files */
+} source;
+
+static int use_certificate(void *arg, const weft_tls_options *o, BIO *pem)
 {
-    X509 *first = PEM_read_bio_X509_AUX(pem, NULL, no_password, NULL), *next;
-    if (first == NULL)
+    identity *id = arg;
+    X509 *next;
+    id->certificate = PEM_read_bio_X509_AUX(pem, NULL, no_password, NULL);
+    if (id->certificate == NULL)
         return wrong(o, "no certificate");
-    int good = SSL_CTX_use_certificate(t->ctx, first);
-    X509_free(first);
-    while (good == 1 && (next = PEM_read_bio_X509(pem, NULL, no_password, NULL)) != NULL) {
-        good = SSL_CTX_add0_chain_cert(t->ctx, next) == 1;
-        if (!good)
+    id->chain = sk_X509_new_null();
+    while (id->chain != NULL && (next = PEM_read_bio_X509(pem, NULL, no_password, NULL)) != NULL) {
+        if (sk_X509_push(id->chain, next) == 0) {
             X509_free(next);
+            return -ENOMEM;
+        }
     }
-    if (good != 1)
-        return wrong(o, "unusable certificate");
     ERR_clear_error(); /* of the search for one more */
+    return id->chain != NULL ? 0 : -ENOMEM;
+}
+
+static int use_key(void *arg, const weft_tls_options *o, BIO *pem)
+{
+    identity *id = arg;
+    id->key = PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL);
+    return id->key != NULL ? 0 : wrong(o, "no private key");
+}
+
+/* Would OpenSSL use it, and does the key belong to it? */
+static int try_identity(const identity *id, const weft_tls_options *o)
+{
+    SSL_CTX *scratch = SSL_CTX_new(TLS_method());
+    if (scratch == NULL)
+        return -ENOMEM;
+    int err = 0;
+    if (SSL_CTX_use_certificate(scratch, id->certificate) != 1)
+        err = wrong(o, "unusable certificate");
+    else if (SSL_CTX_use_PrivateKey(scratch, id->key) != 1 || SSL_CTX_check_private_key(scratch) != 1)
+        err = wrong(o, "the private key is not the certificate's");
+    SSL_CTX_free(scratch);
+    return err;
+}
+
+static int read_identity(identity *id, const weft_tls_options *o, const weft_tls_certificate *c)
+{
+    bool apart = c->key_text != NULL || c->key != NULL;
+    int err = with_text(id, o, c->certificate_text, c->certificate, use_certificate);
+    if (err == 0)
+        err = with_text(id, o, apart ? c->key_text : c->certificate_text, apart ? c->key : c->certificate, use_key);
+    return err < 0 ? err : try_identity(id, o);
+}
+
+static void leave_identities(weft__tls_identities *all)
+{
+    if (all == NULL || sub_acq_rel(&all->users, 1u) != 1)
+        return;
+    for (unsigned i = 0; i < all->count; i++) {
+        X509_free(all->list[i].certificate);
+        EVP_PKEY_free(all->list[i].key);
+        sk_X509_pop_free(all->list[i].chain, X509_free);
+    }
+    weft__free(all);
+}
+
+static int read_identities(const weft_tls_options *o, weft__tls_identities **out)
+{
+    weft_tls_certificate first = {o->certificate, o->key, o->certificate_text, o->key_text};
+    weft__tls_identities *all = weft__calloc(1, sizeof *all + (1 + o->more_count) * sizeof all->list[0]);
+    if (all == NULL)
+        return -ENOMEM;
+    int err = 0;
+    all->users = 1;
+    for (unsigned i = 0; err == 0 && i <= o->more_count; i++) {
+        const weft_tls_certificate *c = i == 0 ? &first : &o->more[i - 1];
+        all->count = i + 1;
+        err = c->certificate != NULL || c->certificate_text != NULL ? read_identity(&all->list[i], o, c)
+                                                                    : wrong(o, "a server needs a certificate");
+    }
+    if (err == 0)
+        *out = all;
+    else
+        leave_identities(all);
+    return err;
+}
+
+/* Those that handshakes are to use from now on. */
+static void set_identities(weft_tls *t, weft__tls_identities *all)
+{
+    pthread_mutex_lock(&t->lock);
+    weft__tls_identities *before = t->identities;
+    t->identities = all;
+    pthread_mutex_unlock(&t->lock);
+    leave_identities(before);
+}
+
+/* OpenSSL asks, when it has read what the client asks for. */
+static int choose_identity(SSL *ssl, void *arg)
+{
+    weft_tls *t = arg;
+    pthread_mutex_lock(&t->lock);
+    weft__tls_identities *all = t->identities;
+    add_acq_rel(&all->users, 1u);
+    pthread_mutex_unlock(&t->lock);
+    const char *name = all->count > 1 ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    const identity *id = &all->list[0];
+    for (unsigned i = 0; name != NULL && i < all->count; i++) {
+        if (X509_check_host(all->list[i].certificate, name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1) {
+            id = &all->list[i];
+            break;
+        }
+    }
+    int good = SSL_use_cert_and_key(ssl, id->certificate, id->key, id->chain, 1);
+    leave_identities(all);
+    return good == 1;
+}
+
+static char *copy_name(const char *name)
+{
+    size_t size = strlen(name) + 1;
+    char *copy = weft__malloc(size);
+    return copy != NULL ? memcpy(copy, name, size) : NULL;
+}
+
+/* Remember the files, so that they can be read again. */
+static int keep_sources(weft_tls *t, const weft_tls_options *o)
+{
+    bool files = o->certificate_text == NULL && o->key_text == NULL;
+    for (unsigned i = 0; i < o->more_count; i++)
+        files &= o->more[i].certificate_text == NULL && o->more[i].key_text == NULL;
+    if (!files)
+        return 0;
+    t->sources = weft__calloc(1 + o->more_count, sizeof *t->sources);
+    if (t->sources == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i <= o->more_count; i++) {
+        const char *certificate = i == 0 ? o->certificate : o->more[i - 1].certificate;
+        const char *key = i == 0 ? o->key : o->more[i - 1].key;
+        source *to = &t->sources[i];
+        t->source_count = i + 1;
+        if ((to->certificate = copy_name(certificate)) == NULL || (key != NULL && (to->key = copy_name(key)) == NULL))
+            return -ENOMEM;
+    }
     return 0;
 }
 
-static int use_key(weft_tls *t, const weft_tls_options *o, BIO *pem)
+int weft_tls_reload(weft_tls *t, char *error, size_t error_size)
 {
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL);
-    if (key == NULL)
-        return wrong(o, "no private key");
-    int good = SSL_CTX_use_PrivateKey(t->ctx, key) == 1 && SSL_CTX_check_private_key(t->ctx) == 1;
-    EVP_PKEY_free(key);
-    return good ? 0 : wrong(o, "the private key is not the certificate's");
+    if (t->sources == NULL)
+        return -EINVAL;
+    weft_tls_options o = {.certificate = t->sources[0].certificate,
+                          .key = t->sources[0].key,
+                          .more_count = t->source_count - 1,
+                          .error = error,
+                          .error_size = error_size};
+    weft_tls_certificate *more = weft__calloc(t->source_count, sizeof *more);
+    if (more == NULL)
+        return -ENOMEM;
+    for (unsigned i = 1; i < t->source_count; i++)
+        more[i - 1] = (weft_tls_certificate){.certificate = t->sources[i].certificate, .key = t->sources[i].key};
+    o.more = more;
+    weft__tls_identities *all;
+    ERR_clear_error();
+    int err = read_identities(&o, &all);
+    weft__free(more);
+    if (err == 0)
+        set_identities(t, all);
+    return err;
 }
 
-static int use_authorities(weft_tls *t, const weft_tls_options *o, BIO *pem)
+/* What a server shows, or a client. */
+static int set_up_identities(weft_tls *t, const weft_tls_options *o)
 {
+    weft__tls_identities *all;
+    bool server = t->side == WEFT_TLS_SERVER;
+    if (!server && o->more_count > 0)
+        return wrong(o, "a client has one certificate");
+    if (!server && o->certificate_text == NULL && o->certificate == NULL)
+        return 0;
+    int err = read_identities(o, &all);
+    if (err < 0)
+        return err;
+    set_identities(t, all);
+    const identity *id = &all->list[0];
+    if (!server)
+        return SSL_CTX_use_cert_and_key(t->ctx, id->certificate, id->key, id->chain, 1) == 1
+                   ? 0
+                   : wrong(o, "unusable certificate");
+    SSL_CTX_set_cert_cb(t->ctx, choose_identity, t);
+    return keep_sources(t, o);
+}
+
+/* ---- authorities ---- */
+
+static int use_authorities(void *arg, const weft_tls_options *o, BIO *pem)
+{
+    weft_tls *t = arg;
     X509 *ca;
     unsigned count = 0;
     bool good = true;
@@ -186,12 +367,7 @@ static int set_up(weft_tls *t, const weft_tls_options *o)
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"weft", 4);
     bool checks = t->side == WEFT_TLS_CLIENT ? o->verify != WEFT_TLS_UNCHECKED : o->verify == WEFT_TLS_REQUIRE;
     SSL_CTX_set_verify(ctx, checks ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, NULL);
-    int err = with_text(t, o, o->certificate_text, o->certificate, use_certificate);
-    if (err == 0 && (o->certificate_text != NULL || o->certificate != NULL)) {
-        bool apart = o->key_text != NULL || o->key != NULL;
-        err = with_text(t, o, apart ? o->key_text : o->certificate_text, apart ? o->key : o->certificate, use_key);
-    } else if (err == 0 && t->side == WEFT_TLS_SERVER)
-        err = wrong(o, "a server needs a certificate");
+    int err = set_up_identities(t, o);
     if (err == 0)
         err = with_text(t, o, o->ca_text, o->ca, use_authorities);
     if (err == 0 && checks && o->ca_text == NULL && o->ca == NULL) {
@@ -222,6 +398,7 @@ int weft_tls_new(weft_tls **out, int side, const weft_tls_options *options)
     if (t == NULL)
         return -ENOMEM;
     t->users = 1;
+    pthread_mutex_init(&t->lock, NULL);
     t->side = side;
     t->verify = o->verify;
     t->ctx = SSL_CTX_new(side == WEFT_TLS_SERVER ? TLS_server_method() : TLS_client_method());
@@ -239,6 +416,13 @@ void weft__tls_context_leave(weft_tls *t)
     if (sub_acq_rel(&t->users, 1u) != 1)
         return;
     SSL_CTX_free(t->ctx);
+    leave_identities(t->identities);
+    for (unsigned i = 0; i < t->source_count; i++) {
+        weft__free(t->sources[i].certificate);
+        weft__free(t->sources[i].key);
+    }
+    weft__free(t->sources);
+    pthread_mutex_destroy(&t->lock);
     weft__free(t);
 }
 
@@ -261,6 +445,12 @@ int weft_tls_new(weft_tls **out, int side, const weft_tls_options *options)
 void weft_tls_free(weft_tls *t)
 {
     (void)t;
+}
+
+int weft_tls_reload(weft_tls *t, char *error, size_t error_size)
+{
+    (void)t, (void)error, (void)error_size;
+    return -EOPNOTSUPP;
 }
 
 #endif

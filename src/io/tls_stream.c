@@ -16,7 +16,7 @@
 
 typedef struct session {
     weft_lock lock;
-    weft__tls *tls;
+    weft_tls_session *tls;
     bool in_vain;
 } session;
 
@@ -43,7 +43,7 @@ static ssize_t wire_send(void *owner, const void *data, size_t size)
     return n;
 }
 
-static const weft__tls_wire wire = {wire_recv, wire_send};
+static const weft_tls_wire wire = {wire_recv, wire_send};
 
 /* ---- steps, and waiting between them ---- */
 
@@ -64,21 +64,21 @@ static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bo
     x->in_vain = !try;
     switch (kind) {
     case HANDSHAKE:
-        n = weft__tls_handshake(x->tls);
+        n = weft_tls_session_handshake(x->tls);
         break;
     case RECV:
-        n = weft__tls_recv(x->tls, data, size);
+        n = weft_tls_session_recv(x->tls, data, size);
         break;
     case SEND:
-        n = weft__tls_send(x->tls, data, size);
+        n = weft_tls_session_send(x->tls, data, size);
         break;
     case FLUSH:
-        n = weft__tls_flush(x->tls);
+        n = weft_tls_session_flush(x->tls);
         break;
     default:
-        n = weft__tls_finish(x->tls);
+        n = weft_tls_session_finish(x->tls);
     }
-    *unsent = weft__tls_unsent(x->tls);
+    *unsent = weft_tls_session_unsent(x->tls);
     weft__thread_leave();
     weft_lock_release(&x->lock);
     return n;
@@ -175,7 +175,7 @@ static void tls_closing(weft_stream *s)
     session *x = s->over;
     if (weft_lock_acquire_until(&x->lock, WEFT_NOW) < 0)
         return;
-    weft__tls_finish(x->tls);
+    weft_tls_session_finish(x->tls);
     /* What the other end's TLS has sent and nobody asked for, tickets, would make the kernel reset the connection and
      * throw away what we have sent. */
     char unread[4096];
@@ -187,7 +187,7 @@ static void tls_closing(weft_stream *s)
 static void tls_gone(weft_stream *s)
 {
     session *x = s->over;
-    weft__tls_close(x->tls);
+    weft_tls_session_close(x->tls);
     weft__free(x);
     weft__free(s);
 }
@@ -202,7 +202,7 @@ static int shake_hands(weft_stream *s, weft_tls *t, const char *host, weft_until
     session *x = weft__calloc(1, sizeof *x);
     if (x == NULL)
         return -ENOMEM;
-    int err = weft__tls_open(&x->tls, t, host, &wire, s);
+    int err = weft_tls_session_open(&x->tls, t, host, &wire, s);
     if (err < 0) {
         weft__free(x);
         return err;
@@ -212,7 +212,7 @@ static int shake_hands(weft_stream *s, weft_tls *t, const char *host, weft_until
     err = (int)drive(s, HANDSHAKE, NULL, 0, until);
     if (err < 0) {
         weft_lock_acquire(&x->lock);
-        weft__tls_fail(x->tls, err);
+        weft_tls_session_fail(x->tls, err);
         weft_lock_release(&x->lock);
     }
     return err;
@@ -261,7 +261,7 @@ int weft_tls_end(weft_stream *s, weft_until until)
 
 /* ---- about a connection ---- */
 
-static const char *ask(weft_stream *s, const char *(*what)(weft__tls *t))
+static const char *ask(weft_stream *s, const char *(*what)(weft_tls_session *t))
 {
     if (!has_tls(s))
         return "";
@@ -274,25 +274,25 @@ static const char *ask(weft_stream *s, const char *(*what)(weft__tls *t))
 
 const char *weft_tls_version(weft_stream *s)
 {
-    return ask(s, weft__tls_version);
+    return ask(s, weft_tls_session_version);
 }
 
 const char *weft_tls_cipher(weft_stream *s)
 {
-    return ask(s, weft__tls_cipher);
+    return ask(s, weft_tls_session_cipher);
 }
 
 const char *weft_tls_protocol(weft_stream *s)
 {
-    return ask(s, weft__tls_protocol);
+    return ask(s, weft_tls_session_protocol);
 }
 
 const char *weft_tls_host(weft_stream *s)
 {
-    return ask(s, weft__tls_host);
+    return ask(s, weft_tls_session_host);
 }
 
 const char *weft_tls_error(weft_stream *s)
 {
-    return ask(s, weft__tls_error);
+    return ask(s, weft_tls_session_error);
 }

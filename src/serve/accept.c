@@ -65,7 +65,10 @@ static void adopt(weft__worker *w, int fd)
         weft__conn_end(c);
         return;
     }
-    weft__keeper_idle(c);
+    if (s->options.tls != NULL)
+        weft__keeper_shaking(c);
+    else
+        weft__keeper_idle(c);
 }
 
 struct passing {

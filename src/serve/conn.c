@@ -89,9 +89,11 @@ void weft__conn_end(weft_conn *c)
     bool opened = !(load_relaxed(&c->flags) & (WEFT__CONN_REFUSED | WEFT__CONN_UNOPENED));
     if (opened && s->options.on_close != NULL)
         s->options.on_close(c, s->options.arg);
+    if (c->tls != NULL)
+        weft__secure_close(c);
     s->model->forget(c);
     if (c->out != NULL) {
-        if (c->state == WEFT__CONN_FLUSHING)
+        if (c->state == WEFT__CONN_FLUSHING && s->options.tls == NULL)
             c->out->conn = NULL; /* the kernel still has it; its done frees it */
         else
             weft__out_free(c->out);

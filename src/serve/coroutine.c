@@ -8,7 +8,8 @@
  * a turn belongs to one runner from its beginning to its end; a runner that was cancelled (to cut a handler short)
  *     takes no other connection.
  * When the handler is done, gathered bytes leave by weft__send: at once where the poller sends at once, in the next
- * batch with io_uring; either way no coroutine waits for it, and a slow reader holds only his bytes.
+ * batch with io_uring; either way no coroutine waits for it, and a slow reader holds only his bytes. With TLS they
+ * leave by secure.c, at once or when the socket has room, and no coroutine waits for that either.
  * Pinned by tests/serve/conn_test.c and tests/serve/attack_test.c. */
 #include "co/sched.h"
 #include "park/park.h"
@@ -182,6 +183,7 @@ static void settle(weft_conn *c, int verdict)
     /* Nothing more will come, or nothing more fits and the handler cannot use what is there. */
     bool over = (c->flags & WEFT__CONN_ENDED) || c->unread >= c->worker->server->options.input_max;
     if (unlikely(over || weft__server_closing(c->worker->server))) {
+        c->state = WEFT__CONN_IDLE; /* nothing is under way: a session may say that it ends */
         end_conn(c);
         return;
     }
@@ -235,6 +237,42 @@ static bool send_gathered(weft_conn *c, int *verdict)
     return true;
 }
 
+/* TLS: the same, and the end of the session, if it is the end. */
+static bool send_secure(weft_conn *c, int *verdict)
+{
+    bool began = c->out != NULL;
+    weft__out *o = began ? c->out : weft__out_take(c);
+    int err = o != NULL ? 0 : -ENOMEM;
+    if (err == 0) {
+        o->sent = 0;
+        o->send = (weft__send){.iov = o->iov, .niov = weft__out_pieces(o)};
+        err = weft__secure_push(c, *verdict != WEFT_CONN_IDLE);
+    }
+    if (err == -EAGAIN && (err = weft__slot_want_out_once(&c->slot)) == 0) {
+        c->state = WEFT__CONN_FLUSHING;
+        c->after = (uint8_t)*verdict;
+        weft__keeper_flushing(c);
+        return false;
+    }
+    if (o != NULL)
+        weft__out_free(o);
+    c->out = NULL;
+    if (err < 0)
+        *verdict = err;
+    return true;
+}
+
+/* The socket takes bytes again. */
+static void flush_secure(weft_conn *c)
+{
+    int err = weft__secure_push(c, c->after != WEFT_CONN_IDLE);
+    if (err == -EAGAIN && (err = weft__slot_want_out_once(&c->slot)) == 0)
+        return;
+    weft__out_free(c->out);
+    c->out = NULL;
+    settle(c, err < 0 ? err : c->after);
+}
+
 static void serve_turn(weft_conn *c, weft__turn *t)
 {
     weft__worker *w = c->worker;
@@ -246,8 +284,12 @@ static void serve_turn(weft_conn *c, weft__turn *t)
     c->turn = NULL;
     if (unlikely(weft__keeper_wants_tick(w)))
         weft__keeper_by(w, w->tick_at = weft__sys_now() + WEFT_SECOND);
-    if (c->out != NULL && verdict >= 0 && !send_gathered(c, &verdict))
+    if (unlikely(c->tls != NULL)) {
+        if (verdict >= 0 && !send_secure(c, &verdict))
+            return;
+    } else if (c->out != NULL && verdict >= 0 && !send_gathered(c, &verdict)) {
         return;
+    }
     if (unlikely(c->corked))
         weft__conn_uncork(c);
     settle(c, verdict);
@@ -301,19 +343,37 @@ static void make_ready(weft_conn *c)
 
 /* ---- what the poller brings ---- */
 
+/* Who has not spoken TLS is told so, and is given time to read it. */
+static void shaking_failed(weft_conn *c, ssize_t err)
+{
+    if (err == -WEFT_ETLS)
+        linger(c);
+    else
+        end_conn(c);
+}
+
 static void conn_received(weft__fd_slot *slot, weft__buffer *b, ssize_t n)
 {
     weft_conn *c = container_of(slot, weft_conn, slot);
+    if (n > 0 && unlikely(c->state == WEFT__CONN_LINGERING)) {
+        c->at += b->used;
+        weft__buffer_release(slot->poller, b);
+        if (c->at >= LINGER_BYTES)
+            end_conn(c);
+        return;
+    }
+    bool secure = unlikely(c->worker->server->options.tls != NULL) && c->state != WEFT__CONN_LINGERING;
+    if (secure && (n = weft__secure_received(c, b, n)) == -EAGAIN)
+        return;
+    if (n <= 0 && unlikely(c->state == WEFT__CONN_SHAKING)) {
+        shaking_failed(c, n);
+        return;
+    }
     if (likely(n > 0)) {
-        if (c->state == WEFT__CONN_LINGERING) {
-            c->at += b->used;
-            weft__buffer_release(slot->poller, b);
-            if (c->at >= LINGER_BYTES)
-                end_conn(c);
-            return;
+        if (likely(!secure)) {
+            b->spare = 0;
+            weft__input_append(c, b);
         }
-        b->spare = 0;
-        weft__input_append(c, b);
         if (unlikely(c->unread >= c->worker->server->options.input_max) && !(c->flags & WEFT__CONN_HELD)) {
             c->flags |= WEFT__CONN_HELD;
             weft__recv_stop(slot);
@@ -344,7 +404,14 @@ static void conn_received(weft__fd_slot *slot, weft__buffer *b, ssize_t n)
 static void conn_event(weft__fd_slot *slot, unsigned events)
 {
     (void)events; /* asked for by want_out_once alone */
-    weft__turn_wake(container_of(slot, weft_conn, slot), 1u << WEFT__WAIT_OUTPUT);
+    weft_conn *c = container_of(slot, weft_conn, slot);
+    if (c->state == WEFT__CONN_FLUSHING) {
+        flush_secure(c);
+        return;
+    }
+    if (c->tls != NULL && weft__secure_unsent(c) && weft__secure_flush(c) == -EAGAIN)
+        (void)weft__slot_want_out_once(slot);
+    weft__turn_wake(c, 1u << WEFT__WAIT_OUTPUT);
 }
 
 const weft__slot_fn weft__conn_slot_fn = {.event = conn_event, .received = conn_received};

@@ -71,6 +71,13 @@ void weft__keeper_lingering(weft_conn *c)
     join(c, &c->worker->lingering, &c->since, weft__sys_coarse_times().monotonic, LINGER_MS * WEFT_MS);
 }
 
+void weft__keeper_shaking(weft_conn *c)
+{
+    weft__worker *w = c->worker;
+    c->state = WEFT__CONN_SHAKING;
+    join(c, &w->shaking, &c->since, weft__sys_coarse_times().monotonic, w->server->options.handshake_timeout);
+}
+
 /* ---- time-outs: each looks at one list and returns in how many ms it wants to look again, -1: never ---- */
 
 static weft_conn *first_of(weft__list *list)
@@ -134,6 +141,22 @@ static int64_t look_at_lingering(weft__worker *w, uint32_t now)
     return -1;
 }
 
+static int64_t look_at_shaking(weft__worker *w, uint32_t now)
+{
+    int64_t timeout = WEFT__MS_OF(w->server->options.handshake_timeout);
+    if (w->server->options.handshake_timeout < 0)
+        return -1;
+    for (weft_conn *c; (c = first_of(&w->shaking)) != NULL;) {
+        int64_t age = (uint32_t)(now - c->since);
+        if (age < timeout)
+            return timeout - age;
+        WEFT__COUNT(&w->timeouts);
+        WEFT__COUNT(&w->broken);
+        weft__conn_end(c);
+    }
+    return -1;
+}
+
 static int64_t sooner(int64_t at, int64_t now, int64_t in_ms)
 {
     int64_t other = in_ms < 0 ? INT64_MAX : now + in_ms * WEFT_MS;
@@ -149,6 +172,7 @@ static int64_t look(weft__worker *w)
     next = sooner(next, now, look_at_waiting(w, ms));
     next = sooner(next, now, look_at_flushing(w, ms));
     next = sooner(next, now, look_at_lingering(w, ms));
+    next = sooner(next, now, look_at_shaking(w, ms));
     if (w->accept_again <= now)
         weft__accept_retry(w);
     if (w->accept_again < next)
@@ -186,6 +210,8 @@ static void empty(weft__worker *w)
             weft__turn_wake(c, 1u << WEFT__WAIT_FIRST);
         }
     }
+    for (weft_conn *c; (c = first_of(&w->shaking)) != NULL;)
+        weft__conn_end(c);
 }
 
 /* The grace is over. A handler that waits elsewhere than in our calls is cancelled there. */

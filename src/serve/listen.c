@@ -204,7 +204,7 @@ void weft__turn_away_text(weft_server *s, int fd)
 {
     char text[TEXT_MAX];
     size_t n = 0;
-    if (s->options.on_refuse != NULL)
+    if (s->options.on_refuse != NULL && s->options.tls == NULL) /* it could not read it */
         n = s->options.on_refuse(text, sizeof(text), s->options.arg);
     if (n > 0)
         (void)weft__sys_send(fd, text, n < sizeof(text) ? n : sizeof(text), MSG_DONTWAIT);

@@ -9,6 +9,7 @@
 #include <weft/co.h>
 
 #include "base/panic.h"
+#include "sys/file.h"
 #include "sys/net.h"
 #include "sys/sys.h"
 
@@ -23,7 +24,7 @@ enum {
 
 /* ---- the gathered ---- */
 
-static weft__out *take_out(weft_conn *c)
+weft__out *weft__out_take(weft_conn *c)
 {
     weft__worker *w = c->worker;
     weft__out *o = w->outs;
@@ -80,7 +81,7 @@ static int add_buffer(weft_conn *c)
         if (err < 0)
             return err;
     }
-    weft__out *o = c->out != NULL ? c->out : take_out(c);
+    weft__out *o = c->out != NULL ? c->out : weft__out_take(c);
     weft__buffer *b = o != NULL ? w->server->model->take(w) : NULL;
     if (b == NULL) {
         weft__conn_break(c, -ENOMEM);
@@ -192,8 +193,10 @@ static int send_pieces(weft_conn *c, struct iovec *iov, unsigned n, uint64_t siz
     int err = load_relaxed(&c->error);
     if (unlikely(c->corked))
         flags |= WEFT__SEND_NOW; /* ahead of the uncorking */
-    if (err == 0)
+    if (err == 0 && c->tls == NULL)
         err = c->worker->server->model->send(c, iov, n, flags, rate_until(c, size, until.at));
+    else if (err == 0)
+        err = weft__secure_send(c, iov, n, rate_until(c, size, until.at));
     if (unlikely(c->corked) && !(flags & WEFT__SEND_MORE))
         weft__conn_uncork(c);
     if (c->out != NULL) {
@@ -254,10 +257,38 @@ int weft_conn_send(weft_conn *c, const struct iovec *pieces, unsigned n, unsigne
     return send_pieces(c, iov, used, size, flags & WEFT_CONN_MORE ? WEFT__SEND_MORE : 0, until);
 }
 
+/* With TLS: by way of what is gathered, so head and file, and what follows, share records. */
+static int sendfile_secure(weft_conn *c, int fd, uint64_t offset, uint64_t size, bool more, int64_t end)
+{
+    int err = load_relaxed(&c->error);
+    while (size > 0) {
+        if (err < 0 || (!room_for(c->out, 1) && (err = add_buffer(c)) < 0))
+            return err;
+        weft__buffer *b = c->out->last;
+        size_t room = b->size - b->used;
+        ssize_t n = weft__sys_pread(fd, b->data + b->used, size < room ? (size_t)size : room, offset, false);
+        if (n > 0) {
+            b->used += (uint32_t)n;
+            c->out->total += (uint32_t)n;
+            offset += (uint64_t)n;
+            size -= (uint64_t)n;
+        }
+        if (n <= 0 || c->out->total >= c->worker->server->options.output_max)
+            err = weft_conn_flush(c, (weft_until){end});
+        if (n <= 0) {
+            weft__conn_break(c, n == 0 ? -ENODATA : (int)n);
+            err = load_relaxed(&c->error);
+        }
+    }
+    return err < 0 || more ? err : weft_conn_flush(c, (weft_until){end});
+}
+
 int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, unsigned flags, weft_until until)
 {
     const weft__model *model = c->worker->server->model;
     int64_t end = rate_until(c, size, until.at);
+    if (c->tls != NULL)
+        return sendfile_secure(c, fd, offset, size, (flags & WEFT_CONN_MORE) != 0, end);
     int err = flush_with(c, size > 0 ? WEFT__SEND_MORE | WEFT__SEND_NOW : 0, until);
     if (err < 0)
         return err;

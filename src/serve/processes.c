@@ -202,6 +202,8 @@ static int serve_client(weft_server *s, int fd)
     weft__thread_serve_one(s, fd);
     add_relaxed(&all->timeouts, own.timeouts);
     add_relaxed(&all->cuts, own.cuts);
+    add_relaxed(&all->handshakes, own.handshakes);
+    add_relaxed(&all->broken, own.broken);
     return 0;
 }
 
@@ -217,6 +219,8 @@ static int serve_many(weft_server *s, unsigned index)
         w->refused = was.refused;
         w->cuts = was.cuts;
         memcpy(w->packets, was.packets, sizeof w->packets);
+        w->handshakes = was.handshakes;
+        w->broken = was.broken;
         w->last_id = (uint64_t)getpid() << 32;
     }
     s->workers = set_of(s->front, s, index);

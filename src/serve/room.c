@@ -1,8 +1,8 @@
 /* room.c - who gives way when a newcomer finds the server full, or descriptors have run out. For both models.
  *
  *      1. who has been answered and only lingers
- *      2. who has waited longest without a whole request: idle, or in the middle of a head (C2 of serve.h keeps the
- *         order), and for a second at least
+ *      2. who has waited longest without a whole request: in the handshake of TLS, or idle, or in the middle of a head
+ *         (C2 of serve.h keeps the order), and for a second at least
  *      3. who is at work but has stalled us for more than a second: takes no bytes, sends no body
  *      4. who has waited longest, if not for a second: who has just come and is about to ask is one of these (not where
  *         newcomers stand in line first)
@@ -79,6 +79,11 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors)
             break;
     }
     looked = 0;
+    if (!list_empty(&w->shaking)) {
+        young = container_of(w->shaking.next, weft_conn, link);
+        if (now - young->since >= LONG_MS)
+            return evict(young);
+    }
     list_each_safe (l, &w->waiting) {
         weft_conn *c = container_of(l, weft_conn, link);
         if (looked++ == SCAN)
@@ -104,6 +109,7 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors)
         return evict(worst);
     if (young == NULL || stands_in_line(w->server))
         return WEFT__ROOM_NONE;
-    to_the_end(w, young, now);
+    if (load_relaxed(&young->state) != WEFT__CONN_SHAKING)
+        to_the_end(w, young, now);
     return evict(young);
 }

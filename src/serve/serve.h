@@ -10,11 +10,12 @@
  *      RUNNING   -> FLUSHING   the handler is done, its last bytes are on their way without a stack
  *      RUNNING, FLUSHING -> IDLE, READY, LINGERING or the end
  *      LINGERING -> the end    the client left, sent enough, or 2 s have passed
+ *      SHAKING   -> IDLE       TLS over an event loop: the handshake is done (secure.c)
  * C1  a connection of an event loop is touched by its worker's thread only, but for `turn->waiter`, which is made to be
  *     cancelled by others. In the thread models by its own thread, but for the fields marked "atomic", which whoever
  *     makes room or stops reads under the worker's lock.
  * C2  worker->waiting holds every connection that is IDLE, READY or RUNNING, the one that has waited longest first
- *     (since, to 1/8 of the idle timeout or 128 ms); flushing and lingering hold the others.
+ *     (since, to 1/8 of the idle timeout or 128 ms); flushing, lingering and shaking hold the others.
  * C3  a connection ends in one place (weft__conn_end); nothing else closes its descriptor.
  * C4  an error is sticky: once c->error is set, every wait and every send returns it. */
 #ifndef WEFT_SERVE_SERVE_H
@@ -32,6 +33,7 @@ typedef struct weft__worker weft__worker;
 typedef struct weft__turn weft__turn;
 typedef struct weft__out weft__out;
 typedef struct weft__model weft__model;
+typedef struct weft__secure weft__secure;
 
 enum {
     WEFT__PACKET_COUNTS = 9
@@ -42,7 +44,8 @@ enum weft__conn_state {
     WEFT__CONN_READY,
     WEFT__CONN_RUNNING,
     WEFT__CONN_FLUSHING,
-    WEFT__CONN_LINGERING
+    WEFT__CONN_LINGERING,
+    WEFT__CONN_SHAKING
 };
 
 enum weft__conn_flag {
@@ -66,10 +69,11 @@ struct weft_conn {
     weft__fd_slot slot;
     weft__list link; /* in one of the worker's lists (C2) */
     weft__worker *worker;
-    weft_conn *next;  /* worker->ready; free list */
-    weft__turn *turn; /* atomic: while RUNNING */
-    weft__buffer *in; /* unread bytes, oldest first; NULL when there are none */
-    weft__out *out;   /* gathered output; on its way while FLUSHING; NULL when there is none */
+    weft_conn *next;   /* worker->ready; free list */
+    weft__turn *turn;  /* atomic: while RUNNING */
+    weft__buffer *in;  /* unread bytes, oldest first; NULL when there are none */
+    weft__out *out;    /* gathered output; on its way while FLUSHING; NULL when there is none */
+    weft__secure *tls; /* NULL: there is none, or its handshake has not begun */
     void *data;
     uint64_t id;
     uint32_t at;         /* unread bytes begin here in `in` */
@@ -115,7 +119,7 @@ struct weft__worker {
     weft_server *server;
     weft__poller *poller;
     void *state; /* coroutine model */
-    weft__list waiting, flushing, lingering;
+    weft__list waiting, flushing, lingering, shaking;
     weft_conn *ready, **ready_end;
     bool runner_coming; /* one is in the run queue and has not looked at `ready` yet */
     unsigned runners;   /* alive */
@@ -142,10 +146,10 @@ struct weft__worker {
     bool accepting;        /* atomic: others may pass connections on to this worker */
     uint32_t coming;       /* atomic: connections on their way from another worker */
 
-    uint64_t accepted, calls, timeouts, shed, refused, cuts; /* atomic */
-    uint64_t packets[WEFT__PACKET_COUNTS];                   /* atomic: packet.h */
-    struct weft__mail *mail;                                 /* datagrams: under `lock`, while it runs */
-    uint64_t *tally; /* where the calls of threads are counted: `calls`, or that of another process */
+    uint64_t accepted, calls, timeouts, shed, refused, cuts, handshakes, broken; /* atomic */
+    uint64_t packets[WEFT__PACKET_COUNTS];                                       /* atomic: packet.h */
+    struct weft__mail *mail; /* datagrams: under `lock`, while it runs */
+    uint64_t *tally;         /* where the calls of threads are counted: `calls`, or that of another process */
 
     bool shared;                 /* thread models: many threads use this record, under `lock` */
     weft_lock lock;              /* the lists, the free records, states */
@@ -375,7 +379,39 @@ void weft__input_free(weft_conn *c);
 /* Going to wait with unread bytes: keep them in a block of their size, give the large buffer back. */
 void weft__input_compact(weft_conn *c);
 
+/* ---- secure.c: TLS. None of these waits but weft__secure_send. ---- */
+
+/* A session for c. 0 or -errno. */
+int weft__secure_open(weft_conn *c);
+
+/* The end: a session that is idle says so to the client; and free it. */
+void weft__secure_close(weft_conn *c);
+
+/* The next step of the handshake: 0: it is done; -EAGAIN: wait until the socket takes bytes, if weft__secure_unsent,
+ * and else for bytes; or an error. Event loops: by weft__secure_received. */
+int weft__secure_shake(weft_conn *c);
+bool weft__secure_unsent(const weft_conn *c);
+
+/* Event loops: b has arrived with n bytes, or the end, or an error, as the poller told. Says what has come of it: > 0:
+ * plain bytes, which are appended; 0: the end; -EAGAIN: nothing for the handler; or an error. */
+ssize_t weft__secure_received(weft_conn *c, weft__buffer *b, ssize_t n);
+
+/* Models of threads: append what can be had, from the socket too if `ask`. 0: something, or the end; or -errno. */
+int weft__secure_receive(weft_conn *c, bool ask);
+
+/* Send what is unsent: 0, -EAGAIN or an error. */
+int weft__secure_flush(weft_conn *c);
+
+/* Encrypt and send all of c->out, which stays, and then, if `last`, the end of the session. Again after -EAGAIN. */
+int weft__secure_push(weft_conn *c, bool last);
+
+/* Encrypt and send these pieces, in a turn; 0 or -errno. Iov is used up. */
+int weft__secure_send(weft_conn *c, struct iovec *iov, unsigned n, int64_t until);
+
 /* ---- output.c ---- */
+
+/* For what is gathered: an empty one. NULL when out of memory. Pre: c has none. */
+weft__out *weft__out_take(weft_conn *c);
 
 /* Pieces for all that is gathered; returns how many. */
 unsigned weft__out_pieces(weft__out *o);

@@ -4,6 +4,7 @@
  * OPEN to ENDED by stop or close. `stopping` and `grace` only ever go one way (up, earlier), so asking again is safe;
  * the model's keepers carry the stop out and the last of them stores ENDED. Pinned by tests/serve/server_test.c.
  */
+#include "io/tls.h"
 #include "serve/processes.h"
 
 #include <weft/co.h>
@@ -100,6 +101,8 @@ static int fill_options(weft_server *s, const weft_server_options *given)
     weft_server_options *o = &s->options;
     if (given == NULL || (given->handler == NULL) == (given->packet.handler == NULL) || given->port > 65535)
         return -EINVAL;
+    if (given->tls != NULL && (given->handler == NULL || !weft__tls_serves(given->tls)))
+        return -EINVAL;
     *o = *given;
     s->model = find_model(o->model);
     if (s->model == NULL)
@@ -127,6 +130,8 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         o->output_max = OUTPUT_MOST;
     if (o->idle_timeout == 0)
         o->idle_timeout = (weft__is_packet(s) ? 10 : 60) * WEFT_SECOND;
+    if (o->handshake_timeout == 0)
+        o->handshake_timeout = 10 * WEFT_SECOND;
     if (o->write_timeout == 0)
         o->write_timeout = 30 * WEFT_SECOND;
     int err = fill_processes(s);
@@ -163,6 +168,7 @@ void weft__worker_init(weft__worker *w, weft_server *s, unsigned index)
     list_init(&w->waiting);
     list_init(&w->flushing);
     list_init(&w->lingering);
+    list_init(&w->shaking);
     w->ready_end = &w->ready;
 }
 
@@ -358,6 +364,8 @@ void weft_server_get_stats(const weft_server *s, weft_server_stats *stats)
         stats->shed += load_relaxed(&w->shed);
         stats->refused += load_relaxed(&w->refused);
         stats->cut += load_relaxed(&w->cuts);
+        stats->handshakes += load_relaxed(&w->handshakes);
+        stats->broken += load_relaxed(&w->broken);
     }
     if (s->front != NULL)
         stats->refused += load_relaxed(&s->front->refused);

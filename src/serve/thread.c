@@ -15,6 +15,7 @@
 #include <weft/co.h>
 #include <weft/poller.h>
 
+#include "io/tls.h"
 #include "io/watch.h"
 #include "park/park.h"
 #include "sys/sys.h"
@@ -134,6 +135,8 @@ static int wait_socket(weft_conn *c, enum weft__turn_wait waits, int64_t until)
 static int receive(weft_conn *c)
 {
     weft__worker *w = c->worker;
+    if (c->tls != NULL && load_relaxed(&c->state) != WEFT__CONN_LINGERING)
+        return weft__secure_receive(c, true);
     weft__buffer *b = w->server->model->take(w);
     if (b == NULL)
         return -ENOMEM;
@@ -203,6 +206,15 @@ static int thread_send(weft_conn *c, struct iovec *iov, unsigned n, unsigned fla
         }
     }
     return 0;
+}
+
+/* The end of a turn with TLS: what is gathered, and the end of the session if it is the end. */
+static int flush_secure(weft_conn *c, bool last)
+{
+    int err = weft_conn_flush(c, WEFT_FOREVER);
+    while (err == 0 && (err = weft__secure_push(c, last)) == -EAGAIN)
+        err = thread_wait_output(c, INT64_MAX);
+    return err;
 }
 
 static weft__buffer *thread_take(weft__worker *w)
@@ -328,11 +340,44 @@ static int run_turn(weft__turn *turn)
         state->used = weft__sys_now();
     return_state(w, state);
     if (verdict >= 0) {
-        int err = weft_conn_flush(c, WEFT_FOREVER);
+        int err = c->tls != NULL ? flush_secure(c, verdict != WEFT_CONN_IDLE) : weft_conn_flush(c, WEFT_FOREVER);
         if (err < 0)
             verdict = err;
     }
     return verdict;
+}
+
+static int shake_hands(weft_conn *c)
+{
+    weft__worker *w = c->worker;
+    int64_t timeout = w->server->options.handshake_timeout;
+    int64_t until = timeout < 0 ? INT64_MAX : weft__sys_now() + timeout;
+    int err = weft__secure_open(c);
+    if (err < 0)
+        return err;
+    while ((err = weft__secure_shake(c)) == -EAGAIN) {
+        enum weft__turn_wait waits = weft__secure_unsent(c) ? WEFT__WAIT_OUTPUT : WEFT__WAIT_FIRST;
+        store_seq_cst(&c->turn->waits, waits); /* T3, as for IDLE */
+        err = weft__server_closing(w->server) ? -ECANCELED : wait_socket(c, waits, until);
+        if (err == -ETIMEDOUT)
+            add_relaxed(&w->timeouts, 1);
+        if (err < 0) {
+            add_relaxed(&w->broken, 1);
+            break;
+        }
+    }
+    store_relaxed(&c->turn->waits, WEFT__WAIT_NOTHING);
+    if (err == 0 && (err = weft__secure_receive(c, false)) == -EAGAIN)
+        err = 0;
+    return err;
+}
+
+/* A thread gives back what is its own, before it counts itself out. */
+static void end_thread(const weft__worker *w)
+{
+    if (w->server->options.tls != NULL)
+        weft__tls_thread_end();
+    weft__thread_eventfd_close();
 }
 
 /* One client from its first byte to its last. Counts it out: unless `stays`, nothing of the server may be touched
@@ -344,7 +389,9 @@ static void serve_client(weft_conn *c, bool stays)
     weft_lock_acquire(&w->lock);
     c->turn = &turn;
     weft_lock_release(&w->lock);
-    int verdict = WEFT_CONN_IDLE;
+    int verdict = WEFT_CONN_IDLE, err = w->server->options.tls != NULL ? shake_hands(c) : 0;
+    if (err < 0)
+        verdict = err == -WEFT_ETLS ? WEFT_CONN_LINGER : err; /* time to read that it was no TLS */
     while (verdict == WEFT_CONN_IDLE) {
         verdict = wait_idle(c);
         if (verdict == 0)
@@ -356,7 +403,7 @@ static void serve_client(weft_conn *c, bool stays)
     if (w->server->options.state_tick != NULL)
         tick_states(w, INT64_MAX);
     if (!stays)
-        weft__thread_eventfd_close();
+        end_thread(w);
     sub_seq_cst(&w->coming, 1);
     weft__wake(&w->coming, 1, 0);
 }
@@ -412,7 +459,7 @@ static void *fixed_main(void *arg)
     weft__worker *w = arg;
     for (weft_conn *c; (c = next_in_line(w)) != NULL;)
         serve_client(c, true);
-    weft__thread_eventfd_close();
+    end_thread(w);
     sub_seq_cst(&w->standing, 1);
     weft__wake(&w->standing, 1, 0); /* uses the address alone: the server may be gone */
     return NULL;

@@ -36,10 +36,11 @@ static inline void weft__keeper_ended(weft__worker *w)
         weft__keeper_by(w, 0);
 }
 
-/* c is waiting for its client from now on, is being flushed, lingers: in that list, with its time-out. */
+/* c is waiting for its client from now on, is being flushed, lingers, shakes hands: in that list, with its time-out. */
 void weft__keeper_idle(weft_conn *c);
 void weft__keeper_flushing(weft_conn *c);
 void weft__keeper_lingering(weft_conn *c);
+void weft__keeper_shaking(weft_conn *c);
 
 /* A handler call is over: is state_tick to be set for a second from now? */
 static inline bool weft__keeper_wants_tick(const weft__worker *w)

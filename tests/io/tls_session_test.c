@@ -18,7 +18,7 @@ typedef struct pipe_end {
 } pipe_end;
 
 typedef struct side {
-    weft__tls *tls;
+    weft_tls_session *tls;
     pipe_end *in, *out;
 } side;
 
@@ -48,7 +48,7 @@ static ssize_t put(void *owner, const void *data, size_t size)
     return n > 0 ? (ssize_t)n : -EAGAIN;
 }
 
-static const weft__tls_wire wire = {get, put};
+static const weft_tls_wire wire = {get, put};
 
 typedef struct couple {
     tls_pair contexts;
@@ -64,14 +64,14 @@ static void open_couple(couple *c, size_t most)
     c->to_server->most = c->to_client->most = most;
     c->server = (side){.in = c->to_server, .out = c->to_client};
     c->client = (side){.in = c->to_client, .out = c->to_server};
-    CHECK_OK(weft__tls_open(&c->server.tls, c->contexts.server, NULL, &wire, &c->server));
-    CHECK_OK(weft__tls_open(&c->client.tls, c->contexts.client, "localhost", &wire, &c->client));
+    CHECK_OK(weft_tls_session_open(&c->server.tls, c->contexts.server, NULL, &wire, &c->server));
+    CHECK_OK(weft_tls_session_open(&c->client.tls, c->contexts.client, "localhost", &wire, &c->client));
 }
 
 static void close_couple(couple *c)
 {
-    weft__tls_close(c->server.tls);
-    weft__tls_close(c->client.tls);
+    weft_tls_session_close(c->server.tls);
+    weft_tls_session_close(c->client.tls);
     free(c->to_server);
     free(c->to_client);
     tls_close_pair(&c->contexts);
@@ -81,8 +81,8 @@ static void shake_hands(couple *c)
 {
     int a = -EAGAIN, b = -EAGAIN;
     for (int i = 0; i < 100000 && (a < 0 || b < 0); i++) {
-        a = weft__tls_handshake(c->client.tls);
-        b = weft__tls_handshake(c->server.tls);
+        a = weft_tls_session_handshake(c->client.tls);
+        b = weft_tls_session_handshake(c->server.tls);
         CHECK((a == 0 || a == -EAGAIN) && (b == 0 || b == -EAGAIN));
     }
     CHECK_INT(0, a);
@@ -98,23 +98,23 @@ TEST(tls_session_over_a_wire_of_any_width)
         char out[3000], in[3000];
         open_couple(&c, widths[i]);
         shake_hands(&c);
-        CHECK_STR("weft/1", weft__tls_protocol(c.server.tls));
+        CHECK_STR("weft/1", weft_tls_session_protocol(c.server.tls));
         io_pattern(out, sizeof out, i);
-        CHECK_INT(sizeof out, weft__tls_send(c.client.tls, out, sizeof out));
-        CHECK_OK(weft__tls_flush(c.client.tls));
+        CHECK_INT(sizeof out, weft_tls_session_send(c.client.tls, out, sizeof out));
+        CHECK_OK(weft_tls_session_flush(c.client.tls));
         for (size_t got = 0; got < sizeof in;) {
-            ssize_t n = weft__tls_recv(c.server.tls, in + got, sizeof in - got);
+            ssize_t n = weft_tls_session_recv(c.server.tls, in + got, sizeof in - got);
             CHECK(n > 0);
             got += (size_t)n;
         }
         CHECK_MEM(out, in, sizeof in);
-        CHECK_ERR(-EAGAIN, weft__tls_recv(c.server.tls, in, 1));
-        CHECK(!weft__tls_unsent(c.server.tls));
-        CHECK_OK(weft__tls_finish(c.client.tls));
-        CHECK_INT(0, weft__tls_recv(c.server.tls, in, 1));
-        CHECK_ERR(-EPIPE, weft__tls_send(c.client.tls, out, 1));
-        CHECK_INT(5, weft__tls_send(c.server.tls, "still", 5)); /* the other way is open */
-        CHECK_INT(5, weft__tls_recv(c.client.tls, in, 10));
+        CHECK_ERR(-EAGAIN, weft_tls_session_recv(c.server.tls, in, 1));
+        CHECK(!weft_tls_session_unsent(c.server.tls));
+        CHECK_OK(weft_tls_session_finish(c.client.tls));
+        CHECK_INT(0, weft_tls_session_recv(c.server.tls, in, 1));
+        CHECK_ERR(-EPIPE, weft_tls_session_send(c.client.tls, out, 1));
+        CHECK_INT(5, weft_tls_session_send(c.server.tls, "still", 5)); /* the other way is open */
+        CHECK_INT(5, weft_tls_session_recv(c.client.tls, in, 10));
         close_couple(&c);
     }
 }
@@ -127,17 +127,17 @@ TEST(tls_session_keeps_what_the_wire_does_not_take)
     open_couple(&c, ROOM);
     shake_hands(&c);
     c.to_server->full = true;
-    CHECK_INT(3, weft__tls_send(c.client.tls, "one", 3));
-    CHECK(weft__tls_unsent(c.client.tls));
-    CHECK_ERR(-EAGAIN, weft__tls_send(c.client.tls, "two", 3)); /* not taken */
-    CHECK_ERR(-EAGAIN, weft__tls_flush(c.client.tls));
-    CHECK_ERR(-EAGAIN, weft__tls_recv(c.server.tls, in, 10));
+    CHECK_INT(3, weft_tls_session_send(c.client.tls, "one", 3));
+    CHECK(weft_tls_session_unsent(c.client.tls));
+    CHECK_ERR(-EAGAIN, weft_tls_session_send(c.client.tls, "two", 3)); /* not taken */
+    CHECK_ERR(-EAGAIN, weft_tls_session_flush(c.client.tls));
+    CHECK_ERR(-EAGAIN, weft_tls_session_recv(c.server.tls, in, 10));
     c.to_server->full = false;
-    CHECK_INT(3, weft__tls_send(c.client.tls, "two", 3));
-    CHECK(!weft__tls_unsent(c.client.tls));
-    CHECK_INT(3, weft__tls_recv(c.server.tls, in, 10));
+    CHECK_INT(3, weft_tls_session_send(c.client.tls, "two", 3));
+    CHECK(!weft_tls_session_unsent(c.client.tls));
+    CHECK_INT(3, weft_tls_session_recv(c.server.tls, in, 10));
     CHECK_MEM("one", in, 3);
-    CHECK_INT(3, weft__tls_recv(c.server.tls, in, 10));
+    CHECK_INT(3, weft_tls_session_recv(c.server.tls, in, 10));
     CHECK_MEM("two", in, 3);
     close_couple(&c);
 }
@@ -149,15 +149,15 @@ TEST(tls_session_notices_a_changed_bit)
     char in[100];
     open_couple(&c, ROOM);
     shake_hands(&c);
-    while (weft__tls_recv(c.client.tls, in, 1) > 0) /* takes the tickets in */
+    while (weft_tls_session_recv(c.client.tls, in, 1) > 0) /* takes the tickets in */
         ;
-    CHECK_INT(5, weft__tls_send(c.client.tls, "hello", 5));
+    CHECK_INT(5, weft_tls_session_send(c.client.tls, "hello", 5));
     c.to_server->bytes[c.to_server->used - 1] ^= 1;
-    CHECK_ERR(-WEFT_ETLS, weft__tls_recv(c.server.tls, in, sizeof in));
-    CHECK_ERR(-WEFT_ETLS, weft__tls_recv(c.server.tls, in, sizeof in));
-    CHECK_ERR(-WEFT_ETLS, weft__tls_send(c.server.tls, in, 1));
-    CHECK(weft__tls_error(c.server.tls)[0] != 0);
-    CHECK_ERR(-WEFT_ETLS, weft__tls_recv(c.client.tls, in, sizeof in)); /* it was told by an alert */
+    CHECK_ERR(-WEFT_ETLS, weft_tls_session_recv(c.server.tls, in, sizeof in));
+    CHECK_ERR(-WEFT_ETLS, weft_tls_session_recv(c.server.tls, in, sizeof in));
+    CHECK_ERR(-WEFT_ETLS, weft_tls_session_send(c.server.tls, in, 1));
+    CHECK(weft_tls_session_error(c.server.tls)[0] != 0);
+    CHECK_ERR(-WEFT_ETLS, weft_tls_session_recv(c.client.tls, in, sizeof in)); /* it was told by an alert */
     close_couple(&c);
 }
 
@@ -171,18 +171,18 @@ TEST_LIMIT(60, tls_session_cut_at_any_byte)
         int a = -EAGAIN, b = -EAGAIN;
         open_couple(&c, ROOM);
         for (int i = 0; i < 10 && b == -EAGAIN; i++) {
-            a = a == -EAGAIN ? weft__tls_handshake(c.client.tls) : a;
+            a = a == -EAGAIN ? weft_tls_session_handshake(c.client.tls) : a;
             if (a == 0 && !c.to_server->ended)
-                CHECK_INT(5, weft__tls_send(c.client.tls, "hello", 5));
+                CHECK_INT(5, weft_tls_session_send(c.client.tls, "hello", 5));
             if (passed + c.to_server->used > cut) {
                 c.to_server->used = cut - passed;
                 c.to_server->ended = true;
             }
             passed += c.to_server->used;
-            b = weft__tls_handshake(c.server.tls);
+            b = weft_tls_session_handshake(c.server.tls);
         }
         ssize_t n = b;
-        while (b == 0 && (n = weft__tls_recv(c.server.tls, in, sizeof in)) > 0)
+        while (b == 0 && (n = weft_tls_session_recv(c.server.tls, in, sizeof in)) > 0)
             ;
         CHECK(n == -WEFT_ETRUNCATED || n == -WEFT_ETLS || (n == -EAGAIN && !c.to_server->ended));
         close_couple(&c);

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+SERVE_TLS_CASE(conn_lines_are_answered_in_order)
 SERVE_CASE(conn_lines_are_answered_in_order)
 {
     line_service *service = line_service_new(false);
@@ -51,11 +52,13 @@ static void pipelined(const serve_kind *kind, bool stays)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_pipelined_requests)
 SERVE_CASE(conn_pipelined_requests)
 {
     pipelined(kind, false);
 }
 
+SERVE_TLS_SOME_CASE(conn_pipelined_requests_of_a_handler_that_stays)
 SERVE_CASE(conn_pipelined_requests_of_a_handler_that_stays)
 {
     pipelined(kind, true);
@@ -85,11 +88,13 @@ static void cut_everywhere(const serve_kind *kind, bool stays)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_requests_cut_at_each_byte)
 SERVE_CASE(conn_requests_cut_at_each_byte)
 {
     cut_everywhere(kind, false);
 }
 
+SERVE_TLS_SOME_CASE(conn_requests_cut_at_each_byte_of_a_handler_that_stays)
 SERVE_CASE(conn_requests_cut_at_each_byte_of_a_handler_that_stays)
 {
     cut_everywhere(kind, true);
@@ -126,11 +131,13 @@ static void vanish(const serve_kind *kind, bool stays)
     CHECK_INT(service->opened, service->closed);
 }
 
+SERVE_TLS_CASE(conn_clients_vanish_at_each_byte)
 SERVE_CASE(conn_clients_vanish_at_each_byte)
 {
     vanish(kind, false);
 }
 
+SERVE_TLS_SOME_CASE(conn_clients_vanish_at_each_byte_of_a_handler_that_stays)
 SERVE_CASE(conn_clients_vanish_at_each_byte_of_a_handler_that_stays)
 {
     vanish(kind, true);
@@ -142,14 +149,14 @@ static void half_close(const serve_kind *kind, bool stays)
     weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int fd = client_open(weft_server_port(s));
     client_say(fd, "echo a\nunfinished");
-    shutdown(fd, SHUT_WR);
+    client_finish(fd);
     client_expect(fd, "a\nrest unfinished\n");
     client_expect_end(fd);
     client_close(fd);
     fd = client_open(weft_server_port(s)); /* the end comes by itself, later */
     client_expect_reply(fd, "echo b\nmore", "b\n");
     usleep(1000);
-    shutdown(fd, SHUT_WR);
+    client_finish(fd);
     client_expect(fd, "rest more\n");
     client_expect_end(fd);
     client_close(fd);
@@ -157,16 +164,19 @@ static void half_close(const serve_kind *kind, bool stays)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_half_closed_client_reads_its_answers)
 SERVE_CASE(conn_half_closed_client_reads_its_answers)
 {
     half_close(kind, false);
 }
 
+SERVE_TLS_SOME_CASE(conn_half_closed_client_reads_its_answers_of_a_handler_that_stays)
 SERVE_CASE(conn_half_closed_client_reads_its_answers_of_a_handler_that_stays)
 {
     half_close(kind, true);
 }
 
+SERVE_TLS_SOME_CASE(conn_answers_larger_than_every_buffer)
 SERVE_CASE(conn_answers_larger_than_every_buffer)
 {
     static const size_t sizes[] = {1, 999, 16352, 16353, 65536, 65537, 200000, 3000000};
@@ -206,6 +216,7 @@ static void make_file(char *path, size_t size)
     fclose(f);
 }
 
+SERVE_TLS_CASE(conn_files_follow_their_head)
 SERVE_CASE(conn_files_follow_their_head)
 {
     static const size_t sizes[] = {0, 1, 5000, 100000, 5000000};
@@ -254,16 +265,19 @@ static void parts_share_packets(const serve_kind *kind, bool stays)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_a_file_shares_its_last_packet)
 SERVE_CASE(conn_a_file_shares_its_last_packet)
 {
     parts_share_packets(kind, false);
 }
 
+SERVE_TLS_SOME_CASE(conn_a_file_shares_its_last_packet_with_a_handler_that_stays)
 SERVE_CASE(conn_a_file_shares_its_last_packet_with_a_handler_that_stays)
 {
     parts_share_packets(kind, true);
 }
 
+SERVE_TLS_CASE(conn_a_file_that_ends_early_ends_the_connection)
 SERVE_CASE(conn_a_file_that_ends_early_ends_the_connection)
 {
     line_service *service = line_service_new(false);
@@ -279,6 +293,7 @@ SERVE_CASE(conn_a_file_that_ends_early_ends_the_connection)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_a_line_beyond_input_max_is_told_and_lingers)
 SERVE_CASE(conn_a_line_beyond_input_max_is_told_and_lingers)
 {
     line_service *service = line_service_new(false);
@@ -295,6 +310,7 @@ SERVE_CASE(conn_a_line_beyond_input_max_is_told_and_lingers)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_lingering_lets_the_answer_be_read)
 SERVE_CASE(conn_lingering_lets_the_answer_be_read)
 {
     line_service *service = line_service_new(false);
@@ -304,10 +320,10 @@ SERVE_CASE(conn_lingering_lets_the_answer_be_read)
     client_say(fd, "linger\n");
     client_say(fd, "and much that nobody wants\n");
     client_expect(fd, "bye\n");
-    CHECK_INT(0, recv(fd, &byte, 1, 0)); /* an end, no reset */
+    CHECK_INT(0, client_try_recv(fd, &byte, 1)); /* an end, no reset */
     client_say(fd, "even now\n");
     usleep(2000);
-    CHECK_INT(0, recv(fd, text, 1, 0));
+    CHECK_INT(0, client_try_recv(fd, text, 1));
     client_close(fd);
     wait_open(s, 0);
     serve_stop(s);
@@ -324,6 +340,7 @@ SERVE_CASE(conn_a_client_that_lingers_for_ever_is_let_go)
     serve_stop(s);
 }
 
+SERVE_TLS_MANY_CASE(conn_a_failing_handler_ends_its_own_connection_only)
 SERVE_MANY_CASE(conn_a_failing_handler_ends_its_own_connection_only)
 {
     line_service *service = line_service_new(false);
@@ -365,11 +382,12 @@ static void *flood(void *arg)
             buf[i] = line_pattern(at + i);
         client_send(f->fd, buf, sizeof(buf));
     }
-    shutdown(f->fd, SHUT_WR);
+    client_finish(f->fd);
     return NULL;
 }
 
 /* A client that sends 20 MB before it reads: the server must stop reading, hold little, and lose nothing. */
+SERVE_TLS_SOME_CASE(conn_a_flood_is_echoed_whole_and_held_back)
 SERVE_CASE(conn_a_flood_is_echoed_whole_and_held_back)
 {
     weft_server *s = serve_start(kind, (weft_server_options){.handler = echo});
@@ -386,6 +404,7 @@ SERVE_CASE(conn_a_flood_is_echoed_whole_and_held_back)
     serve_stop(s);
 }
 
+SERVE_TLS_MANY_CASE(conn_crawling_client_is_served_beside_a_quick_one)
 SERVE_MANY_CASE(conn_crawling_client_is_served_beside_a_quick_one)
 {
     line_service *service = line_service_new(false);
@@ -404,6 +423,7 @@ SERVE_MANY_CASE(conn_crawling_client_is_served_beside_a_quick_one)
 
 /* Neither reads: one blocks in its handler, one in the last flush. Both go after the limit, the third does not notice.
  */
+SERVE_TLS_SOME_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
 SERVE_MANY_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
 {
     line_service *service = line_service_new(false);
@@ -427,6 +447,7 @@ SERVE_MANY_CASE(conn_clients_that_do_not_read_are_cut_by_the_write_limit)
 
 /* ---- about a connection ---- */
 
+SERVE_TLS_CASE(conn_knows_its_client)
 SERVE_CASE(conn_knows_its_client)
 {
     line_service *service = line_service_new(false);
@@ -442,6 +463,7 @@ SERVE_CASE(conn_knows_its_client)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_hooks_see_each_connection_once)
 SERVE_CASE(conn_hooks_see_each_connection_once)
 {
     line_service *service = line_service_new(false);
@@ -466,6 +488,7 @@ static bool has_ticked(void *arg)
     return load_relaxed(&((line_service *)arg)->ticks) > 0;
 }
 
+SERVE_TLS_SOME_CASE(conn_state_is_lent_and_ticks_after_use)
 SERVE_CASE(conn_state_is_lent_and_ticks_after_use)
 {
     line_service *service = line_service_new(false);

@@ -171,6 +171,6 @@ TEST_LIMIT(120, held_connections_fill_each_process_before_any_gives_way)
 
 TEST_LIMIT(120, held_connections_fill_each_process_before_any_gives_way_uring)
 {
-    static const serve_kind forked_uring = {"forked_uring", "uring", NULL, 1, false, 2, true};
+    static const serve_kind forked_uring = {"forked_uring", "uring", NULL, 1, false, 2, true, false};
     hold(&forked_uring, 3);
 }

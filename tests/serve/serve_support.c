@@ -5,6 +5,7 @@
 
 #include "base/atomic.h"
 #include "park/park.h"
+#include "serve/secure_support.h"
 #include "serve/serve.h"
 #include "sys/net.h"
 
@@ -21,18 +22,29 @@
 #include <time.h>
 #include <unistd.h>
 
-const serve_kind serve_process = {"process", "process", NULL, 0, true, 0, true};
-const serve_kind serve_prefork = {"prefork", "prefork", NULL, 0, true, 2, true};
-const serve_kind serve_forked_pool = {"forked_pool", "pool", NULL, 8, true, 2, true};
-const serve_kind serve_forked_epoll = {"forked_epoll", "epoll", NULL, 2, false, 2, true};
-const serve_kind serve_iterative = {"iterative", "iterative", NULL, 1, true, 0, false};
-const serve_kind serve_pool = {"pool", "pool", NULL, 8, true, 0, false};
-const serve_kind serve_thread = {"thread", "thread", NULL, 0, true, 0, false};
-const serve_kind serve_select = {"select", "select", NULL, 2, false, 0, false};
-const serve_kind serve_poll = {"poll", "poll", NULL, 0, false, 0, false};
-const serve_kind serve_epoll = {"epoll", "epoll", NULL, 2, false, 0, false};
-const serve_kind serve_epoll_et = {"epoll-et", "coroutine", "epoll-et", 0, false, 0, false};
-const serve_kind serve_uring = {"uring", "uring", "uring", 2, false, 0, false};
+const serve_kind serve_process = {"process", "process", NULL, 0, true, 0, true, false};
+const serve_kind serve_prefork = {"prefork", "prefork", NULL, 0, true, 2, true, false};
+const serve_kind serve_forked_pool = {"forked_pool", "pool", NULL, 8, true, 2, true, false};
+const serve_kind serve_forked_epoll = {"forked_epoll", "epoll", NULL, 2, false, 2, true, false};
+const serve_kind serve_iterative = {"iterative", "iterative", NULL, 1, true, 0, false, false};
+const serve_kind serve_pool = {"pool", "pool", NULL, 8, true, 0, false, false};
+const serve_kind serve_thread = {"thread", "thread", NULL, 0, true, 0, false, false};
+const serve_kind serve_select = {"select", "select", NULL, 2, false, 0, false, false};
+const serve_kind serve_poll = {"poll", "poll", NULL, 0, false, 0, false, false};
+const serve_kind serve_epoll = {"epoll", "epoll", NULL, 2, false, 0, false, false};
+const serve_kind serve_epoll_et = {"epoll-et", "coroutine", "epoll-et", 0, false, 0, false, false};
+const serve_kind serve_uring = {"uring", "uring", "uring", 2, false, 0, false, false};
+
+const serve_kind serve_tls_process = {"tls_process", "process", NULL, 0, true, 0, true, true};
+const serve_kind serve_tls_prefork = {"tls_prefork", "prefork", NULL, 0, true, 2, true, true};
+const serve_kind serve_tls_iterative = {"tls_iterative", "iterative", NULL, 1, true, 0, false, true};
+const serve_kind serve_tls_pool = {"tls_pool", "pool", NULL, 8, true, 0, false, true};
+const serve_kind serve_tls_thread = {"tls_thread", "thread", NULL, 0, true, 0, false, true};
+const serve_kind serve_tls_select = {"tls_select", "select", NULL, 2, false, 0, false, true};
+const serve_kind serve_tls_poll = {"tls_poll", "poll", NULL, 0, false, 0, false, true};
+const serve_kind serve_tls_epoll = {"tls_epoll", "epoll", NULL, 2, false, 0, false, true};
+const serve_kind serve_tls_epoll_et = {"tls_epoll_et", "coroutine", "epoll-et", 0, false, 0, false, true};
+const serve_kind serve_tls_uring = {"tls_uring", "uring", "uring", 2, false, 0, false, true};
 
 /* ---- the line protocol ---- */
 
@@ -301,6 +313,8 @@ line_service *line_service_new(bool stays)
     return service;
 }
 
+static bool clients_encrypt; /* a case has servers of one kind only */
+
 static weft_server_options kind_options(const serve_kind *kind, weft_server_options options)
 {
     options.model = kind->model;
@@ -309,6 +323,9 @@ static weft_server_options kind_options(const serve_kind *kind, weft_server_opti
         options.threads = kind->threads;
     if (options.processes == 0)
         options.processes = kind->processes;
+    clients_encrypt = kind->tls;
+    if (kind->tls)
+        options.tls = secure_server(NULL);
     return options;
 }
 
@@ -372,6 +389,8 @@ int client_open_from(unsigned port, const char *source)
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
         FAIL("connect: %s", strerror(errno));
+    if (clients_encrypt)
+        secure_client_begin(fd);
     return fd;
 }
 
@@ -380,10 +399,27 @@ int client_open(unsigned port)
     return client_open_from(port, NULL);
 }
 
+ssize_t client_try_send(int fd, const void *data, size_t size)
+{
+    return secure_client_is(fd) ? secure_client_send(fd, data, size) : send(fd, data, size, MSG_NOSIGNAL);
+}
+
+ssize_t client_try_recv(int fd, void *buf, size_t size)
+{
+    return secure_client_is(fd) ? secure_client_recv(fd, buf, size) : recv(fd, buf, size, 0);
+}
+
+void client_finish(int fd)
+{
+    if (secure_client_is(fd))
+        secure_client_finish(fd);
+    shutdown(fd, SHUT_WR);
+}
+
 void client_send(int fd, const void *data, size_t size)
 {
     for (size_t at = 0; at < size;) {
-        ssize_t n = send(fd, (const char *)data + at, size - at, MSG_NOSIGNAL);
+        ssize_t n = client_try_send(fd, (const char *)data + at, size - at);
         if (n < 0)
             FAIL("send: %s", strerror(errno));
         at += (size_t)n;
@@ -397,7 +433,7 @@ void client_say(int fd, const char *text)
 
 size_t client_recv(int fd, void *buf, size_t size)
 {
-    ssize_t n = recv(fd, buf, size, 0);
+    ssize_t n = client_try_recv(fd, buf, size);
     if (n < 0)
         FAIL("recv: %s", strerror(errno));
     return (size_t)n;
@@ -433,10 +469,10 @@ void client_expect(int fd, const char *text)
 void client_expect_end(int fd)
 {
     char byte;
-    ssize_t n = recv(fd, &byte, 1, 0);
+    ssize_t n = client_try_recv(fd, &byte, 1);
     if (n > 0)
         FAIL("a byte (%d) instead of the end", byte);
-    if (n < 0 && errno != ECONNRESET)
+    if (n < 0 && errno != ECONNRESET && errno != EPIPE && errno != EPROTO)
         FAIL("recv: %s", strerror(errno));
 }
 
@@ -463,12 +499,18 @@ void client_expect_pattern(int fd, size_t size)
 
 void client_close(int fd)
 {
+    if (secure_client_is(fd)) {
+        secure_client_finish(fd);
+        secure_client_forget(fd);
+    }
     close(fd);
 }
 
 void client_reset(int fd)
 {
     struct linger abort_it = {1, 0};
+    if (secure_client_is(fd))
+        secure_client_forget(fd);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
     close(fd);
 }

@@ -15,11 +15,16 @@ typedef struct serve_kind {
     bool threaded;    /* no event loop: one record for all its threads */
     unsigned processes;
     bool forks; /* handlers run in other processes */
+    bool tls;
 } serve_kind;
 
 extern const serve_kind serve_process, serve_prefork, serve_forked_pool, serve_forked_epoll;
 extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select, serve_poll, serve_epoll,
     serve_epoll_et, serve_uring;
+
+/* The same with TLS: client_ calls below encrypt. */
+extern const serve_kind serve_tls_process, serve_tls_prefork, serve_tls_iterative, serve_tls_pool, serve_tls_thread,
+    serve_tls_select, serve_tls_poll, serve_tls_epoll, serve_tls_epoll_et, serve_tls_uring;
 
 #define SERVE__ONE(seconds, name, kind_)                                                                               \
     TEST_LIMIT(seconds, name##_##kind_)                                                                                \
@@ -62,6 +67,29 @@ extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select,
     SERVE__ONE(seconds, name, prefork)                                                                                 \
     SERVE_MANY_CASE_LIMIT(seconds, name)
 #define SERVE_CASE(name) SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+
+/* A case of these that speaks by client_ calls alone also runs with TLS, under every model: */
+#define SERVE_TLS_MANY_CASE(name)                                                                                      \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_process)                                                                  \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_pool)                                                                     \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_thread)                                                                   \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_select)                                                                   \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_poll)                                                                     \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_epoll)                                                                    \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_epoll_et)                                                                 \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_uring)
+/* ... what takes long, under some. */
+#define SERVE_TLS_SOME_CASE(name)                                                                                      \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_thread)                                                                   \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_epoll_et)                                                                 \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_uring)
+#define SERVE_TLS_CASE(name)                                                                                           \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_iterative)                                                                \
+    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_prefork)                                                                  \
+    SERVE_TLS_MANY_CASE(name)
 
 /* The line protocol. Each line is one request and is answered with one line:
  *      echo TEXT      "TEXT"
@@ -121,6 +149,9 @@ void client_expect(int fd, const char *text); /* exactly these bytes come next *
 void client_expect_end(int fd);               /* end of input or a reset, nothing before */
 void client_expect_reply(int fd, const char *request, const char *reply);
 void client_expect_pattern(int fd, size_t size);
+ssize_t client_try_send(int fd, const void *data, size_t size); /* as send and recv; reset or cut short is -1 */
+ssize_t client_try_recv(int fd, void *buf, size_t size);
+void client_finish(int fd); /* no more will come; with TLS that is said */
 void client_close(int fd);
 void client_reset(int fd);
 

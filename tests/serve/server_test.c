@@ -172,17 +172,20 @@ static void graceful(const serve_kind *kind, bool stays)
     client_close(silent);
 }
 
+SERVE_TLS_MANY_CASE(server_stop_finishes_what_is_under_way)
 SERVE_MANY_CASE(server_stop_finishes_what_is_under_way)
 {
     graceful(kind, false);
 }
 
+SERVE_TLS_MANY_CASE(server_stop_finishes_what_is_under_way_of_a_handler_that_stays)
 SERVE_MANY_CASE(server_stop_finishes_what_is_under_way_of_a_handler_that_stays)
 {
     graceful(kind, true);
 }
 
 /* A whole answer leaves although its reader is slow and the stop came while it was being flushed. */
+SERVE_TLS_CASE(server_stop_finishes_flushes)
 SERVE_CASE_LIMIT(30, server_stop_finishes_flushes)
 {
     line_service *service = line_service_new(false);
@@ -204,6 +207,7 @@ SERVE_CASE_LIMIT(30, server_stop_finishes_flushes)
 }
 
 /* At work in a sleep of weft, in a wait for input in the middle of a request, in a send nobody reads, in a flush. */
+SERVE_TLS_MANY_CASE(server_cuts_what_is_not_done_by_the_end_of_the_grace)
 SERVE_MANY_CASE(server_cuts_what_is_not_done_by_the_end_of_the_grace)
 {
     line_service *service = line_service_new(true);
@@ -244,6 +248,7 @@ SERVE_CASE(server_an_earlier_grace_holds)
     client_close(fd);
 }
 
+SERVE_TLS_CASE(server_can_be_stopped_by_a_handler)
 SERVE_CASE(server_can_be_stopped_by_a_handler)
 {
     line_service *service = line_service_new(false);
