@@ -14,8 +14,8 @@
 static struct {
     unsigned connections, threads, requests, rate, pipeline, size;
     int64_t duration, timeout;
-    const char *method, *body, *body_file, *reply;
-    int no_keep_alive, json, quiet, help;
+    const char *method, *body, *body_file, *reply, *ca;
+    int insecure, no_keep_alive, json, quiet, help;
 } set = {.connections = 50, .pipeline = 1, .method = "GET"};
 
 static const cmd_option options[] = {
@@ -35,6 +35,9 @@ static const cmd_option options[] = {
     {"size", CMD_NUMBER, &set.size, NULL, 1, 64 << 20, "N", "the same: a block of N bytes"},
     {"reply", CMD_CHOICE, &set.reply, "line echo", 0, 0, "line|echo",
      "tcp://: an answer is a line (default), or what was sent;\nudp://: a datagram (line, default), or what was sent"},
+    {"ca", CMD_TEXT, &set.ca, NULL, 0, 0, "FILE",
+     "https://, tls://: trust the authorities in this file (PEM), not\nthe system's"},
+    {"insecure", CMD_FLAG, &set.insecure, NULL, 0, 0, NULL, "https://, tls://: take any certificate"},
     {"no-keep-alive", CMD_FLAG, &set.no_keep_alive, NULL, 0, 0, NULL, "a new connection for each request"},
     {"timeout", CMD_TIME, &set.timeout, NULL, 0, 0, "SECONDS", "wait for an answer so long (default 10; udp:// 1)"},
     {"json", CMD_FLAG, &set.json, NULL, 0, 0, NULL, "print JSON at the end, and nothing else"},
@@ -50,12 +53,13 @@ static int print_help(void)
 {
     puts("weft load - put a server under load and measure its answers\n\n"
          "Usage: weft load URL [options]\n\n"
-         "URL is http://HOST[:PORT]/PATH, tcp://HOST:PORT or udp://HOST:PORT.\n");
+         "URL is http://HOST[:PORT]/PATH or https://, tcp://HOST:PORT or tls://, or udp://HOST:PORT.\n");
     cmd_print_options(options, OPTIONS);
     puts("\nExamples:\n"
          "  weft load http://127.0.0.1:8000/                      50 connections, 10 seconds, as fast as it answers\n"
          "  weft load http://127.0.0.1:8000/ --rate 2000          2000 a second, and how late the answers came\n"
          "  weft load http://127.0.0.1:8000/api --method POST --header 'Content-Type: application/json' --body '{}'\n"
+         "  weft load https://localhost:8443/ --ca site.pem       over TLS, and the certificate is checked\n"
          "  weft load tcp://127.0.0.1:7000 --size 64 --reply echo --pipeline 16\n"
          "  weft load udp://127.0.0.1:7000 --connections 4 --requests 1000 --json\n\n"
          "Ends with 0 if every request was answered well; 1 if any failed (also by a status of 400 or more);\n"
@@ -69,14 +73,18 @@ static int take_options(void)
 {
     bool http = load_opt.protocol == LOAD_HTTP;
     if (!http && (load_opt.headers.count > 0 || strcmp(set.method, "GET") != 0))
-        return cmd_usage(LOAD_COMMAND, "--method and --header are for http:// only");
+        return cmd_usage(LOAD_COMMAND, "--method and --header are for http:// and https:// only");
     if (http && set.reply != NULL)
-        return cmd_usage(LOAD_COMMAND, "--reply is for tcp:// and udp:// only");
+        return cmd_usage(LOAD_COMMAND, "--reply is for tcp://, tls:// and udp:// only");
+    if (!load_opt.tls && (set.ca != NULL || set.insecure))
+        return cmd_usage(LOAD_COMMAND, "--ca and --insecure are for https:// and tls:// only");
+    if (set.ca != NULL && set.insecure)
+        return cmd_usage(LOAD_COMMAND, "--insecure takes any certificate; --ca says which to trust; give one");
     if (set.no_keep_alive && set.pipeline > 1)
         return cmd_usage(LOAD_COMMAND,
                          "--pipeline needs a connection that is kept; it does not go with --no-keep-alive");
     if (set.no_keep_alive && load_opt.protocol == LOAD_UDP)
-        return cmd_usage(LOAD_COMMAND, "--no-keep-alive is for http:// and tcp:// only");
+        return cmd_usage(LOAD_COMMAND, "--no-keep-alive is not for udp://");
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = set.threads != 0 ? set.threads : processors > 1 ? (unsigned)processors / 2 : 1;
     if (set.requests != 0 && set.connections > set.requests && set.rate == 0)
@@ -161,6 +169,7 @@ int cmd_load(int argc, char **argv)
         return cmd_usage(LOAD_COMMAND, "which URL? try 'weft load http://127.0.0.1:8000/', or 'weft load --help'");
     signal(SIGPIPE, SIG_IGN);
     if ((err = load_read_url(url)) != CMD_OK || (err = take_options()) != CMD_OK ||
+        (load_opt.tls && (err = load_tls_open(set.ca, set.insecure != 0)) != CMD_OK) ||
         (err = load_make_request()) != CMD_OK || (err = raise_limit()) != CMD_OK ||
         (err = load_find_address()) != CMD_OK)
         return err;

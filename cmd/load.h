@@ -1,7 +1,7 @@
 /* load.h - `weft load`: what its files share.
  *
  * load.c reads the command line, load_request.c makes the bytes of a request, load_loop.c is a thread's event loop and
- * its schedule, load_conn.c a connection, load_show.c what is printed.
+ * its schedule, load_conn.c a connection, load_tls.c what it is with TLS, load_show.c what is printed.
  *
  * L1 a worker and its connections belong to one thread; others only read its counters and histograms, as they are.
  * L2 a request is *given* to a connection at most once. It ends exactly once: answered, or failed with one kind of
@@ -17,6 +17,7 @@
 #include <weft/barrier.h>
 #include <weft/poller.h>
 #include <weft/thread.h>
+#include <weft/tls.h>
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -55,6 +56,7 @@ typedef struct load_options {
     int64_t duration, timeout;
     bool keep_alive, echo; /* echo: the answer has to be what was sent; else for tcp a line, for udp a datagram */
     bool no_body;          /* the method is HEAD */
+    bool tls;
     bool json, quiet, terminal;
     int64_t tick; /* between two looks at how it goes */
     const char *method;
@@ -91,13 +93,15 @@ typedef struct load_conn {
     int fd;
     uint8_t state;
     bool in_free, wants_out;
+    bool more;        /* the session may hold bytes of which the socket tells nothing any more */
     bool tried;       /* the connecting at the start has ended, well or not */
     uint64_t answers; /* since it was opened */
     size_t unsent;    /* bytes to be sent yet */
     size_t out_at;    /* where in the request they go on */
     size_t echo_at;   /* where in the request the next byte received belongs */
     load_scan scan;
-    char *part; /* the beginning of a head */
+    weft_tls_session *tls; /* NULL: plain, or not yet connected */
+    char *part;            /* the beginning of a head */
     unsigned part_size;
     int64_t since; /* when the connecting began */
     int64_t again; /* after an error: not before this; 0: at once */
@@ -128,6 +132,8 @@ struct load_worker {
     double interval;    /* ns between two of this worker's requests */
     int connect_errno;
     uint64_t status[600];
+    uint64_t handshakes;
+    char tls_name[64]; /* of the first: version and cipher */
     uint64_t reopened; /* connections that the server ended between two requests */
     int64_t window;    /* how long it counted */
     uint64_t counted;  /* answers in that time */
@@ -149,6 +155,13 @@ void load_conn_give(load_worker *w, load_conn *c, int64_t due, int64_t now); /* 
 void load_conn_push(load_worker *w, load_conn *c, int64_t now);              /* send, or open first */
 void load_conn_event(load_worker *w, load_conn *c, unsigned events);
 void load_conn_fail(load_worker *w, load_conn *c, enum load_error kind, int64_t now);
+
+/* load_tls.c. A failing one: CMD_USAGE, or as the calls of sockets, with errno. */
+int load_tls_open(const char *ca, bool insecure);
+int load_tls_shake(load_worker *w, load_conn *c); /* 0; -EAGAIN; or an error of weft/tls.h */
+void load_tls_close(load_conn *c);
+ssize_t load_tls_send(load_conn *c, const char *data, size_t size);
+ssize_t load_tls_recv(load_conn *c, void *buf, size_t size); /* all that there is, up to size */
 
 /* load_loop.c */
 void load_conn_is_free(load_worker *w, load_conn *c, int64_t now); /* it can take a request, if there is one */

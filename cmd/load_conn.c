@@ -17,13 +17,14 @@
 
 void load_conn_shut(load_worker *w, load_conn *c)
 {
+    load_tls_close(c);
     if (c->fd >= 0) {
         weft_poller_unregister(w->poller, c->fd);
         close(c->fd);
     }
     c->fd = -1;
     c->state = LOAD_SHUT;
-    c->wants_out = false;
+    c->wants_out = c->more = false;
     c->unsent = c->out_at = c->echo_at = 0;
     c->part_size = 0;
     c->answers = 0;
@@ -59,6 +60,16 @@ static void is_open(load_worker *w, load_conn *c, int64_t now)
         load_conn_is_free(w, c, now);
 }
 
+/* Connected: with TLS there is the handshake yet. */
+static void is_connected(load_worker *w, load_conn *c, int64_t now)
+{
+    int err = load_opt.tls ? load_tls_shake(w, c) : 0;
+    if (err == 0)
+        is_open(w, c, now);
+    else if (err != -EAGAIN || !watch_out(w, c, weft_tls_session_unsent(c->tls) != 0))
+        connect_failed(w, c, err == -EAGAIN ? ENOMEM : -err, now);
+}
+
 void load_conn_open(load_worker *w, load_conn *c, int64_t now)
 {
     bool datagrams = load_opt.protocol == LOAD_UDP;
@@ -86,7 +97,7 @@ void load_conn_open(load_worker *w, load_conn *c, int64_t now)
     if (failed != 0)
         connect_failed(w, c, -failed, now);
     else if (err == 0)
-        is_open(w, c, now);
+        is_connected(w, c, now);
 }
 
 /* Every request it was given has failed; or, if it has none, the connection itself. */
@@ -131,6 +142,8 @@ static ssize_t send_some(load_conn *c)
     size_t n = c->unsent < room ? c->unsent : room;
     if (load_opt.protocol == LOAD_UDP && n > load_opt.size)
         n = load_opt.size;
+    if (c->tls != NULL)
+        return load_tls_send(c, load_opt.bytes + c->out_at, n);
     return send(c->fd, load_opt.bytes + c->out_at, n, MSG_NOSIGNAL);
 }
 
@@ -155,8 +168,9 @@ static void send_all(load_worker *w, load_conn *c, int64_t now)
             break;
         }
     }
-    if (c->wants_out)
-        watch_out(w, c, false);
+    bool rest = c->tls != NULL && weft_tls_session_flush(c->tls) == -EAGAIN; /* another error: receiving tells */
+    if (c->wants_out || rest)
+        watch_out(w, c, rest);
 }
 
 void load_conn_give(load_worker *w, load_conn *c, int64_t due, int64_t now)
@@ -301,7 +315,8 @@ static void peer_ended(load_worker *w, load_conn *c, int64_t now)
 static void receive(load_worker *w, load_conn *c)
 {
     size_t kept = c->part_size;
-    ssize_t n = recv(c->fd, w->input + kept, LOAD_INPUT, 0);
+    ssize_t n =
+        c->tls != NULL ? load_tls_recv(c, w->input + kept, LOAD_INPUT) : recv(c->fd, w->input + kept, LOAD_INPUT, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     int err = n < 0 ? errno : 0;
@@ -330,12 +345,15 @@ void load_conn_event(load_worker *w, load_conn *c, unsigned events)
             err = errno;
         if (err != 0)
             connect_failed(w, c, err, weft_now());
-        else if ((events & (WEFT_POLLOUT | WEFT_POLLHUP)) != 0)
-            is_open(w, c, weft_now());
+        else if (c->tls != NULL || (events & (WEFT_POLLOUT | WEFT_POLLHUP)) != 0)
+            is_connected(w, c, weft_now());
         return;
     }
     if ((events & WEFT_POLLOUT) != 0 && c->state == LOAD_OPEN)
         send_all(w, c, weft_now());
-    if ((events & ~(unsigned)WEFT_POLLOUT) != 0 && c->state == LOAD_OPEN)
+    bool more = (events & ~(unsigned)WEFT_POLLOUT) != 0;
+    while (more && c->state == LOAD_OPEN) {
         receive(w, c);
+        more = c->more;
+    }
 }

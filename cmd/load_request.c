@@ -22,10 +22,10 @@ static const struct scheme {
     const char *name;
     enum load_protocol protocol;
     unsigned port; /* 0: has to be given */
+    bool tls;
 } schemes[] = {
-    {"http://", LOAD_HTTP, 80},
-    {"tcp://", LOAD_TCP, 0},
-    {"udp://", LOAD_UDP, 0},
+    {"http://", LOAD_HTTP, 80, false}, {"https://", LOAD_HTTP, 443, true}, {"tcp://", LOAD_TCP, 0, false},
+    {"tls://", LOAD_TCP, 0, true},     {"udp://", LOAD_UDP, 0, false},
 };
 
 static const struct scheme *find_scheme(const char *url)
@@ -45,7 +45,7 @@ static int read_port(const char *text, unsigned standard)
     }
     if (*text == 0)
         return cmd_usage(LOAD_COMMAND,
-                         "which port? a tcp:// or udp:// URL ends with one, such as tcp://127.0.0.1:7000");
+                         "which port? a tcp://, tls:// or udp:// URL ends with one, such as tcp://127.0.0.1:7000");
     unsigned long port = strtoul(text + 1, &end, 10);
     if (text[0] != ':' || text[1] < '0' || text[1] > '9' || *end != 0 || port < 1 || port > 65535)
         return cmd_usage(LOAD_COMMAND, "'%s' is not a port; it is a number from 1 to 65535", text + (text[0] == ':'));
@@ -76,15 +76,15 @@ static int read_authority(char *text, unsigned standard)
 int load_read_url(const char *url)
 {
     const struct scheme *s = find_scheme(url);
-    if (strncasecmp(url, "https://", 8) == 0)
-        return cmd_usage(LOAD_COMMAND, "https:// is not supported yet; http://, tcp:// and udp:// are");
     if (s == NULL)
-        return cmd_usage(LOAD_COMMAND, "'%s' is not a URL that can be loaded: http://, tcp:// or udp://", url);
+        return cmd_usage(LOAD_COMMAND,
+                         "'%s' is not a URL that can be loaded: http://, https://, tcp://, tls:// or udp://", url);
     for (const char *p = url; *p != 0; p++)
         if ((unsigned char)*p <= ' ' || *p == 0x7f)
             return cmd_usage(LOAD_COMMAND, "the URL has a space or a control character in it; write %%20 and the like");
     load_opt.url = url;
     load_opt.protocol = s->protocol;
+    load_opt.tls = s->tls;
     const char *rest = url + strlen(s->name);
     size_t n = strcspn(rest, "/?#");
     char *authority = strndup(rest, n), *host = strndup(rest, n), *path = NULL;

@@ -20,9 +20,10 @@ enum {
 
 /* All workers together. */
 typedef struct totals {
-    uint64_t answered, received, reopened, waited, scheduled, status[600], errors[LOAD_ERRORS], failed;
+    uint64_t answered, received, reopened, handshakes, waited, scheduled, status[600], errors[LOAD_ERRORS], failed;
     double seconds, rate, cpu;
     int connect_errno;
+    const char *tls_name;
     load_hist raw, corrected;
 } totals;
 
@@ -114,6 +115,9 @@ static void add_up(totals *t, load_worker **workers, unsigned n)
         t->answered += w->answered;
         t->received += w->received;
         t->reopened += w->reopened;
+        t->handshakes += w->handshakes;
+        if (t->tls_name == NULL && w->tls_name[0] != 0)
+            t->tls_name = w->tls_name;
         t->waited += w->waited;
         t->scheduled += w->scheduled;
         for (unsigned s = 0; s < 600; s++)
@@ -224,6 +228,8 @@ static void print_counts(const totals *t)
     for (unsigned s = 0; s < 600; s++)
         if (t->status[s] > 0)
             printf("  status %u %11llu\n", s, (unsigned long long)t->status[s]);
+    if (load_opt.tls)
+        printf("  handshakes %11llu  %s\n", (unsigned long long)t->handshakes, t->tls_name != NULL ? t->tls_name : "");
     printf("  errors    %12llu\n", (unsigned long long)t->failed);
     for (unsigned k = 0; k < LOAD_ERRORS; k++) {
         bool why = k == LOAD_ERROR_CONNECT && t->connect_errno != 0;
@@ -296,6 +302,9 @@ static void print_json(const totals *t)
     printf(" \"interrupted\": %s, \"seconds\": %.6f, \"answers\": %llu, \"rate\": %.2f, \"received\": %llu,\n",
            load_interrupted ? "true" : "false", t->seconds, (unsigned long long)t->answered, t->rate,
            (unsigned long long)t->received);
+    if (load_opt.tls)
+        printf(" \"handshakes\": %llu, \"tls\": \"%s\",\n", (unsigned long long)t->handshakes,
+               t->tls_name != NULL ? t->tls_name : "");
     printf(" \"reopened\": %llu, \"waited\": %llu, \"cpu_seconds\": %.6f,\n \"status\": {",
            (unsigned long long)t->reopened, (unsigned long long)t->waited, t->cpu);
     for (unsigned s = 0; s < 600; s++) {

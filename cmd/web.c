@@ -2,7 +2,7 @@
  *
  * The main thread only waits for signals; the server runs on threads and in processes of its own. SIGUSR2 starts the
  * program again with the listening sockets; this one goes on until the other serves. */
-#include "cmd.h"
+#include "web.h"
 
 #include <weft/co.h>
 #include <weft/handover.h>
@@ -17,7 +17,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define COMMAND "weft web"
+#define COMMAND WEB_COMMAND
 #define POLLERS "auto epoll epoll-et uring poll select"
 #define MODELS  "coroutine thread iterative process prefork pool select poll epoll epoll-et uring"
 
@@ -26,6 +26,7 @@ typedef struct settings {
     unsigned port, threads, processes, max_connections;
     int listing, hosts, no_gzip, well_known, help;
     unsigned rate_limit;
+    cmd_texts certificates, keys;
     int64_t cache_size, cache_file_size, idle_timeout, head_timeout, write_timeout, grace;
 } settings;
 
@@ -46,6 +47,11 @@ static const cmd_option options[] = {
     {"listing", CMD_FLAG, &set.listing, NULL, 0, 0, NULL, "list directories that have no index file"},
     {"hosts", CMD_FLAG, &set.hosts, NULL, 0, 0, NULL,
      "virtual hosts: DIR has a directory for each host name, and one\nnamed default for all others"},
+    {"tls-cert", CMD_TEXTS, &set.certificates, NULL, 0, 0, "FILE",
+     "HTTPS with this certificate (PEM, with those that lead to an\nauthority); given again: others, chosen by the "
+     "name "
+     "asked for;\nSIGHUP reads them anew"},
+    {"tls-key", CMD_TEXTS, &set.keys, NULL, 0, 0, "FILE", "its private key (default: in the certificate's file)"},
     {"index", CMD_TEXT, &set.index, NULL, 0, 0, "NAMES", "index files, best first (default index.html)"},
     {"log", CMD_TEXT, &set.log, NULL, 0, 0, "FILE",
      "access log: a file, - for standard output, none\n(default - on a terminal, else none); SIGHUP opens it, "
@@ -104,8 +110,9 @@ static int print_help(void)
          "  weft web . --port 0 --listing                  any free port, directories listed\n"
          "  weft web /srv/www --bind :: --port 80 --log /var/log/weft/access.log\n"
          "  weft web /srv/www --processes 4 --threads 1    four workers, replaced when they die\n"
+         "  weft web /srv/www --port 8443 --tls-cert site.pem --tls-key site.key\n"
          "  weft web . --model prefork --processes 4       four processes with one client at a time each\n"
-         "  kill -HUP PID                                  open DIR and the log anew\n"
+         "  kill -HUP PID                                  open DIR, the log and the certificates anew\n"
          "  kill -USR2 PID                                 start the program anew; no connection is refused or cut\n\n"
          "Never served: anything outside DIR (also by links), names that begin with a dot, anything that is not a "
          "file.");
@@ -118,6 +125,7 @@ typedef struct web {
     const char *directory;
     weft_http *site;
     weft_server *server;
+    weft_tls *tls;
 } web;
 
 static const char *log_name(void)
@@ -211,6 +219,17 @@ static void tell_death(pid_t pid, int code, void *arg)
         fprintf(stderr, COMMAND ": worker %d ended with status %d%s\n", (int)pid, code, then);
 }
 
+/* In each process that serves. */
+static int (*site_hears)(int what, void *site);
+static weft_tls *reloaded;
+
+static int hear(int what, void *site)
+{
+    if (what == WEFT_HTTP_RELOAD && reloaded != NULL)
+        web_tls_reload(reloaded);
+    return site_hears(what, site);
+}
+
 static int open_all(web *w)
 {
     static char host[256];
@@ -220,20 +239,23 @@ static int open_all(web *w)
         set.bind = host;
     }
     const char *log = log_name();
-    int err = weft_http_open(&w->site, &(weft_http_options){
-                                           .root = w->directory,
-                                           .index = set.index,
-                                           .listing = set.listing,
-                                           .hosts = set.hosts,
-                                           .rate_limit = set.rate_limit,
-                                           .well_known = set.well_known,
-                                           .no_gzip = set.no_gzip,
-                                           .cache_size = set.cache_size > 0 ? set.cache_size : -1,
-                                           .cache_file_size = set.cache_file_size,
-                                           .head_timeout = set.head_timeout,
-                                           .log = log,
-                                           .mime_types = set.mime_types,
-                                       });
+    int err = web_tls_open(&w->tls, &set.certificates, &set.keys);
+    if (err != 0)
+        return err;
+    err = weft_http_open(&w->site, &(weft_http_options){
+                                       .root = w->directory,
+                                       .index = set.index,
+                                       .listing = set.listing,
+                                       .hosts = set.hosts,
+                                       .rate_limit = set.rate_limit,
+                                       .well_known = set.well_known,
+                                       .no_gzip = set.no_gzip,
+                                       .cache_size = set.cache_size > 0 ? set.cache_size : -1,
+                                       .cache_file_size = set.cache_file_size,
+                                       .head_timeout = set.head_timeout,
+                                       .log = log,
+                                       .mime_types = set.mime_types,
+                                   });
     if (err < 0)
         return site_error(w, err);
     if (set.status != NULL && (err = weft_http_add_status(w->site, set.status)) < 0)
@@ -255,8 +277,13 @@ static int open_all(web *w)
         .idle_timeout = set.idle_timeout != 0 || !has_places() ? set.idle_timeout : PLACE_IDLE,
         .write_timeout = set.write_timeout,
         .on_death = tell_death,
+        .tls = w->tls,
+        .handshake_timeout = set.head_timeout,
     };
     weft_http_attach(w->site, &o);
+    site_hears = o.on_tell;
+    reloaded = w->tls;
+    o.on_tell = hear;
     err = weft_server_open(&w->server, &o);
     return err < 0 ? server_error(err) : 0;
 }
@@ -295,7 +322,7 @@ static int announce(const web *w)
     if (err < 0)
         return cmd_usage(COMMAND, "--pid-file '%s': %s", set.pid_file, weft_strerror(err));
     if (!weft_handover_ready())
-        printf("http://%s/\n", weft_server_address(w->server));
+        printf("%s://%s/\n", w->tls != NULL ? "https" : "http", weft_server_address(w->server));
     fflush(stdout);
     cmd_notify("READY=1");
     return CMD_OK;
@@ -365,6 +392,7 @@ static int serve(web *w)
     weft_http_close(w->site);
     if (set.pid_file != NULL)
         cmd_remove_pid(set.pid_file);
+    weft_tls_free(w->tls);
     if (ask.result < 0)
         fprintf(stderr, COMMAND ": the worker processes died as soon as they were started, or were killed\n");
     return err != 0 ? err : ask.result < 0 ? CMD_FAILED : CMD_OK;

@@ -112,8 +112,8 @@ WEFT_API const char *weft_tls_error(weft_stream *s);
 /* ---- sessions without a stream ---- */
 
 /* TLS as a transformation of bytes, for those who get theirs from a poller: it never waits, and reaches the wire by two
- * functions of its owner's, which give a part, 0 (the end), -EAGAIN or an error, as recv and send do. One call at a time
- * a session; the owner sees to that. -EAGAIN from a call means: wait until the wire can be written, if
+ * functions of its owner's, which give a part, 0 (the end), -EAGAIN or an error, as recv and send do. One call at a
+ * time a session; the owner sees to that. -EAGAIN from a call means: wait until the wire can be written, if
  * weft_tls_session_unsent, and else until it can be read, and call again. An error stays: each later call gives it. */
 typedef struct weft_tls_session weft_tls_session;
 typedef struct weft_tls_wire {

@@ -6,7 +6,7 @@ _weft_web()
         --poller) words=(auto epoll epoll-et uring poll select) ;;
         --model) words=(coroutine thread iterative process prefork pool select poll epoll epoll-et uring) ;;
         --bind) words=(127.0.0.1 0.0.0.0 ::1 ::) ;;
-        --mime-types | --pid-file)
+        --mime-types | --pid-file | --tls-cert | --tls-key)
             compopt -o default
             ;;
         --log)
@@ -22,7 +22,7 @@ _weft_web()
             fi
             words=(--bind --port --listing --index --log --model --poller --threads --processes --max-connections
                 --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
-                --no-gzip --well-known --mime-types --hosts --rate-limit --status --pid-file --help)
+                --no-gzip --well-known --mime-types --hosts --rate-limit --status --tls-cert --tls-key --pid-file --help)
             ;;
     esac
 }
@@ -74,14 +74,14 @@ _weft_load()
     case $prev in
         --method) words=(GET HEAD POST PUT PATCH DELETE OPTIONS) ;;
         --reply) words=(line echo) ;;
-        --body-file)
+        --body-file | --ca)
             compopt -o default
             ;;
         --connections | --threads | --duration | --requests | --rate | --pipeline | --header | --body | --size | --timeout) ;;
         *)
-            words=(http:// tcp:// udp://)
+            words=(http:// https:// tcp:// tls:// udp://)
             [[ $cur != -* ]] || words=(--connections --threads --duration --requests --rate --pipeline --method --header --body
-                --body-file --size --reply --no-keep-alive --timeout --json --quiet --help)
+                --body-file --size --reply --ca --insecure --no-keep-alive --timeout --json --quiet --help)
             ;;
     esac
 }

@@ -12,7 +12,7 @@ import sys
 import time
 
 from raw_cases import A, CLOSE, END, FRAMING, KEEP, METHODS, TARGETS, TYPES, H, request
-from web import Client, Failure, PATIENCE, Server, Tree, check, get
+from web import Certificate, Client, Failure, PATIENCE, Server, Tree, check, get, has_tls
 
 TEXT = b"".join(b"line %d of a text that compresses well\n" % i for i in range(400))
 
@@ -360,10 +360,14 @@ SERVERS = [["--model", "thread"]] + [["--poller", p] for p in ("epoll", "epoll-e
     ["--model", "pool", "--threads", "32"], ["--model", "prefork", "--processes", "32"], ["--model", "process"]]
 
 
-def run_server(tree, arguments, cases):
+# The same with TLS.
+TLS_SERVERS = [["--model", "thread"], ["--poller", "epoll"], ["--poller", "uring"], ["--model", "process"]]
+
+
+def run_server(tree, arguments, cases, tls):
     """Prints the failures; returns how many cases failed."""
     failed = 0
-    with Server(tree.path, "--head-timeout", "1", "--idle-timeout", "2", *arguments) as server:
+    with Server(tree.path, "--head-timeout", "1", "--idle-timeout", "2", *arguments, tls=tls) as server:
         with open(os.path.join(tree.path, "large.bin"), "rb") as f:
             server.large = f.read()
 
@@ -371,7 +375,7 @@ def run_server(tree, arguments, cases):
             try:
                 case[1](server)
             except (Failure, OSError) as e:
-                return f"FAIL {case[0]} [{' '.join(arguments)}]: {e}"
+                return f"FAIL {case[0]} [{' '.join(arguments)}{' TLS' if tls else ''}]: {e}"
             return None
 
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
@@ -387,16 +391,20 @@ def main():
     cases = [c for c in CASES if not only or any(o in c[0] for o in only)]
     check(len(set(c[0] for c in CASES)) == len(CASES), "two cases of one name")
     total = failed = 0
-    with Tree() as tree:
+    with Tree() as tree, Tree() as keys:
         build(tree)
         time.sleep(0.5)  # a .gz file counts once nobody has written to it for a moment
-        for arguments in SERVERS if "WEFT_ARGS" not in os.environ else [os.environ["WEFT_ARGS"].split()]:
+        servers = [(a, None) for a in SERVERS]
+        if has_tls():
+            tls = Certificate(keys.path)
+            servers += [(a, tls) for a in TLS_SERVERS]
+        for arguments, tls in servers if "WEFT_ARGS" not in os.environ else [(os.environ["WEFT_ARGS"].split(), None)]:
             total += len(cases) + 1
             try:
-                failed += run_server(tree, arguments, cases)
+                failed += run_server(tree, arguments, cases, tls)
             except Failure as e:  # it did not start, or did not end well
                 failed += 1
-                print(f"FAIL [{' '.join(arguments)}]: {e}", flush=True)
+                print(f"FAIL [{' '.join(arguments)}{' TLS' if tls else ''}]: {e}", flush=True)
     print(f"{len(cases)} cases, {total - failed} passed, {failed} failed, 0 skipped")
     sys.exit(1 if failed or not cases else 0)
 

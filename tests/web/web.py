@@ -6,6 +6,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,13 @@ def check(condition, text):
 
 
 class Server:
-    """`weft web DIR --port 0 ...` as a context; .port and .url once it is entered."""
+    """`weft web DIR --port 0 ...` as a context; .port and .url once it is entered. tls: a Certificate; .connect then
+    speaks TLS."""
 
-    def __init__(self, directory, *arguments, **popen):
+    def __init__(self, directory, *arguments, tls=None, **popen):
+        self.tls = tls
+        if tls is not None:
+            arguments = (*arguments, "--tls-cert", tls.certificate, "--tls-key", tls.key)
         self.command = [WEFT, "web", directory, "--port", "0", *arguments]
         self.popen = popen
 
@@ -37,7 +42,7 @@ class Server:
             self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self.popen)
         ready, _, _ = select.select([self.process.stdout], [], [], 20 * PATIENCE)
         line = self.process.stdout.readline().decode() if ready else ""
-        found = re.fullmatch(r"http://(.*):(\d+)/\n", line)
+        found = re.fullmatch(r"http%s://(.*):(\d+)/\n" % ("s" if "--tls-cert" in self.command else ""), line)
         if not found:
             self.process.kill()
             _, errors = self.process.communicate()
@@ -63,7 +68,80 @@ class Server:
     def connect(self, timeout=10):
         s = socket.create_connection((self.host.strip("[]"), self.port), timeout=timeout * PATIENCE)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return s
+        return SecureSocket(s, self.tls.context(), "localhost") if self.tls is not None else s
+
+
+class Certificate:
+    """A certificate that signs itself, and its key, made in `directory` by openssl(1)."""
+
+    def __init__(self, directory, name="site", hosts=("localhost",)):
+        self.certificate, self.key = (os.path.join(directory, f"{name}.{end}") for end in ("pem", "key"))
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", f"/CN={hosts[0]}", "-addext", "subjectAltName=" + ",".join(f"DNS:{h}" for h in hosts),
+             "-keyout", self.key, "-out", self.certificate], check=True, capture_output=True)
+        os.chmod(self.key, 0o600)
+
+    def context(self):
+        context = ssl.create_default_context(cafile=self.certificate)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+def has_tls():
+    """Whether this weft can speak TLS, and openssl(1) is there to make a certificate."""
+    if shutil.which("openssl") is None:
+        return False
+    found = subprocess.run([WEFT, "web", ".", "--tls-cert", "/dev/null"], capture_output=True)
+    return b"built without TLS" not in found.stderr
+
+
+class SecureSocket:
+    """A socket's calls over TLS. An end that the server has not said is a reset; shutdown says ours."""
+
+    def __init__(self, sock, context, host):
+        self.sock, self.into, self.out = sock, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.into, self.out, server_hostname=host)
+        self.drive(self.tls.do_handshake)
+
+    def __getattr__(self, name):
+        return getattr(self.sock, name)
+
+    def drive(self, call, *arguments):
+        while True:
+            try:
+                result = call(*arguments)
+                self.flush()
+                return result
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                if data:
+                    self.into.write(data)
+                else:
+                    self.into.write_eof()
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLEOFError as e:
+                raise ConnectionResetError("cut without the end of the session") from e
+
+    def flush(self):
+        if self.out.pending:
+            self.sock.sendall(self.out.read())
+
+    def sendall(self, data):
+        self.drive(self.tls.write, data) if data else None
+
+    def recv(self, size):
+        return self.drive(self.tls.read, size)
+
+    def shutdown(self, how):
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            pass  # the server's end comes later
+        self.flush()
+        self.sock.shutdown(how)
 
 
 class Answer:

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""`weft web` over TLS: what Python's ssl and openssl(1) say of it, certificates by name, reloading them, and mistakes in
+the options. The cases of raw_test.py run over TLS too."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+
+from site_test import until
+from web import WEFT, Certificate, Client, Failure, PATIENCE, SecureSocket, Server, Tree, check, get, has_tls, run
+
+
+def shown(server, name, context=None):
+    """The name of the certificate that is shown to who asks for this host."""
+    context = context or ssl._create_unverified_context()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10 * PATIENCE) as s:
+        found = SecureSocket(s, context, name).tls.getpeercert(binary_form=True)
+        text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=found, capture_output=True)
+        return text.stdout.decode().strip().split("=")[-1].strip()
+
+
+def is_served():
+    with Tree() as t, Tree() as k:
+        t.write("index.html", "over TLS")
+        t.write("large", os.urandom(3000000))
+        tls = Certificate(k.path)
+        with Server(t.path, tls=tls) as s:
+            check(get(s, "/").body == b"over TLS", "the page")
+            with open(os.path.join(t.path, "large"), "rb") as f:
+                check(get(s, "/large").body == f.read(), "a large file")
+            check(s.url.startswith("https://"), "the URL says https")
+            check(get(s, "https://localhost/").body == b"over TLS", "an absolute target with https")
+            for option, expected in (("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")):
+                got = s_client(s, option, "-CAfile", tls.certificate, "-verify_return_error", "-servername", "localhost",
+                               "-alpn", "h2,http/1.1", "-quiet")
+                check(b"HTTP/1.1 200 OK" in got.stdout and got.stdout.endswith(b"over TLS"), f"{expected}: {got}")
+            got = s_client(s, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+            check(got.returncode != 0 and b"HTTP/1.1" not in got.stdout, "TLS 1.1 is refused")
+            with socket.create_connection(("127.0.0.1", s.port)) as plain:
+                plain.settimeout(10 * PATIENCE)
+                plain.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+                check(b"HTTP" not in plain.recv(100), "plain HTTP is not answered")
+            check(get(s, "/").status == 200, "and the next is served")
+
+
+def s_client(server, *options):
+    return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", *options],
+                          input=b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                          capture_output=True, timeout=30 * PATIENCE)
+
+
+def sessions_are_resumed():
+    with Tree() as t, Tree() as k:
+        t.write("index.html", "x")
+        tls = Certificate(k.path)
+        for model in ("coroutine", "prefork"):
+            with Server(t.path, "--model", model, tls=tls) as s:
+                context, session = tls.context(), None
+                for turn in range(3):
+                    with socket.create_connection(("127.0.0.1", s.port), timeout=10 * PATIENCE) as sock:
+                        c = context.wrap_socket(sock, server_hostname="localhost", session=session)
+                        check(c.session_reused == (turn > 0), f"{model}: turn {turn}")
+                        c.sendall(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+                        while c.recv(65536):
+                            pass
+                        session = c.session
+
+
+def names():
+    with Tree() as t, Tree() as k:
+        for host in ("a.example", "b.example", "default"):
+            t.write(f"{host}/index.html", host)
+        first = Certificate(k.path, "a", ("a.example", "www.a.example"))
+        second = Certificate(k.path, "b", ("b.example", "*.b.example"))
+        with Server(t.path, "--hosts", "--tls-cert", first.certificate, "--tls-key", first.key,
+                    "--tls-cert", second.certificate, "--tls-key", second.key) as s:
+            for name, expected in (("a.example", "a.example"), ("www.a.example", "a.example"), ("b.example", "b.example"),
+                                   ("B.Example", "b.example"), ("x.b.example", "b.example"), ("x.y.b.example", "a.example"),
+                                   ("other.example", "a.example"), (None, "a.example")):
+                check(shown(s, name) == expected, f"{name} is shown {shown(s, name)}")
+            with socket.create_connection(("127.0.0.1", s.port), timeout=10 * PATIENCE) as sock:
+                c = SecureSocket(sock, second.context(), "b.example")
+                c.sendall(b"GET / HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n")
+                got = b""
+                while data := c.recv(65536):
+                    got += data
+                check(got.endswith(b"b.example"), f"the host's directory: {got}")
+
+
+def reload():
+    with Tree() as t, Tree() as k:
+        t.write("index.html", "x")
+        tls, other = Certificate(k.path), Certificate(k.path, "other", ("localhost", "second"))
+        third = Certificate(k.path, "third", ("third", "localhost"))
+        context = ssl._create_unverified_context()
+        for arguments in ((), ("--model", "thread"), ("--processes", "2"), ("--model", "prefork", "--processes", "2"),
+                          ("--model", "process")):
+            shutil.copy(third.certificate, tls.certificate)
+            shutil.copy(third.key, tls.key)
+            with Server(t.path, *arguments, tls=tls) as s:
+                tls.context = lambda: context
+                stop, problems, asked = threading.Event(), [], [0]
+
+                def load():
+                    try:
+                        with Client(s) as kept:
+                            while not stop.is_set():
+                                kept.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+                                check(kept.answer().status == 200, "a kept connection")
+                                check(get(s, "/").status == 200, "a new one")
+                                asked[0] += 1
+                    except (Failure, OSError) as e:
+                        problems.append(str(e))
+
+                thread = threading.Thread(target=load)
+                if "prefork" not in arguments:  # there who keeps a connection keeps a process
+                    thread.start()
+                    until(lambda: asked[0] > 5 or problems, "the load begins")
+                check(shown(s, "localhost") == "third", "the first certificate")
+                for source, name in ((other, "localhost"), (third, "third")):
+                    shutil.copy(source.certificate, tls.certificate)
+                    shutil.copy(source.key, tls.key)
+                    s.process.send_signal(signal.SIGHUP)
+                    until(lambda: all(shown(s, "localhost") == name for _ in range(4)) or problems,
+                          f"{arguments}: SIGHUP: {name} is shown")
+                stop.set()
+                if thread.ident is not None:
+                    thread.join()
+                check(not problems, f"{arguments}: a request was dropped: {problems}")
+
+
+def bad_reload():
+    """A key that does not fit: the old ones go on, and it is said."""
+    with Tree() as t, Tree() as k:
+        t.write("index.html", "x")
+        tls, other = Certificate(k.path), Certificate(k.path, "other")
+        with Server(t.path, tls=tls) as s:
+            shutil.copy(other.key, tls.key)
+            s.process.send_signal(signal.SIGHUP)
+            line = s.process.stderr.readline().decode()
+            check("cannot be read anew" in line and "going on with the old" in line, f"it says: {line!r}")
+            check(get(s, "/").status == 200, "the old ones go on")
+
+
+def mistakes():
+    with Tree() as t:
+        t.write("index.html", "x")
+        one, two = Certificate(t.path, "one"), Certificate(t.path, "two")
+        t.write("empty", "")
+        empty, none = os.path.join(t.path, "empty"), os.path.join(t.path, "none")
+        for arguments, words in (
+                (("--tls-cert", one.certificate), "no private key"),
+                (("--tls-cert", one.certificate, "--tls-key", two.key), "the private key is not the certificate's"),
+                (("--tls-cert", none, "--tls-key", one.key), none),
+                (("--tls-cert", one.certificate, "--tls-key", none), none),
+                (("--tls-cert", empty, "--tls-key", one.key), "no certificate"),
+                (("--tls-key", one.key), "--tls-key needs --tls-cert"),
+                (("--tls-cert", one.certificate, "--tls-cert", two.certificate, "--tls-key", one.key),
+                 "give each certificate its key")):
+            got = subprocess.run([WEFT, "web", t.path, "--port", "0", *arguments], capture_output=True, timeout=20 * PATIENCE)
+            errors = got.stderr.decode()
+            check(got.returncode == 2 and got.stdout == b"" and errors.count("\n") == 1 and words in errors,
+                  f"{arguments}: {got}")
+        os.chmod(one.key, 0o644)
+        process = subprocess.Popen([WEFT, "web", t.path, "--port", "0", "--tls-cert", one.certificate, "--tls-key", one.key],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        check(process.stdout.readline().startswith(b"https://"), "it serves all the same")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30 * PATIENCE)
+        check(process.returncode == 0 and b"is open to every user" in errors, f"and warns: {errors}")
+
+
+# ---- weft load ----
+
+def weft_load(*arguments, exits=0):
+    got = subprocess.run([WEFT, "load", *map(str, arguments)], capture_output=True, timeout=60 * PATIENCE)
+    check(got.returncode == exits, f"load {arguments} exits with {got.returncode}: {got}")
+    return got
+
+
+def load():
+    with Tree() as t, Tree() as k:
+        t.write("index.html", "x")
+        t.write("large", os.urandom(400000))
+        tls, other = Certificate(k.path), Certificate(k.path, "other", ("elsewhere.example",))
+        with Server(t.path, tls=tls) as s:
+            url = f"https://localhost:{s.port}/"
+            for arguments, handshakes in ((("--requests", 300, "--connections", 3), (3, 3)),
+                                          (("--requests", 300, "--connections", 3, "--pipeline", 8), (3, 3)),
+                                          (("--requests", 30, "--connections", 3, "--no-keep-alive"), (30, 33)),
+                                          (("--rate", 100, "--duration", 1, "--connections", 3), (3, 3))):
+                r = json.loads(weft_load(url, "--ca", tls.certificate, "--json", *arguments).stdout)
+                wanted = r["status"].get("200"), r["answers"]
+                check(wanted == (100, 100) if "--rate" in arguments else wanted == (arguments[1],) * 2, f"{arguments}: {r}")
+                check(handshakes[0] <= r["handshakes"] <= handshakes[1] and r["tls"].startswith("TLSv1.3 "), f"{arguments}: {r}")
+            r = json.loads(weft_load(url + "large", "--insecure", "--requests", 20, "--connections", 2, "--json").stdout)
+            check(r["answers"] == 20 and r["received"] > 20 * 400000, f"large answers: {r}")
+            text = weft_load(url, "--ca", tls.certificate, "--requests", 3, "--quiet").stdout.decode()
+            check("handshakes" in text and "TLSv1.3" in text, f"the report: {text}")
+            for arguments in (("--ca", other.certificate), ()):
+                got = weft_load(url, "--requests", 3, *arguments, exits=1)
+                check(b"cannot be reached" in got.stderr and b"certificate" in got.stderr, f"an unknown authority: {got}")
+            got = weft_load(f"https://127.0.0.1:{s.port}/", "--ca", tls.certificate, "--requests", 3, exits=1)
+            check(b"cannot be reached" in got.stderr, f"a certificate for another host: {got}")
+        with Server(t.path) as plain:
+            got = weft_load(f"https://localhost:{plain.port}/", "--insecure", "--requests", 3, exits=1)
+            check(b"cannot be reached" in got.stderr, f"no TLS there: {got}")
+        for arguments, words in ((("http://127.0.0.1:1/", "--insecure"), b"for https:// and tls:// only"),
+                                 (("https://127.0.0.1:1/", "--insecure", "--ca", tls.certificate), b"give one"),
+                                 (("https://127.0.0.1:1/", "--ca", os.path.join(k.path, "none")), b"--ca"),
+                                 (("https://127.0.0.1:1/", "--ca", os.path.join(t.path, "index.html")), b"no authorities")):
+            got = weft_load(*arguments, exits=2)
+            check(words in got.stderr and got.stderr.count(b"\n") == 1, f"{arguments}: {got}")
+        echo(tls)
+
+
+def echo(tls):
+    """tls://, lines and blocks."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    def serve(sock):
+        with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True) as c:
+            while data := c.recv(65536):
+                c.sendall(data)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    for arguments in (("--body", "line"), ("--size", 100000, "--reply", "echo"), ("--size", 64, "--reply", "echo", "--pipeline", 16)):
+        r = json.loads(weft_load(f"tls://localhost:{port}", "--ca", tls.certificate, "--requests", 100, "--connections", 2,
+                                 "--json", *arguments).stdout)
+        check(r["answers"] == 100 and r["handshakes"] == 2, f"{arguments}: {r}")
+    listener.close()
+
+
+if __name__ == "__main__":
+    if not has_tls():
+        print("no openssl, or a weft without TLS")
+        sys.exit(77)
+    run([(f.__name__, f) for f in (is_served, sessions_are_resumed, names, reload, bad_reload, mistakes, load)])
