@@ -127,10 +127,10 @@ static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
     }
     int n = 0, last = p->top;
     unsigned told = 0;
+    if (p->at > last)
+        p->at = 0; /* those above have gone since the last round */
     for (int i = 0; i <= last && told < max; i++) {
         int fd = p->at + i <= last ? p->at + i : p->at + i - last - 1;
-        if (fd > last)
-            fd = 0; /* descriptors above have gone since the last round */
         unsigned events = take_result(p, fd);
         weft__fd_slot *slot = p->slots[fd];
         if (events == 0 || slot == NULL)

@@ -412,6 +412,43 @@ TEST_BACKENDS(fd_wait_of_a_silent_descriptor_sleeps_once)
     close(fds[1]);
 }
 
+/* A round that had told enough ended at a high descriptor; when that has gone, those below are told all the same. */
+static void highest_leaves(const char *kind)
+{
+    weft_poller *set;
+    weft_poll_event event;
+    int ends[2], high;
+    CHECK_OK(weft_poller_open(&set, kind));
+    CHECK_INT(0, pipe2(ends, O_CLOEXEC));
+    CHECK((high = fcntl(ends[0], F_DUPFD_CLOEXEC, 900)) >= 900);
+    CHECK_INT(1, write(ends[1], "x", 1));
+    CHECK_OK(weft_poller_register(set, ends[0], WEFT_POLLIN, NULL));
+    CHECK_OK(weft_poller_register(set, high, WEFT_POLLIN, NULL));
+    for (int i = 0; i < 10; i++) { /* each has its turn */
+        CHECK_INT(1, weft_poller_wait(set, &event, 1, io_patience()));
+        if (event.fd == high)
+            break;
+    }
+    CHECK_INT(high, event.fd);
+    CHECK_OK(weft_poller_unregister(set, high));
+    CHECK_INT(1, weft_poller_wait(set, &event, 1, weft_in_seconds(5)));
+    CHECK_INT(ends[0], event.fd);
+    weft_poller_close(set);
+    close(high);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(poller_goes_on_when_the_highest_has_left_select)
+{
+    highest_leaves("select");
+}
+
+TEST(poller_goes_on_when_the_highest_has_left_poll)
+{
+    highest_leaves("poll");
+}
+
 TEST(poller_kinds_have_defaults)
 {
     weft_poller *set;

@@ -148,6 +148,7 @@ COME(forked_epoll, forked_epoll, 0, 0, 0)
 COME(thread, thread, 0, 0, 0)
 
 /* And these say how many they serve at a time: so many have come in, the rest was told or has made room. */
+COME(select, select, 0, 960, 0)
 COME(iterative, iterative, 0, 1 + 128, 0)
 COME(pool, pool, 0, 8 + 128, 0)
 COME(prefork, prefork, 0, 2, 2 * 128)
