@@ -22,7 +22,7 @@ expect "web lesson bench compare load --help --version" ""
 expect "lesson" les
 expect "echo http cpu io udp" compare --job ""
 expect "--json" compare --js
-expect "http:// tcp:// udp://" load ""
+expect "http:// https:// tcp:// tls:// udp://" load ""
 expect "--requests --rate --reply" load tcp:// --r
 expect "line echo" load --reply ""
 expect "list run show --help" lesson ""
