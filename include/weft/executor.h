@@ -18,8 +18,8 @@
  * A job that waits for the future of another job of the same pool runs that job itself if it has not begun, so jobs may
  * submit jobs and wait for them in a pool of any size (coroutines do so only when no other worker is free). The inner
  * job then runs to its end, whatever the deadline of the wait. A job that submits to its own full pool does some of the
- * queue's work instead of waiting. One that ends its thread (pthread_exit) fails with -ECANCELED, and the thread is
- * replaced; one that calls exit fails, too, and all others are done first. A child of fork has no part in them.
+ * queue's work instead of waiting. One that ends its thread (pthread_exit) fails with -ECANCELED, and is replaced; one
+ * that calls exit fails, too, and all others are done first. In a child of fork the parent's pools take no jobs.
  *
  * Unless said otherwise: call from threads and coroutines, also from jobs, by any number of callers at once, not from
  * signal handlers. */

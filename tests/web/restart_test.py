@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from web import Client, Failure, PATIENCE, Server, Tree, WEFT, check, get, run
+from web import Certificate, Client, Failure, PATIENCE, SecureSocket, Server, Tree, WEFT, check, get, has_tls, run
 
 MODELS = (["--model", "coroutine"], ["--model", "thread"], ["--model", "process"], ["--model", "prefork", "--processes", "12"],
           ["--model", "pool", "--threads", "12"], ["--model", "epoll"], ["--model", "uring"], ["--processes", "2"])
@@ -52,8 +52,10 @@ def wait_for_nobody():
 class Site:
     """`weft web` over a small tree with a file of its number; stopped by that number, as it may be another process by then."""
 
-    def __init__(self, *arguments, weft=None, **popen):
-        self.arguments, self.weft, self.popen = arguments, weft or WEFT, popen
+    def __init__(self, *arguments, weft=None, tls=None, **popen):
+        if tls is not None:
+            arguments = (*arguments, "--tls-cert", tls.certificate, "--tls-key", tls.key)
+        self.arguments, self.weft, self.tls, self.popen = arguments, weft or WEFT, tls, popen
 
     def __enter__(self):
         self.directory = tempfile.mkdtemp(prefix="weft-web-")
@@ -68,7 +70,7 @@ class Site:
         self.first = self.process.pid
         ready, _, _ = select.select([self.process.stdout], [], [], 20 * PATIENCE)
         line = self.process.stdout.readline().decode() if ready else ""
-        found = re.fullmatch(r"http://(.*):(\d+)/\n", line)
+        found = re.fullmatch(r"https?://(.*):(\d+)/\n", line)
         check(found, f"no URL but {line!r}; {self.said()}")
         self.host, self.port = found[1], int(found[2])
         return self
@@ -106,7 +108,7 @@ class Site:
     def connect(self, timeout=10):
         s = socket.create_connection((self.host, self.port), timeout=timeout * PATIENCE)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return s
+        return SecureSocket(s, self.tls.context(), "localhost") if self.tls is not None else s
 
     def restart(self):
         """The number of the new process, once it serves."""
@@ -189,6 +191,21 @@ def restarts_lose_nothing():
                 load.more(20)
             check(len(seen) == 1 + (RESTARTS if i == 0 else RESTARTS // 5), f"{arguments}: {seen}")
             check(site.said() == "", f"{arguments}: it said {site.said()}")
+
+
+def restarts_lose_nothing_over_tls():
+    if not has_tls():
+        return
+    with Tree() as keys:
+        tls = Certificate(keys.path)
+        for arguments in (["--model", "coroutine"], ["--model", "thread"], ["--model", "prefork", "--processes", "12"]):
+            with Site(*arguments, tls=tls) as site:
+                with Load(site) as load:
+                    for _ in range(3):
+                        load.more(20)
+                        site.restart()
+                    load.more(20)
+                check(site.said() == "", f"{arguments}: it said {site.said()}")
 
 
 def a_large_answer_is_finished_by_the_old():
@@ -412,7 +429,7 @@ if __name__ == "__main__":
     only = sys.argv[1:]
     try:
         run([(f.__name__.replace("_", " "), f) for f in (
-            restarts_lose_nothing, a_large_answer_is_finished_by_the_old, an_idle_connection_is_answered_by_the_old,
+            restarts_lose_nothing, restarts_lose_nothing_over_tls, a_large_answer_is_finished_by_the_old, an_idle_connection_is_answered_by_the_old,
             a_successor_that_cannot_start_changes_nothing, the_end_during_a_restart_is_the_end, a_service_manager_is_told,
             sockets_of_a_service_manager_are_served, a_rotation_loses_no_line, a_replaced_worker_writes_into_the_new_log)
             if not only or f.__name__ in only])
