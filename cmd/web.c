@@ -204,8 +204,9 @@ static unsigned threads_each(unsigned given)
 {
     if (set.threads != 0 || !is_model("coroutine"))
         return set.threads;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN), share = processes() > 0 ? cpus / processes() : cpus;
-    return given > share ? given : processes() == 0 ? 0 : share > 0 ? (unsigned)share : 1;
+    unsigned sharers = processes();
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN), share = sharers > 0 ? cpus / sharers : cpus;
+    return given > share ? given : sharers == 0 ? 0 : share > 0 ? (unsigned)share : 1;
 }
 
 /* Runs where no requests are served. */

@@ -290,7 +290,7 @@ static int set_up_identities(weft_tls *t, const weft_tls_options *o)
     if (!server && o->certificate_text == NULL && o->certificate == NULL)
         return 0;
     int err = read_identities(o, &all);
-    if (err < 0)
+    if (err != 0)
         return err;
     set_identities(t, all);
     const identity *id = &all->list[0];

@@ -195,7 +195,7 @@ static int run(start *st, weft_server *s, const char *const *argv)
         err = make_env(st, (unsigned)n);
     if (err == 0)
         err = weft__sys_pipe(ends);
-    if (err < 0)
+    if (err != 0)
         return err;
     st->placed[n] = ends[1];
     st->spawn.argv = (char *const *)argv;

@@ -94,7 +94,7 @@ static int check_given(int fd)
         err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens);
     if (err == 0)
         err = weft__sys_local(fd, &a);
-    if (err < 0)
+    if (err != 0)
         return err;
     return type == SOCK_STREAM && listens && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6) ? 0 : -EINVAL;
 }

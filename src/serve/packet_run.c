@@ -339,7 +339,7 @@ static int admit(weft__mail *m, weft__slot *slot, const weft_datagram_item *item
 
 static void admit_all(weft__mail *m, unsigned n)
 {
-    int whys[WEFT__MAIL_BATCH];
+    int whys[WEFT__MAIL_BATCH] = {0};
     int64_t now = weft__sys_now();
     unsigned kept = 0;
     weft__mail_count(m, WEFT__PACKET_RECEIVED, n);

@@ -502,7 +502,7 @@ static int64_t look_at_line(supervisor *sup)
         return INT64_MAX;
     }
     store_seq_cst(&sup->front->full, 1);
-    for (int waiting; (waiting = weft__sys_queued(s->listeners[0])) > (int)line_length(s);) {
+    while (weft__sys_queued(s->listeners[0]) > (int)line_length(s)) {
         int fd = weft__sys_accept(s->listeners[0], NULL);
         if (fd < 0)
             break;

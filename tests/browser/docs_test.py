@@ -96,8 +96,10 @@ def programs():
 
 
 def libraries():
-    found = subprocess.run(["pkg-config", "--libs", "liburing", "zlib"], capture_output=True, text=True)
-    return shlex.split(found.stdout) if found.returncode == 0 else ["-lz"]
+    """What libweft.a itself needs."""
+    found = subprocess.run(["pkg-config", "--libs", "--static", str(BUILD / "weft.pc")], capture_output=True, text=True,
+                           check=True)
+    return [word for word in shlex.split(found.stdout) if word != "-lweft" and not word.startswith("-L")]
 
 
 def talk(name, program):
