@@ -439,8 +439,11 @@ TEST(handover_a_successor_finds_the_sockets)
     int err = weft_handover_wait(c.handover, &code, WEFT_FOREVER);
     if (err != 0)
         FAIL("%s, status %d", weft_strerror(err), code);
-    CHECK(weft_handover_pid(c.handover) > 0);
+    pid_t pid = weft_handover_pid(c.handover);
+    CHECK(pid > 0);
     CHECK_OK(weft_handover_wait(c.handover, &code, WEFT_NOW));
+    siginfo_t end; /* once it has ended it is collected at once, and not some time later, in a coroutine */
+    CHECK_INT(0, waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT | __WALL));
     end_candidate(&c);
 }
 
