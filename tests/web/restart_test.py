@@ -423,7 +423,6 @@ def children(pid):
 
 
 if __name__ == "__main__":
-    WEFT = os.path.abspath(WEFT)
     adopt_orphans()
     os.chdir(tempfile.mkdtemp(prefix="weft-restart-"))
     only = sys.argv[1:]

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-WEFT = os.environ.get("WEFT", "build/weft")
+WEFT = os.path.abspath(os.environ.get("WEFT", "build/weft"))
 # Sanitizers and slow machines stretch every limit that is only there to end a test that hangs.
 PATIENCE = float(os.environ.get("WEFT_TEST_PATIENCE", "1"))
 
