@@ -442,23 +442,7 @@ static void co_notify(weft_server *s)
 
 static int co_start(weft_server *s)
 {
-    int err = weft__io_start();
-    if (err < 0) {
-        weft__server_ended(s);
-        return err;
-    }
-    store_relaxed(&s->serving, s->nworkers);
-    store_seq_cst(&s->starting, s->nworkers);
-    for (unsigned i = 0; i < s->nworkers; i++) {
-        err = weft__co_start_on(i, NULL, weft__keeper, &s->workers[i], NULL);
-        if (err < 0) {
-            weft__keeper_started(&s->workers[i], err);
-            weft__keeper_gone(&s->workers[i]);
-        }
-    }
-    for (uint32_t left; (left = load_seq_cst(&s->starting)) > 0;)
-        (void)weft__park(&s->starting, left, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server start");
-    return load_relaxed(&s->start_error);
+    return weft__keepers_start(s, weft__keeper);
 }
 
 #define LOOP(name_, poller_, threads_)                                                                                 \

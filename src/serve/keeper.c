@@ -6,6 +6,7 @@
  * itself; who has something due earlier bumps control (keeper_by). It is INT64_MAX while the keeper works, so that
  * everything new makes it look once more. K2  once nobody new is accepted (drained) the end of each connection, runner
  * and send wakes it, and it ends when there are none. Pinned by tests/serve/server_test.c and handover_test.c. */
+#include "co/sched.h"
 #include "park/park.h"
 #include "serve/worker.h"
 #include "sys/file.h"
@@ -327,4 +328,25 @@ int weft__keeper(void *arg)
     }
     weft__keeper_gone(w);
     return 0;
+}
+
+int weft__keepers_start(weft_server *s, int (*keeper)(void *worker))
+{
+    int err = weft__io_start();
+    if (err < 0) {
+        weft__server_ended(s);
+        return err;
+    }
+    store_relaxed(&s->serving, s->nworkers);
+    store_seq_cst(&s->starting, s->nworkers);
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        err = weft__co_start_on(i, NULL, keeper, &s->workers[i], NULL);
+        if (err < 0) {
+            weft__keeper_started(&s->workers[i], err);
+            weft__keeper_gone(&s->workers[i]);
+        }
+    }
+    for (uint32_t left; (left = load_seq_cst(&s->starting)) > 0;)
+        (void)weft__park(&s->starting, left, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server start");
+    return load_relaxed(&s->start_error);
 }

@@ -124,11 +124,9 @@ void weft__mail_call(weft__mail *m, weft_packet *p);
 int weft__mail_open(weft__mail **m, weft__worker *w, int fd, bool rooms);
 void weft__mail_close(weft__mail *m);
 
-/* Who this is; NULL: there is no room for it. Its time of being silent begins anew. Pre: locked. */
-weft__peer *weft__peer_of(weft__mail *m, const weft_address *a, int64_t now);
-
-/* Whether it may send one now. Pre: locked. */
-bool weft__peer_in_time(weft__mail *m, weft__peer *p, int64_t now);
+/* Whose datagram this is, to *p, and that peer's time of being silent begins anew. Or why it is not taken, a
+ * weft__packet_count; 0: it is. Pre: locked. */
+int weft__peer_admit(weft__mail *m, const weft_datagram_item *item, int64_t now, weft__peer **p);
 
 /* Put down that one was dropped, and tell on_drop. */
 void weft__mail_drop(weft__mail *m, const weft_address *from, size_t size, enum weft__packet_count what);

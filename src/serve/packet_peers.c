@@ -183,7 +183,8 @@ static weft__peer *new_peer(weft__mail *m, const weft_address *a)
     return p;
 }
 
-weft__peer *weft__peer_of(weft__mail *m, const weft_address *a, int64_t now)
+/* Who this is; NULL: there is no room for it. */
+static weft__peer *peer_of(weft__mail *m, const weft_address *a, int64_t now)
 {
     weft__peer **chain = chain_of(m, a), *p;
     for (p = *chain; p != NULL && !same(&p->address, a);)
@@ -205,7 +206,8 @@ weft__peer *weft__peer_of(weft__mail *m, const weft_address *a, int64_t now)
     return p;
 }
 
-bool weft__peer_in_time(weft__mail *m, weft__peer *p, int64_t now)
+/* Whether it may send one now. */
+static bool in_time(weft__mail *m, weft__peer *p, int64_t now)
 {
     unsigned rate = m->server->options.packet.rate;
     if (rate == 0)
@@ -216,6 +218,14 @@ bool weft__peer_in_time(weft__mail *m, weft__peer *p, int64_t now)
         return false;
     p->due = due + each;
     return true;
+}
+
+int weft__peer_admit(weft__mail *m, const weft_datagram_item *item, int64_t now, weft__peer **p)
+{
+    if (item->size > m->server->options.packet.size_max)
+        return WEFT__PACKET_TOO_LARGE;
+    *p = peer_of(m, &item->address, now);
+    return *p == NULL ? WEFT__PACKET_NO_ROOM : !in_time(m, *p, now) ? WEFT__PACKET_OVER_RATE : 0;
 }
 
 void weft__mail_drop(weft__mail *m, const weft_address *from, size_t size, enum weft__packet_count what)

@@ -155,13 +155,10 @@ static int pass(post *po, const weft_datagram_item *item, int64_t now)
 {
     weft__mail *m = po->mail;
     const weft_packet_options *o = &po->server->options.packet;
-    if (item->size > o->size_max)
-        return WEFT__PACKET_TOO_LARGE;
-    weft__peer *p = weft__peer_of(m, &item->address, now);
-    if (p == NULL)
-        return WEFT__PACKET_NO_ROOM;
-    if (!weft__peer_in_time(m, p, now))
-        return WEFT__PACKET_OVER_RATE;
+    weft__peer *p;
+    int why = weft__peer_admit(m, item, now, &p);
+    if (why != 0)
+        return why;
     if (!p->running && start_child(po, p) < 0)
         return WEFT__PACKET_NO_ROOM;
     struct child *c = &po->children[p->process];

@@ -314,13 +314,10 @@ static int receive(weft__mail *m)
 static int admit(weft__mail *m, weft__slot *slot, const weft_datagram_item *item, int64_t now)
 {
     const weft_packet_options *o = &m->server->options.packet;
-    if (item->size > o->size_max)
-        return WEFT__PACKET_TOO_LARGE;
-    weft__peer *p = weft__peer_of(m, &item->address, now);
-    if (p == NULL)
-        return WEFT__PACKET_NO_ROOM;
-    if (!weft__peer_in_time(m, p, now))
-        return WEFT__PACKET_OVER_RATE;
+    weft__peer *p;
+    int why = weft__peer_admit(m, item, now, &p);
+    if (why != 0)
+        return why;
     if (p->count >= o->peer_queue)
         return WEFT__PACKET_TOO_MANY;
     *slot = (weft__slot){.peer = p, .from = item->address, .size = (uint32_t)item->size, .data = slot->data};
@@ -551,23 +548,7 @@ static int loop_main(void *arg)
 static int loop_start(weft_server *s)
 {
     keep_own_sockets(s);
-    int err = weft__io_start();
-    if (err < 0) {
-        weft__server_ended(s);
-        return err;
-    }
-    store_relaxed(&s->serving, s->nworkers);
-    store_seq_cst(&s->starting, s->nworkers);
-    for (unsigned i = 0; i < s->nworkers; i++) {
-        err = weft__co_start_on(i, NULL, loop_main, &s->workers[i], NULL);
-        if (err < 0) {
-            weft__keeper_started(&s->workers[i], err);
-            weft__keeper_gone(&s->workers[i]);
-        }
-    }
-    for (uint32_t left; (left = load_seq_cst(&s->starting)) > 0;)
-        (void)weft__park(&s->starting, left, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server start");
-    return load_relaxed(&s->start_error);
+    return weft__keepers_start(s, loop_main);
 }
 
 static void *receiver_main(void *arg)

@@ -20,6 +20,10 @@ void weft__runner_call(weft__worker *w);
 /* The coroutine that looks after a worker; its argument. */
 int weft__keeper(void *worker);
 
+/* Start a coroutine for each worker, each on a scheduler thread of its own, and wait until all have said how it went.
+ * 0 or the error of one. */
+int weft__keepers_start(weft_server *s, int (*keeper)(void *worker));
+
 /* A worker has started, or has failed to. */
 void weft__keeper_started(weft__worker *w, int err);
 

@@ -18,13 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static weft_server_stats stats_of(weft_server *s)
-{
-    weft_server_stats stats;
-    weft_server_get_stats(s, &stats);
-    return stats;
-}
-
 static bool four_wait(void *service)
 {
     return load_seq_cst(&((line_service *)service)->waiting) == 4;
@@ -62,8 +55,8 @@ SERVE_ALL_CASE(attack_a_full_server_closes_who_has_waited_longest)
     client_expect_reply(sixth, "echo in\n", "in\n");
     client_expect_end(fds[2]);
     client_expect_reply(fds[0], "echo still\n", "still\n");
-    CHECK_INT(2, stats_of(s).shed);
-    CHECK_INT(0, stats_of(s).refused);
+    CHECK_INT(2, server_stats(s).shed);
+    CHECK_INT(0, server_stats(s).refused);
     close_four(fds);
     client_close(fifth);
     client_close(sixth);
@@ -85,7 +78,7 @@ SERVE_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
         client_expect_end(fd);
         client_close(fd);
     }
-    CHECK_INT(10, stats_of(s).refused);
+    CHECK_INT(10, server_stats(s).refused);
     line_service_go(service);
     for (int i = 0; i < 4; i++)
         client_expect(fds[i], "waited\n");
@@ -125,7 +118,7 @@ SERVE_HERE_CASE(attack_readers_that_stall_give_way_after_a_second)
     int fd;
     while (!is_let_in(port, &fd)) /* busy, it may have gone on filling their sockets until just now */
         usleep(100000);
-    CHECK_INT(1, stats_of(s).shed);
+    CHECK_INT(1, server_stats(s).shed);
     client_close(fd);
     close_four(fds);
     wait_open(s, 0);
@@ -209,7 +202,7 @@ static void exhausted(const serve_kind *kind, const char *line)
     CHECK_OK(weft_server_start(s));
     far_go(&far, weft_server_port(s));
     CHECK(idle_cpu_seconds(500000, 0.2) < 0.2 * test_limit_factor());
-    CHECK_BETWEEN(1, 20, stats_of(s).open);
+    CHECK_BETWEEN(1, 20, server_stats(s).open);
     CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &before));
     line_service_go(service);
     far_end(&far);
@@ -343,8 +336,8 @@ SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
     for (int round = 0; (p99 = probe_p99(slow.port)) > limit; round++)
         if (round == 3)
             FAIL("99 of 100 quick clients are answered within %.1f ms, without the slow ones within %.1f", p99, quiet);
-    CHECK(stats_of(s).shed > 0);
-    CHECK(stats_of(s).open <= (places + 64) * (kind->forks ? kind->processes : 1));
+    CHECK(server_stats(s).shed > 0);
+    CHECK(server_stats(s).open <= (places + 64) * (kind->forks ? kind->processes : 1));
     store_seq_cst(&slow.stop, 1);
     CHECK_INT(0, pthread_join(thread, NULL));
     serve_stop(s);
@@ -393,7 +386,7 @@ static void fill_line(const serve_kind *kind, unsigned places)
         client_close(fds[i]);
     }
     wait_open(s, 0);
-    CHECK_INT(3, stats_of(s).refused);
+    CHECK_INT(3, server_stats(s).refused);
     serve_stop(s);
 }
 
@@ -445,7 +438,7 @@ static uint64_t idle_wanted;
 
 static bool all_open(void *server)
 {
-    return stats_of(server).open >= idle_wanted && stats_of(server).calls >= idle_wanted;
+    return server_stats(server).open >= idle_wanted && server_stats(server).calls >= idle_wanted;
 }
 
 static void ten_thousand(const serve_kind *kind, unsigned count)

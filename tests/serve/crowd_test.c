@@ -12,13 +12,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static weft_server_stats stats_of(weft_server *s)
-{
-    weft_server_stats stats;
-    weft_server_get_stats(s, &stats);
-    return stats;
-}
-
 static void expect_well(weft_server *s)
 {
     int fd = client_open(weft_server_port(s));
@@ -37,7 +30,7 @@ typedef struct crowd {
 
 static bool somebody_served(void *server)
 {
-    return stats_of(server).open > 0;
+    return server_stats(server).open > 0;
 }
 
 static void exhausted(const serve_kind *kind, const char *line)
@@ -58,7 +51,7 @@ static void exhausted(const serve_kind *kind, const char *line)
     far_go(&far, weft_server_port(s));
     wait_until(somebody_served, s, "a client that is served");
     CHECK(far_idle_seconds(500000, 0.2) < 0.2 * test_limit_factor());
-    CHECK_BETWEEN(1, 24 * 2, stats_of(s).open);
+    CHECK_BETWEEN(1, 24 * 2, server_stats(s).open);
     line_service_go(service);
     far_end(&far);
     wait_open(s, 0);
@@ -93,7 +86,7 @@ static bool is_soak(void)
 static bool all_held(void *arg)
 {
     const crowd *c = arg;
-    weft_server_stats stats = stats_of(c->server);
+    weft_server_stats stats = server_stats(c->server);
     return stats.open >= c->count && stats.calls >= c->count;
 }
 
@@ -101,7 +94,7 @@ static bool all_held(void *arg)
 static bool all_dealt_with(void *arg)
 {
     const crowd *c = arg;
-    weft_server_stats stats = stats_of(c->server);
+    weft_server_stats stats = server_stats(c->server);
     return stats.accepted + stats.refused + c->line >= c->count;
 }
 
@@ -121,7 +114,7 @@ static void come(const serve_kind *kind, unsigned each, unsigned most, unsigned 
     }
     far_go(&far, weft_server_port(c.server)); /* none of them is refused by the kernel, or waits for ever */
     wait_until(holds ? all_held : all_dealt_with, &c, "everybody held, or told");
-    weft_server_stats stats = stats_of(c.server);
+    weft_server_stats stats = server_stats(c.server);
     if (!holds)
         CHECK_BETWEEN(1, most, stats.open);
     CHECK(far_idle_seconds(500000, 0.2) < 0.2 * test_limit_factor());

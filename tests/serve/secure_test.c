@@ -35,13 +35,6 @@
     SECURE_HERE_CASE_LIMIT(seconds, name)
 #define SECURE_CASE(name) SECURE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
-static weft_server_stats stats_of(weft_server *s)
-{
-    weft_server_stats stats;
-    weft_server_get_stats(s, &stats);
-    return stats;
-}
-
 static void serves_well(weft_server *s)
 {
     int fd = client_open(weft_server_port(s));
@@ -213,7 +206,7 @@ SECURE_CASE_LIMIT(30, secure_clients_vanish_at_each_byte_of_the_handshake)
     wait_until(descriptors_are, &before, "the descriptors' going");
     serves_well(s);
     wait_open(s, 0);
-    CHECK(stats_of(s).broken > 0);
+    CHECK(server_stats(s).broken > 0);
     serve_stop(s);
     CHECK_INT(service->opened, service->closed);
 }
@@ -242,8 +235,8 @@ SECURE_CASE(secure_rubbish_is_answered_by_an_alert)
     wait_open(s, 0);
     serves_well(s);
     wait_open(s, 0);
-    CHECK_INT(4, stats_of(s).broken);
-    CHECK_INT(1, stats_of(s).handshakes);
+    CHECK_INT(4, server_stats(s).broken);
+    CHECK_INT(1, server_stats(s).handshakes);
     serve_stop(s);
 }
 
@@ -311,7 +304,7 @@ SECURE_CASE(secure_who_crawls_through_the_handshake_is_cut_off)
     hand_free(&h);
     wait_open(s, 0);
     client_close(open_served(s));
-    CHECK(stats_of(s).timeouts >= 1);
+    CHECK(server_stats(s).timeouts >= 1);
     serve_stop(s);
 }
 
@@ -333,7 +326,7 @@ SECURE_HERE_CASE_LIMIT(30, secure_newcomers_are_let_in_where_others_only_shake_h
     usleep(1200000); /* so long, and they are the first to go */
     for (int i = 0; i < PLACES; i++)
         serves_well(s);
-    CHECK(stats_of(s).shed + stats_of(s).refused >= PLACES);
+    CHECK(server_stats(s).shed + server_stats(s).refused >= PLACES);
     for (int i = 0; i < 3 * PLACES; i++)
         client_close(fds[i]);
     wait_open(s, 0);
@@ -387,7 +380,7 @@ SECURE_HERE_CASE_LIMIT(10, secure_renegotiation_is_refused)
     hand_free(&h);
     wait_open(s, 0);
     serves_well(s);
-    CHECK_INT(2, stats_of(s).handshakes);
+    CHECK_INT(2, server_stats(s).handshakes);
     serve_stop(s);
 }
 

@@ -545,3 +545,10 @@ void wait_open(weft_server *s, uint64_t count)
     struct open_count wanted = {s, count};
     wait_until(open_is, &wanted, "the expected number of open connections");
 }
+
+weft_server_stats server_stats(weft_server *s)
+{
+    weft_server_stats stats;
+    weft_server_get_stats(s, &stats);
+    return stats;
+}

@@ -159,4 +159,7 @@ void client_reset(int fd);
 void wait_until(bool (*condition)(void *arg), void *arg, const char *what);
 void wait_open(weft_server *s, uint64_t count);
 
+/* Its counts at this moment. */
+weft_server_stats server_stats(weft_server *s);
+
 #endif
