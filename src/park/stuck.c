@@ -113,13 +113,18 @@ static void tell(uint64_t sum)
         weft__deadlock_report(members, all.n, all.total, false);
 }
 
+bool weft__stuck_anybody(void)
+{
+    return !weft__thread_waiters_each(is_in_use, NULL);
+}
+
 weft__stuck weft__stuck_look(bool *anybody)
 {
     look l = {.sum = 1};
     bool rest = weft__thread_waiters_each(at_rest, &l);
     uint64_t last = before;
     before = 0;
-    *anybody = !weft__thread_waiters_each(is_in_use, NULL);
+    *anybody = weft__stuck_anybody();
     if (!rest || l.sleepers == 0)
         return WEFT__STUCK_NO;
     if (!all_known(&l))

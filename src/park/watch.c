@@ -175,20 +175,21 @@ static bool may_end(void)
     return false;
 }
 
-/* Sleep until somebody marks or pokes, or for `ns`. Whether somebody did. */
+/* Sleep until somebody marks or pokes, or for `ns`. Whether somebody did, or nobody is left who could. */
 static bool idle(int64_t ns, bool wanted)
 {
     store_seq_cst(&weft__watch_wanted, wanted);
     store_seq_cst(&state, IDLE);
     int64_t end = weft__aside_now() + ns, left = ns;
-    while (!any_mark() && load_seq_cst(&state) == IDLE && left > 0) {
+    bool nobody = !weft__stuck_anybody(); /* the last thread may have ended before it could see that it is wanted */
+    while (!nobody && !any_mark() && load_seq_cst(&state) == IDLE && left > 0) {
         weft__aside_wait(&state, IDLE, left);
         left = end - weft__aside_now();
     }
     store_relaxed(&weft__watch_wanted, 0);
     uint32_t seen = IDLE;
     cas_seq_cst(&state, &seen, RUNNING);
-    return left > 0;
+    return nobody || left > 0;
 }
 
 static void *watch(void *arg)

@@ -74,6 +74,9 @@ typedef enum weft__stuck {
 } weft__stuck;
 weft__stuck weft__stuck_look(bool *anybody);
 
+/* Whether any thread is left that weft knows. */
+bool weft__stuck_anybody(void);
+
 /* deadlock.c: tell of a deadlock, and do what was asked for. */
 void weft__deadlock_report(const weft__found *members, unsigned n, unsigned total, bool ring);
 void weft__watch_excuse(int64_t ns); /* a report took so long: it does not count as looking */

@@ -255,9 +255,8 @@ static void leave_the_main_thread(void)
     pthread_exit(NULL);
 }
 
-/* The watch thread keeps no process alive. If it has just looked when the last thread ends, and has not yet asked to be
- * told of ends, that takes the ten seconds for which it lingers: seen once, in a run of everything at once. */
-TEST_LIMIT(30, process_whose_threads_have_all_ended_ends)
+/* The watch thread keeps no process alive. */
+TEST(process_whose_threads_have_all_ended_ends)
 {
     need_stuck();
     static char text[8192];
