@@ -61,20 +61,42 @@ static const char *output_of(void (*body)(void), int status, int64_t *ms)
     return text;
 }
 
-static int speak_late(void *arg)
+static void count_handle(const weft_thread_info *info, void *arg)
+{
+    *(int *)arg += info->handle != NULL;
+}
+
+/* Exit takes the handles off the list: they may lie on main's stack, which is not theirs any more. */
+static void until_exit(void)
+{
+    int handles;
+    do {
+        weft_sleep(weft_in_ms(1));
+        handles = 0;
+        weft_threads_each(count_handle, &handles);
+    } while (handles != 0);
+}
+
+static int speak_after_a_nap(void *arg)
 {
     weft_sleep(weft_in_ms(50));
     say(arg);
     return 0;
 }
 
-static uint32_t main_spoke, times_spoken; /* atomic */
-
-static int speak_after_main(void *arg)
+static int speak_late(void *arg)
 {
-    while (!load_acquire(&main_spoke))
+    until_exit();
+    return speak_after_a_nap(arg);
+}
+
+static uint32_t main_leaves, times_spoken; /* atomic */
+
+static int speak_when_main_leaves(void *arg)
+{
+    while (!load_acquire(&main_leaves))
         sched_yield();
-    return speak_late(arg);
+    return speak_after_a_nap(arg);
 }
 
 static int speak_for_ever(void *arg)
@@ -90,6 +112,7 @@ static int speak_after_the_daemon(void *arg)
 {
     while (load_acquire(&times_spoken) < 3)
         sched_yield();
+    until_exit();
     say(arg);
     return 0;
 }
@@ -108,9 +131,8 @@ static void start_three(void)
 {
     weft_thread t[3] = {0}; /* on a stack that is gone when they end */
     for (int i = 0; i < 3; i++)
-        CHECK_OK(weft_thread_start(&t[i], speak_after_main, "x", NULL));
+        CHECK_OK(weft_thread_start(&t[i], speak_late, "x", NULL));
     say("main ");
-    store_release(&main_spoke, 1);
 }
 
 /* S000-15, S003-26 */
@@ -166,7 +188,7 @@ TEST(exit_waits_for_detached_threads_that_are_no_daemons)
 
 static int start_another(void *arg)
 {
-    weft_sleep(weft_in_ms(20));
+    until_exit();
     weft_thread t = WEFT_THREAD_INIT;
     CHECK_OK(weft_thread_start(&t, speak_late, arg, NULL));
     return 0;
@@ -187,7 +209,7 @@ static int tell_who(void *arg)
 {
     const weft_thread *self = weft_thread_self();
     char name[64];
-    weft_sleep(weft_in_ms(50));
+    until_exit();
     say(weft_thread_name(self, name, sizeof name)); /* not the starter's, which is gone */
     say(weft_thread_ident(self) == weft_thread_ident(weft_thread_self()) ? " same" : " another");
     (void)arg;
@@ -214,7 +236,7 @@ static void count_threads(const weft_thread_info *info, void *arg)
 static int look_around(void *arg)
 {
     int n = 0;
-    weft_sleep(weft_in_ms(50));
+    until_exit();
     CHECK_INT(2, weft_threads_each(count_threads, &n));
     say(n == 2 ? "two" : "others");
     (void)arg;
@@ -300,8 +322,9 @@ TEST(exit_underscore_waits_for_nobody)
 static void leave_main(void)
 {
     weft_thread t = WEFT_THREAD_INIT;
-    CHECK_OK(weft_thread_start(&t, speak_late, "x", NULL));
+    CHECK_OK(weft_thread_start(&t, speak_when_main_leaves, "x", NULL));
     CHECK_INT(2, weft_threads_count());
+    store_release(&main_leaves, 1);
     pthread_exit(NULL);
 }
 
@@ -334,10 +357,10 @@ static int fork_in_thread(void *arg)
     weft_thread t = WEFT_THREAD_INIT;
     pid_t pid = fork();
     if (pid == 0) {
-        CHECK_OK(weft_thread_start(&t, speak_late, "child ", NULL));
+        CHECK_OK(weft_thread_start(&t, arg != NULL ? speak_late : speak_after_a_nap, "child ", NULL));
         if (arg != NULL)
             exit(0);
-        return 0; /* the child's last thread but one: it ends when that has spoken */
+        return 0; /* the child's last thread but one: exit comes when that has spoken */
     }
     int status;
     CHECK_INT(pid, waitpid(pid, &status, 0));
@@ -384,9 +407,9 @@ static int be_busy(void *arg)
         weft_event_clear(&tick);
         char *p = malloc(i % 1000 + 1);
         free(p);
-        if (i % 8 == 0 && weft_thread_start(&t, speak_late, "", &daemon_options) == 0)
+        if (i % 8 == 0 && weft_thread_start(&t, speak_after_a_nap, "", &daemon_options) == 0)
             weft_thread_detach(&t);
-        if (i % 8 == 1 && weft_thread_start(&t, speak_late, "", &daemon_options) == 0)
+        if (i % 8 == 1 && weft_thread_start(&t, speak_after_a_nap, "", &daemon_options) == 0)
             weft_thread_join(&t, NULL, weft_in(1000));
         weft_thread_detach(&t);
     }
