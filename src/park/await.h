@@ -19,6 +19,7 @@ typedef struct weft__enders {
     unsigned n, max;
     bool known;     /* nobody but these can end it; else anybody may */
     bool all;       /* it needs all of them; else any of them is enough */
+    bool awake;     /* the sleeper only counts as asleep: it has yet to do what may let others go on */
     uint32_t where; /* low half of the address at which the ender took the object; 0: none, or not known */
 } weft__enders;
 

@@ -10,6 +10,7 @@
  *     threads of its own, so there nothing ever is.
  * S2  it is so if two looks at different times find the same sleeps; and it is said once. A helper that has been
  *     given something to do is not at rest by what its `idle` reads, also before it has run.
+ * S3  who stands in a condition's queue and still holds its lock only counts as asleep: it is looked at again soon.
  * Pinned by tests/fault/deadlock_stuck_test.c. */
 #include "park/watch.h"
 
@@ -28,6 +29,7 @@ typedef struct look {
     unsigned sleepers; /* of these, the program's */
     bool main_seen;
     bool reported; /* one of them sleeps in a ring that was told of */
+    bool awake;    /* one only counts as asleep, and will not say when it is */
     uint64_t sum;  /* of all sleeps */
 } look;
 
@@ -37,6 +39,16 @@ static uint64_t told;   /* sum of the look that was reported */
 static bool in_reported_sleep(const weft__waiter *w, uint32_t waits)
 {
     return w->reported != 0 && w->reported == waits + 1;
+}
+
+/* It will run on before it sleeps, and others may go on by what it does. */
+static bool is_awake(const weft__found *f)
+{
+    uint32_t ids[8];
+    weft__enders e = {.ids = ids, .max = WEFT__ARRAY_LEN(ids)};
+    if (f->kind->enders != NULL)
+        f->kind->enders(f->object, f->waiter, &e);
+    return e.awake;
 }
 
 static bool at_rest(weft__waiter *w, void *arg)
@@ -51,6 +63,9 @@ static bool at_rest(weft__waiter *w, void *arg)
     if (kind != NULL && kind->idle != NULL)
         return kind->idle(load_acquire(&w->object), w);
     if (!weft__find(w, &f) || f.kind == NULL)
+        return false;
+    l->awake = is_awake(&f);
+    if (l->awake)
         return false;
     l->sleepers++;
     l->reported = l->reported || in_reported_sleep(w, f.waits);
@@ -126,7 +141,7 @@ weft__stuck weft__stuck_look(bool *anybody)
     before = 0;
     *anybody = weft__stuck_anybody();
     if (!rest || l.sleepers == 0)
-        return WEFT__STUCK_NO;
+        return l.awake ? WEFT__STUCK_PERHAPS : WEFT__STUCK_NO;
     if (!all_known(&l))
         return WEFT__STUCK_UNKNOWN;
     if (l.reported || l.sum == told)

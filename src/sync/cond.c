@@ -38,7 +38,7 @@ static bool may_use(const weft_lock *l, bool is_rlock)
 
 /* ---- for reports ---- */
 
-void weft__cond_enders(const weft_cond *c, weft__enders *e)
+void weft__cond_enders(const void *c, const weft__waiter *sleeper, weft__enders *e)
 {
     weft_cond seen;
     if (weft__sys_peek(&seen, c, sizeof seen) < 0)
@@ -46,15 +46,14 @@ void weft__cond_enders(const weft_cond *c, weft__enders *e)
     bool is_rlock = seen.lock & IS_RLOCK;
     const weft_lock *l = (const weft_lock *)(const void *)((const char *)c + (seen.lock & ~(int64_t)IS_RLOCK));
     weft__lock_enders(l, !is_rlock, e);
+    if (e->n == 1 && e->ids[0] == load_relaxed(&sleeper->id)) {
+        e->known = false;
+        e->awake = true;
+    }
 }
 
-static void cond_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
-{
-    (void)sleeper;
-    weft__cond_enders(object, e);
-}
-
-static const weft__awaited cond_kind = {.what = "condition", .held = "its lock is held by", .enders = cond_enders};
+static const weft__awaited cond_kind = {
+    .what = "condition", .held = "its lock is held by", .enders = weft__cond_enders};
 
 /* Between the two locks' ways of being let go and taken back there is only the depth to keep. */
 static uint32_t let_go(weft_lock *l, bool is_rlock)

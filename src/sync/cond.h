@@ -11,7 +11,7 @@ int weft__cond_wait(weft_cond *c, weft_lock *l, weft_until until, const weft__aw
                     const void *where);
 
 /* Who can end a wait in this condition, for such kinds' `enders`: who holds its lock, for nobody else can notify; if
- * nobody does, anybody. */
-void weft__cond_enders(const weft_cond *c, weft__enders *e);
+ * nobody does, anybody. A sleeper that holds it itself is about to let go of it. */
+void weft__cond_enders(const void *c, const weft__waiter *sleeper, weft__enders *e);
 
 #endif

@@ -3,6 +3,7 @@
 #include "fault/deadlock_support.h"
 
 #include <weft/co.h>
+#include <weft/cond.h>
 #include <weft/event.h>
 #include <weft/lock.h>
 #include <weft/stream.h>
@@ -10,6 +11,7 @@
 #include <weft/timer.h>
 
 #include "base/atomic.h"
+#include "sync/cond.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -60,6 +62,49 @@ NONE(join_of_one_that_naps, "nap", "join0")
 NONE(chain_of_joins, "nap", "join0", "join1", "join2")
 NONE(once_that_naps, "once0 nap", "once0 nap")
 NONE(join_behind_a_lock_that_comes_free, "lock0 nap unlock0 join1", "lock0 nap unlock0")
+
+static const weft__awaited condition = {.what = "condition", .enders = weft__cond_enders};
+
+/* Who waits in a condition stands in its queue, and counts as asleep, before it lets go of the lock; between the two it
+ * may be kept from running. */
+TEST_IN(THREAD | CO, none_waiter_that_has_yet_to_let_go_of_the_lock_of_its_condition)
+{
+    weft_cond c = WEFT_COND_INIT;
+    weft_lock l = WEFT_LOCK_INIT;
+    weft__parking p;
+    weft_lock_acquire(&l);
+    CHECK_ERR(-ETIMEDOUT, weft_cond_wait(&c, &l, WEFT_NOW)); /* it knows its lock now */
+    collect_reports(WEFT_DEADLOCK_REPORT);
+    weft__await(weft__self(), &condition, &c, NULL, WEFT_FOREVER);
+    CHECK_INT(0, weft__park_prepare(&p, &c.seq, load_relaxed(&c.seq), 0, "condition"));
+    usleep(200000);
+    weft__park_unprepare(&p);
+    weft__awaited_end(weft__self());
+    weft_lock_release(&l);
+    if (reports() != 0)
+        FAIL("%s", report_at(0)->text);
+}
+
+/* The last one that runs counts as asleep before it lets go of its condition's lock, for which another may wait: that
+ * is no deadlock yet, and is one when it has let go. */
+TEST(none_until_the_last_one_has_let_go_of_the_lock_of_its_condition)
+{
+    weft_cond c = WEFT_COND_INIT;
+    weft_lock l = WEFT_LOCK_INIT;
+    weft__parking p;
+    need_stuck();
+    weft_lock_acquire(&l);
+    CHECK_ERR(-ETIMEDOUT, weft_cond_wait(&c, &l, WEFT_NOW)); /* it knows its lock now */
+    collect_reports(WEFT_DEADLOCK_ERROR);
+    weft__await(weft__self(), &condition, &c, NULL, WEFT_FOREVER);
+    CHECK_INT(0, weft__park_prepare(&p, &c.seq, load_relaxed(&c.seq), 0, "condition"));
+    usleep(200000);
+    CHECK_INT(0, reports());
+    weft_lock_release(&l);
+    CHECK_ERR(-EDEADLK, weft__park_commit(&p, WEFT_FOREVER));
+    weft__awaited_end(weft__self());
+    CHECK_INT(1, reports());
+}
 
 static weft_event late = WEFT_EVENT_INIT;
 
