@@ -73,10 +73,14 @@ TEST_IN(THREAD | CO | PROCESS, cond_wait_without_the_lock_is_an_error) /* 34 */
 TEST_IN(THREAD | CO | PROCESS, cond_notify_without_the_lock_is_an_error) /* 34 */
 {
     shared *s = new_shared(t);
-    test_spawn(t, wait_once, s);
-    lock_when_waiting(s, 1);
-    weft_lock_release(&s->l);
-    CHECK_ERR(-EPERM, weft_cond_notify(&s->c, 1));
+    int err = 0;
+    for (uint32_t n = 1; err == 0 && (n == 1 || test_context(t) == PROCESS); n++) { /* there a wait may have ended */
+        test_spawn(t, wait_once, s);
+        lock_when_waiting(s, n);
+        weft_lock_release(&s->l);
+        err = weft_cond_notify(&s->c, 1);
+    }
+    CHECK_ERR(-EPERM, err);
     weft_lock_acquire(&s->l);
     CHECK_BETWEEN(test_context(t) == PROCESS ? 0 : 1, 1, weft_cond_notify(&s->c, 1));
     weft_lock_release(&s->l);
