@@ -1,7 +1,6 @@
 /* contexts.c - one body, three kinds of waiter: test_spawn and its relatives over pthreads, coroutines and forked
  * processes. What waiters share lies in memory that a forked one sees too. */
 #include "harness/internal.h"
-#include "thread/thread.h"
 
 #include <weft/co.h>
 
@@ -110,7 +109,6 @@ static pid_t fork_waiter(waiter *w)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     w->result = w->fn(w->arg);
-    weft__thread_reap_left(true); /* for ThreadSanitizer a joined thread in its last instructions is a leak */
     _exit(0);
 }
 

@@ -4,6 +4,7 @@
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 const char *__tsan_default_options(void);
+const char *__tsan_default_suppressions(void);
 
 const char *__asan_default_options(void)
 {
@@ -21,4 +22,11 @@ const char *__ubsan_default_options(void)
 const char *__tsan_default_options(void)
 {
     return "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:atexit_sleep_ms=0";
+}
+
+/* Joining waits for a word, not for the kernel's thread: to a process that leaves by _exit a joined thread looks like a
+ * leak until the library has joined the kernel's, which it does when the next one starts, or at exit. */
+const char *__tsan_default_suppressions(void)
+{
+    return "thread:weft__sys_thread_start\n";
 }
