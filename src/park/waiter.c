@@ -302,6 +302,7 @@ static void give_back(void *arg)
     w->next_ready = idle_threads;
     idle_threads = w;
     rawlock_release(&registry_lock);
+    fence_seq_cst();
     weft__watch_poke();
 }
 

@@ -7,7 +7,10 @@
  *     what that one holds it took before; and a member that is awake at a look will be looked at when it sleeps.
  * W3  it touches only type-stable memory and what weft__sys_peek copies, and has no waiter, unless somebody's function
  *     that gets the reports waits for something.
- * state: NONE -> RUNNING (thread starts) <-> IDLE -> NONE (thread ends); who marks moves it out of NONE and IDLE.
+ * W4  no poke is lost: who pokes has ended or is at rest (seq_cst), then reads the state; the first look of a thread
+ *     comes after its RUNNING (seq_cst), and each poke it is there for leaves a mark, which it clears before it looks.
+ * state: NONE -> RUNNING (thread starts) <-> IDLE -> NONE (thread ends); who marks moves it out of NONE and IDLE, who
+ * pokes out of IDLE.
  * A look at n waiters is followed by a rest fifty times as long, so that many busy waiters cost it two percent.
  * Pinned by tests/fault/deadlock_*_test.c. */
 #include "park/watch.h"
@@ -19,7 +22,7 @@
 #include <string.h>
 
 enum {
-    NONE,
+    NONE = WEFT__WATCH_NONE,
     RUNNING,
     IDLE,
     FAILED, /* no thread to be had: nobody watches */
@@ -32,16 +35,17 @@ enum {
 #define TICK      (20 * WEFT_MS)
 #define SETTLED   (18 * WEFT_MS) /* asleep for so long, it is looked at */
 #define HOLD      (60 * WEFT_MS) /* between two questions whether anybody is left that were answered by yes */
+#define LEAVE     (60 * WEFT_MS) /* so long a thread that poked may still be in its last instructions */
 #define ANEW      WEFT_SECOND    /* between two while threads unknown to weft may be the ones */
 #define PAUSE_MAX (500 * WEFT_MS)
 #define LINGER    (10 * WEFT_SECOND)
 
 uint32_t weft__watch_marks[WEFT__WATCH_CHUNKS];
-WEFT__FORK_PAGE uint32_t weft__watch_wanted;
+WEFT__FORK_PAGE uint32_t weft__watch_state;
 
 static int64_t told;                          /* the thread's: how long reports have taken in this round */
 static WEFT__FORK_PAGE weft__watch_job *jobs; /* atomic: calls to be made, newest first */
-static WEFT__FORK_PAGE uint32_t state;        /* atomic */
+static WEFT__FORK_PAGE uint32_t poked;        /* atomic: somebody ended or came to rest since the last look */
 static uint32_t ever_marked;                  /* atomic: until then a fork need not write to all marks */
 static bool unsettled[WEFT__WATCH_CHUNKS];    /* the thread's: somebody there has not slept for long enough */
 
@@ -139,7 +143,7 @@ static void look_around(round_ *r)
 
 static bool any_mark(void)
 {
-    if (load_seq_cst(&jobs) != NULL)
+    if (load_seq_cst(&jobs) != NULL || load_seq_cst(&poked) != 0)
         return true;
     for (unsigned i = 0; i < WEFT__WATCH_CHUNKS; i++)
         if (load_seq_cst(&weft__watch_marks[i]) != 0)
@@ -166,37 +170,59 @@ static void rest(int64_t ns)
 /* Nobody has marked: state is NONE, and this thread must end. */
 static bool may_end(void)
 {
-    store_seq_cst(&state, IDLE);
+    store_seq_cst(&weft__watch_state, IDLE);
     uint32_t seen = IDLE;
-    if (!any_mark() && cas_seq_cst(&state, &seen, NONE))
+    if (!any_mark() && cas_seq_cst(&weft__watch_state, &seen, NONE))
         return true;
     seen = IDLE;
-    cas_seq_cst(&state, &seen, RUNNING);
+    cas_seq_cst(&weft__watch_state, &seen, RUNNING);
     return false;
 }
 
-/* Sleep until somebody marks or pokes, or for `ns`. Whether somebody did, or nobody is left who could. */
-static bool idle(int64_t ns, bool wanted)
+/* Sleep until somebody marks or pokes, or for `ns`: whether somebody did. */
+static bool idle(int64_t ns)
 {
-    store_seq_cst(&weft__watch_wanted, wanted);
-    store_seq_cst(&state, IDLE);
+    store_seq_cst(&weft__watch_state, IDLE);
     int64_t end = weft__aside_now() + ns, left = ns;
-    bool nobody = !weft__stuck_anybody(); /* the last thread may have ended before it could see that it is wanted */
-    while (!nobody && !any_mark() && load_seq_cst(&state) == IDLE && left > 0) {
-        weft__aside_wait(&state, IDLE, left);
+    while (!any_mark() && load_seq_cst(&weft__watch_state) == IDLE && left > 0) {
+        weft__aside_wait(&weft__watch_state, IDLE, left);
         left = end - weft__aside_now();
     }
-    store_relaxed(&weft__watch_wanted, 0);
     uint32_t seen = IDLE;
-    cas_seq_cst(&state, &seen, RUNNING);
-    return nobody || left > 0;
+    cas_seq_cst(&weft__watch_state, &seen, RUNNING);
+    return left > 0;
+}
+
+static void find_sleeper(weft__waiter *w, void *arg)
+{
+    bool *found = arg;
+    weft__found f;
+    *found = *found || (weft__find(w, &f) && f.kind != NULL && f.kind->idle == NULL);
+}
+
+/* Nobody sleeps who would have to be told when the last of the others ends. */
+static bool is_needless(void)
+{
+    bool found = false;
+    weft__waiters_each(find_sleeper, &found);
+    return !found;
+}
+
+/* Whether anybody is left; *may_ask: not to be asked before. */
+static weft__stuck ask_who_is_left(int64_t now, int64_t poked_at, int64_t *may_ask, bool *anybody)
+{
+    weft__stuck stuck = weft__stuck_look(anybody);
+    if (stuck == WEFT__STUCK_UNKNOWN && now - poked_at < LEAVE)
+        stuck = WEFT__STUCK_PERHAPS;
+    *may_ask = stuck == WEFT__STUCK_PERHAPS ? 0 : now + (stuck == WEFT__STUCK_UNKNOWN ? ANEW : HOLD);
+    return stuck;
 }
 
 static void *watch(void *arg)
 {
     (void)arg;
     pthread_setname_np(pthread_self(), "weft-watch");
-    int64_t may_ask = 0; /* whether anybody is left, not before */
+    int64_t may_ask = 0, poked_at = INT64_MIN / 2;
     bool ask = true;
     for (;;) {
         make_calls();
@@ -205,19 +231,22 @@ static void *watch(void *arg)
         round_ r = {.now = weft__aside_now()};
         weft__stuck stuck = WEFT__STUCK_NO;
         bool anybody = true;
+        if (swap_seq_cst(&poked, 0) != 0) { /* W4 */
+            poked_at = r.now;
+            ask = true;
+        }
         look_around(&r);
         ask = ask || r.settled;
         if (ask && !r.unsettled && r.now >= may_ask) {
-            stuck = weft__stuck_look(&anybody);
+            stuck = ask_who_is_left(r.now, poked_at, &may_ask, &anybody);
             ask = stuck == WEFT__STUCK_PERHAPS;
-            may_ask = ask ? 0 : r.now + (stuck == WEFT__STUCK_UNKNOWN ? ANEW : HOLD);
         }
         if (!anybody && !r.unsettled && may_end())
             return NULL; /* the last thread has gone: let the process end */
         int64_t pause = (weft__aside_spent() - begin - told) * REST_FACTOR;
         if (r.unsettled || ask)
             rest(pause < TICK ? TICK : pause < PAUSE_MAX ? pause : PAUSE_MAX);
-        else if (!idle(stuck == WEFT__STUCK_UNKNOWN ? ANEW : LINGER, true) && stuck == WEFT__STUCK_NO && may_end())
+        else if (!idle(stuck == WEFT__STUCK_UNKNOWN ? ANEW : LINGER) && is_needless() && may_end())
             return NULL;
         else
             ask = true;
@@ -228,15 +257,15 @@ static void *watch(void *arg)
 
 static void wake(bool may_start)
 {
-    uint32_t seen = load_seq_cst(&state);
+    uint32_t seen = load_seq_cst(&weft__watch_state);
     while (seen == IDLE || (seen == NONE && may_start)) {
         bool asleep = seen == IDLE;
-        if (!cas_seq_cst(&state, &seen, RUNNING))
+        if (!cas_seq_cst(&weft__watch_state, &seen, RUNNING))
             continue;
         if (asleep)
-            weft__aside_wake(&state);
+            weft__aside_wake(&weft__watch_state);
         else if (weft__aside_thread(watch, NULL, STACK) < 0)
-            store_seq_cst(&state, FAILED);
+            store_seq_cst(&weft__watch_state, FAILED);
         return;
     }
 }
@@ -267,20 +296,22 @@ void weft__watch_call(weft__watch_job *job)
 
 WEFT__COLD void weft__watch_poke_slow(void)
 {
+    if (load_seq_cst(&poked) == 0)
+        store_seq_cst(&poked, 1);
     wake(false);
 }
 
 bool weft__watch_runs(void)
 {
-    uint32_t seen = load_seq_cst(&state);
+    uint32_t seen = load_seq_cst(&weft__watch_state);
     return seen == RUNNING || seen == IDLE;
 }
 
 /* In a child of fork nobody watches yet, and those who were seen asleep have gone. */
 static void after_fork_child(void)
 {
-    store_relaxed(&state, NONE); /* threads that have gone may have looked at them without order */
-    store_relaxed(&weft__watch_wanted, 0);
+    store_relaxed(&weft__watch_state, NONE); /* threads that have gone may have looked at them without order */
+    store_relaxed(&poked, 0);
     store_relaxed(&jobs, NULL);
     if (ever_marked == 0)
         return;

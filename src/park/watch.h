@@ -1,7 +1,7 @@
 /* watch.h - the watch thread: who has slept for a while in a wait that other waiters must end is looked at, once.
  *
  * It starts with the first such sleep, looks every 20 ms as long as there are new ones, is asleep otherwise, and ends
- * when it has been idle for long or is the last one left. */
+ * when it is the last one left, or has been idle for long and nobody sleeps in such a wait. */
 #ifndef WEFT_PARK_WATCH_H
 #define WEFT_PARK_WATCH_H
 
@@ -10,11 +10,12 @@
 
 enum {
     WEFT__WATCH_CHUNK_LOG2 = 10, /* waiters that share one mark */
-    WEFT__WATCH_CHUNKS = 1 << (22 - WEFT__WATCH_CHUNK_LOG2)
+    WEFT__WATCH_CHUNKS = 1 << (22 - WEFT__WATCH_CHUNK_LOG2),
+    WEFT__WATCH_NONE = 0
 };
 
 extern uint32_t weft__watch_marks[WEFT__WATCH_CHUNKS]; /* atomic: chunks in which somebody may have fallen asleep */
-extern uint32_t weft__watch_wanted;                    /* atomic: a thread that ends or comes to rest should say so */
+extern uint32_t weft__watch_state;                     /* atomic: while there is a watch thread not WEFT__WATCH_NONE */
 
 void weft__watch_mark(const weft__waiter *self);
 void weft__watch_poke_slow(void);
@@ -36,11 +37,12 @@ static inline void weft__watch_sleeper(const weft__waiter *self)
 #endif
 }
 
-/* The caller ends, or a scheduler comes to rest: perhaps nobody is left to wake the others. */
+/* The caller ends, or a scheduler comes to rest: perhaps nobody is left to wake the others. Post of a seq_cst operation
+ * by which that can be seen. */
 static inline void weft__watch_poke(void)
 {
 #ifndef WEFT_MODEL
-    if (unlikely(load_relaxed(&weft__watch_wanted) != 0))
+    if (unlikely(load_seq_cst(&weft__watch_state) != WEFT__WATCH_NONE))
         weft__watch_poke_slow();
 #endif
 }

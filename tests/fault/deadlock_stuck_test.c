@@ -112,6 +112,26 @@ TEST(stuck_is_seen_when_the_last_thread_that_weft_does_not_know_has_ended)
     pthread_join(t, NULL);
 }
 
+/* The watch thread stays for those who sleep, however long nothing happens. */
+static int ends_very_late(void *arg)
+{
+    (void)arg;
+    sleep(12);
+    return 0;
+}
+
+TEST_LIMIT(40, stuck_is_seen_when_the_last_thread_ends_after_long)
+{
+    weft_thread t = WEFT_THREAD_INIT;
+    need_stuck();
+    on_report = release_main;
+    collect_reports(WEFT_DEADLOCK_REPORT);
+    CHECK_OK(weft_thread_start(&t, ends_very_late, NULL, NULL));
+    CHECK_OK(weft_event_wait(&never, WEFT_FOREVER));
+    CHECK_INT(1, reports());
+    CHECK_OK(weft_thread_join(&t, NULL, WEFT_FOREVER));
+}
+
 /* Each new way of being stuck is reported anew. */
 TEST(stuck_again_is_reported_again)
 {
