@@ -314,7 +314,7 @@ static int try_resolve(weft__resolved *x)
     }
     err = load_forms(x, e);
     if (err == 0) {
-        e->checked = weft__sys_coarse_times().monotonic;
+        e->checked = weft__sys_coarse_now();
         x->entry = e;
         return 0;
     }

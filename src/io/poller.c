@@ -20,7 +20,7 @@
 #include <string.h>
 
 enum {
-    CALLBACKS = 256 /* slots served by a scheduler's poll before its coroutines have their turn */
+    CALLBACKS = 32 /* slots served by a scheduler's poll before its coroutines have their turn */
 };
 
 static const weft__poller_ops *const kinds[] = {

@@ -27,7 +27,7 @@ _Static_assert(sizeof(weft_conn) <= 192, "ten thousand idle connections are to f
 
 uint32_t weft__server_ms(const weft_server *s)
 {
-    return (uint32_t)WEFT__MS_OF(weft__sys_coarse_times().monotonic - s->epoch);
+    return (uint32_t)WEFT__MS_OF(weft__sys_coarse_now() - s->epoch);
 }
 
 /* More free records; false when out of memory. */
@@ -209,7 +209,7 @@ uint64_t weft_conn_id(const weft_conn *c)
 int64_t weft_conn_opened(const weft_conn *c)
 {
     const weft_server *s = c->worker->server;
-    int64_t ms = WEFT__MS_OF(weft__sys_coarse_times().monotonic - s->epoch);
+    int64_t ms = WEFT__MS_OF(weft__sys_coarse_now() - s->epoch);
     return s->epoch + (ms - (uint32_t)((uint32_t)ms - c->opened)) * WEFT_MS;
 }
 

@@ -19,7 +19,8 @@
 #include <errno.h>
 
 enum {
-    LINGER_BYTES = 64 * 1024
+    LINGER_BYTES = 64 * 1024,
+    RESTING = 2 /* runners that wait for the next bytes instead of ending: one, and the successor that it makes sure of */
 };
 
 /* ---- waits inside a turn ---- */
@@ -299,10 +300,26 @@ static void serve_turn(weft_conn *c, weft__turn *t)
 
 static int run_ready(void *arg);
 
+/* Let one that rests go on. */
+static void rouse(weft__worker *w, bool called)
+{
+    weft__turn *t = w->resting;
+    w->resting = t->next;
+    w->rests--;
+    t->called = called;
+    if (weft__waiter_claim(t->waiter, WEFT__WOKEN(0))) /* nobody else ends this wait */
+        weft__waiter_ready(t->waiter);
+}
+
 void weft__runner_call(weft__worker *w)
 {
     if (w->runner_coming || w->ready == NULL)
         return;
+    if (likely(w->resting != NULL)) {
+        w->runner_coming = true;
+        rouse(w, true);
+        return;
+    }
     const weft_co_options options = {.stack_size = w->server->options.stack_size};
     if (weft__co_start_here(run_ready, w, &options) < 0)
         return;
@@ -310,20 +327,44 @@ void weft__runner_call(weft__worker *w)
     w->runners++;
 }
 
+void weft__runners_dismiss(weft__worker *w)
+{
+    while (w->resting != NULL)
+        rouse(w, false);
+}
+
+/* The line is worked off: wait for more, unless enough do that. False: this runner is to end. */
+static bool rest(weft__worker *w, weft__turn *t)
+{
+    if (w->rests == RESTING || w->drained || weft_cancelled())
+        return false;
+    t->called = false;
+    t->next = w->resting;
+    w->resting = t;
+    w->rests++;
+    weft__wait_begin(t->waiter, true);
+    store_relaxed(&t->waiter->what, "server runner");
+    (void)weft__wait_block(t->waiter, INT64_MAX);
+    store_relaxed(&t->waiter->what, NULL);
+    return t->called;
+}
+
 static int run_ready(void *arg)
 {
     weft__worker *w = arg;
     weft__turn turn = {.waiter = weft__self(), .state = w->state};
-    w->runner_coming = false;
-    while (w->ready != NULL && !weft_cancelled()) {
-        weft_conn *c = w->ready;
-        w->ready = c->next;
-        if (w->ready == NULL)
-            w->ready_end = &w->ready;
+    do {
+        w->runner_coming = false;
+        while (w->ready != NULL && !weft_cancelled()) {
+            weft_conn *c = w->ready;
+            w->ready = c->next;
+            if (w->ready == NULL)
+                w->ready_end = &w->ready;
+            weft__runner_call(w);
+            serve_turn(c, &turn);
+        }
         weft__runner_call(w);
-        serve_turn(c, &turn);
-    }
-    weft__runner_call(w);
+    } while (rest(w, &turn));
     w->runners--;
     weft__keeper_ended(w);
     return 0;

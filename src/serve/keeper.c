@@ -53,7 +53,7 @@ void weft__keeper_idle(weft_conn *c)
 {
     weft__worker *w = c->worker;
     weft_server *s = w->server;
-    int64_t now = weft__sys_coarse_times().monotonic;
+    int64_t now = weft__sys_coarse_now();
     uint32_t ms = (uint32_t)WEFT__MS_OF(now - s->epoch);
     /* A busy connection is moved now and then only, so that a request does not touch its neighbours' records. */
     if (c->state == WEFT__CONN_FLUSHING || ms - c->since > s->since_grain || list_empty(&c->link))
@@ -62,21 +62,21 @@ void weft__keeper_idle(weft_conn *c)
 
 void weft__keeper_flushing(weft_conn *c)
 {
-    int64_t now = weft__sys_coarse_times().monotonic;
+    int64_t now = weft__sys_coarse_now();
     c->since = (uint32_t)WEFT__MS_OF(now - c->worker->server->epoch);
     join(c, &c->worker->flushing, &c->stalled, now, scan_ms(c->worker) * WEFT_MS);
 }
 
 void weft__keeper_lingering(weft_conn *c)
 {
-    join(c, &c->worker->lingering, &c->since, weft__sys_coarse_times().monotonic, LINGER_MS * WEFT_MS);
+    join(c, &c->worker->lingering, &c->since, weft__sys_coarse_now(), LINGER_MS * WEFT_MS);
 }
 
 void weft__keeper_shaking(weft_conn *c)
 {
     weft__worker *w = c->worker;
     c->state = WEFT__CONN_SHAKING;
-    join(c, &w->shaking, &c->since, weft__sys_coarse_times().monotonic, w->server->options.handshake_timeout);
+    join(c, &w->shaking, &c->since, weft__sys_coarse_now(), w->server->options.handshake_timeout);
 }
 
 /* ---- time-outs: each looks at one list and returns in how many ms it wants to look again, -1: never ---- */
@@ -167,7 +167,7 @@ static int64_t sooner(int64_t at, int64_t now, int64_t in_ms)
 /* Everything that is due; returns when to look again. */
 static int64_t look(weft__worker *w)
 {
-    int64_t now = weft__sys_coarse_times().monotonic;
+    int64_t now = weft__sys_coarse_now();
     uint32_t ms = (uint32_t)WEFT__MS_OF(now - w->server->epoch);
     int64_t next = w->tick_at;
     next = sooner(next, now, look_at_waiting(w, ms));
@@ -190,6 +190,7 @@ static int64_t look(weft__worker *w)
 static bool drain(weft__worker *w)
 {
     w->drained = true;
+    weft__runners_dismiss(w);
     if (w->server->listeners[w->index] < 0)
         return true;
     if (!weft__server_closing(w->server) && !weft__accept_retire(w))

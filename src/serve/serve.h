@@ -95,7 +95,9 @@ struct weft__turn {
     weft_conn *conn;
     weft__waiter *waiter; /* of the runner or the client's thread */
     void *state;          /* from state_open */
+    weft__turn *next;     /* w->resting */
     uint8_t waits;        /* atomic: enum weft__turn_wait */
+    bool called;          /* it rested, and is to look at the line again */
     bool consumed;        /* the handler has used some bytes in this call */
 };
 
@@ -123,6 +125,8 @@ struct weft__worker {
     weft_conn *ready, **ready_end;
     bool runner_coming; /* one is in the run queue and has not looked at `ready` yet */
     unsigned runners;   /* alive */
+    weft__turn *resting; /* those of runners that wait for something to do */
+    unsigned rests;      /* how many */
     weft__out *outs;    /* free */
     weft_conn *free;    /* free connections, of the slabs */
     void *slabs;

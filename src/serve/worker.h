@@ -15,6 +15,9 @@ void weft__turn_wake(weft_conn *c, unsigned mask);
 /* Have a runner work the line of ready connections off, unless one is coming anyway. */
 void weft__runner_call(weft__worker *w);
 
+/* Runners that rest are to end. */
+void weft__runners_dismiss(weft__worker *w);
+
 /* ---- keeper.c ---- */
 
 /* The coroutine that looks after a worker; its argument. */

@@ -183,13 +183,16 @@ bool weft__sys_dirent_next(const void *buf, size_t size, size_t *at, weft__diren
 
 /* ---- clocks ---- */
 
+int64_t weft__sys_coarse_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + load_relaxed(&weft__sys_clock_shift);
+}
+
 weft__sys_times weft__sys_coarse_times(void)
 {
-    struct timespec m, w;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &m);
+    struct timespec w;
     clock_gettime(CLOCK_REALTIME_COARSE, &w);
-    return (weft__sys_times){
-        (int64_t)m.tv_sec * 1000000000 + m.tv_nsec + load_relaxed(&weft__sys_clock_shift),
-        (int64_t)w.tv_sec * 1000000000 + w.tv_nsec,
-    };
+    return (weft__sys_times){weft__sys_coarse_now(), (int64_t)w.tv_sec * 1000000000 + w.tv_nsec};
 }

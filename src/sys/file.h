@@ -69,5 +69,6 @@ typedef struct weft__sys_times {
     int64_t wall;
 } weft__sys_times;
 weft__sys_times weft__sys_coarse_times(void);
+int64_t weft__sys_coarse_now(void); /* the first alone */
 
 #endif

@@ -1,6 +1,7 @@
 /* multiplex.c - select, poll, epoll. See multiplex.h (not called poll.h, which <poll.h> itself includes from sys/). */
 #include "sys/multiplex.h"
 
+#include "sys/direct.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -74,14 +75,11 @@ int weft__sys_epoll_wait(int epfd, struct epoll_event *events, int max, int64_t 
         return err;
     struct timespec t;
     const struct timespec *left = time_left(&t, until_ns);
-    int count;
 #ifdef SYS_epoll_pwait2
     if (left != NULL && (left->tv_sec != 0 || left->tv_nsec != 0) && load_relaxed(&no_pwait2) == 0) {
-        count = (int)syscall(SYS_epoll_pwait2, epfd, events, max, left, NULL, (size_t)0);
-        if (count >= 0)
+        int count = (int)weft__direct(SYS_epoll_pwait2, epfd, events, max, left, 0, 0);
+        if (count != -ENOSYS)
             return count;
-        if (errno != ENOSYS)
-            return -errno;
         store_relaxed(&no_pwait2, 1);
     }
 #endif
@@ -90,6 +88,10 @@ int weft__sys_epoll_wait(int epfd, struct epoll_event *events, int max, int64_t 
         int64_t ns = (int64_t)left->tv_sec * 1000000000 + left->tv_nsec;
         ms = ns > INT64_C(1000000) * INT32_MAX - 1000000 ? INT32_MAX : (int)((ns + 999999) / 1000000);
     }
-    count = epoll_wait(epfd, events, max, ms);
+#if WEFT__ASAN || WEFT__TSAN
+    int count = epoll_wait(epfd, events, max, ms);
     return count < 0 ? -errno : count;
+#else
+    return (int)weft__direct(SYS_epoll_pwait, epfd, events, max, ms, 0, 0);
+#endif
 }

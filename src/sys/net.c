@@ -1,6 +1,7 @@
 /* net.c - sockets and their addresses. See net.h. */
 #include "sys/net.h"
 
+#include "sys/direct.h"
 #include "sys/sys.h"
 
 #include <arpa/inet.h>
@@ -248,13 +249,27 @@ void weft__sys_close(int fd)
     close(fd);
 }
 
+/* A sanitizer is to see what is read and written. */
+#if WEFT__ASAN || WEFT__TSAN
+static ssize_t checked(ssize_t n)
+{
+    return n < 0 ? -errno : n;
+}
+
+#define RECV(fd, buf, size, flags) checked(recv(fd, buf, size, flags))
+#define SEND(fd, buf, size, flags) checked(send(fd, buf, size, flags))
+#else
+#define RECV(fd, buf, size, flags) weft__direct(SYS_recvfrom, fd, buf, size, flags, 0, 0)
+#define SEND(fd, buf, size, flags) weft__direct(SYS_sendto, fd, buf, size, flags, 0, 0)
+#endif
+
 ssize_t weft__sys_recv(int fd, void *buf, size_t size, int flags)
 {
     ssize_t n;
     do {
         n = weft__sys_fault(WEFT__SYS_RECV);
-        if (n == 0 && (n = recv(fd, buf, size, flags)) < 0)
-            n = -errno;
+        if (n == 0)
+            n = RECV(fd, buf, size, flags);
     } while (n == -EINTR);
     return n;
 }
@@ -264,8 +279,8 @@ ssize_t weft__sys_send(int fd, const void *buf, size_t size, int flags)
     ssize_t n;
     do {
         n = weft__sys_fault(WEFT__SYS_SEND);
-        if (n == 0 && (n = send(fd, buf, size, flags | MSG_NOSIGNAL)) < 0)
-            n = -errno;
+        if (n == 0)
+            n = SEND(fd, buf, size, flags | MSG_NOSIGNAL);
     } while (n == -EINTR);
     return n;
 }
