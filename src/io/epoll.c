@@ -88,7 +88,8 @@ static int epoll_arm(weft__poller *base, weft__fd_slot *slot, unsigned events)
         return 0;
     }
     int op = slot->armed != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    int err = weft__sys_epoll_ctl(p->fd, op, slot->fd, events | (base->ops->edge ? EPOLLET : 0u), slot);
+    unsigned how = (base->ops->edge ? EPOLLET : 0u) | (slot->flags & WEFT__SLOT_SHARED ? EPOLLEXCLUSIVE : 0u);
+    int err = weft__sys_epoll_ctl(p->fd, op, slot->fd, events | how, slot);
     if (err == 0)
         slot->armed = (uint16_t)events;
     return err;
@@ -119,10 +120,19 @@ static int epoll_pollable(weft__poller *base)
     return ((epoll_poller *)base)->fd;
 }
 
+/* Who is added last is woken last. */
+static int epoll_stand_back(weft__poller *base, weft__fd_slot *slot)
+{
+    unsigned events = slot->armed;
+    epoll_arm(base, slot, 0);
+    return epoll_arm(base, slot, events);
+}
+
 /* What level and edge have in common. */
 #define EPOLL_OPS                                                                                                      \
     .close = epoll_close, .poll = epoll_poll, .update = weft__ready_update, .remove = weft__ready_remove,              \
-    .send = weft__ready_send, .cancel = weft__ready_cancel, .arm = epoll_arm, .pollable = epoll_pollable
+    .send = weft__ready_send, .cancel = weft__ready_cancel, .arm = epoll_arm, .pollable = epoll_pollable,              \
+    .stand_back = epoll_stand_back
 
 const weft__poller_ops weft__poller_epoll = {.name = "epoll", .open = level_open, EPOLL_OPS};
 const weft__poller_ops weft__poller_epoll_et = {.name = "epoll-et", .edge = true, .open = edge_open, EPOLL_OPS};

@@ -283,6 +283,22 @@ void weft__accept_stop(weft__fd_slot *slot)
     stop_mode(slot);
 }
 
+void weft__accept_share(weft__fd_slot *slot)
+{
+    slot->flags |= WEFT__SLOT_SHARED;
+}
+
+int weft__accept_stand_back(weft__fd_slot *slot)
+{
+    const weft__poller_ops *ops = slot->poller->ops;
+    if (ops->stand_back == NULL || !slot->on)
+        return 0;
+    int err = ops->stand_back(slot->poller, slot);
+    if (err < 0)
+        slot->on = false;
+    return err;
+}
+
 bool weft__accept_stopped(const weft__fd_slot *slot)
 {
     return slot->poller == NULL ||

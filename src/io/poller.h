@@ -79,7 +79,8 @@ typedef struct weft__slot_fn {
 enum {
     WEFT__SLOT_OUT_ONCE = 1, /* weft__slot_want_out_once is under way */
     WEFT__SLOT_READY = 2,    /* edge, ready.c: reading would not wait, as far as we know */
-    WEFT__SLOT_ENDED = 4 /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
+    WEFT__SLOT_ENDED = 4, /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
+    WEFT__SLOT_SHARED = 8 /* weft__accept_share */
 };
 
 enum weft__slot_mode {
@@ -129,6 +130,16 @@ void weft__recv_stop(weft__fd_slot *slot);
 /* Bring me connections, until stop or error; some that were under way may still come after stop. 0 or -errno. */
 int weft__accept_start(weft__fd_slot *slot);
 void weft__accept_stop(weft__fd_slot *slot);
+
+/* Other processes accept from the same socket: of those that sleep the kernel is to wake one for each connection, where it
+ * can (epoll; io_uring always does so). So nobody who has been told to stop may stay in its list, and who stops has
+ * accepted at least one since it was woken, or starts again within a moment, or looks into the queue itself. After
+ * weft__slot_add, before accept_start. */
+void weft__accept_share(weft__fd_slot *slot);
+
+/* Let the other processes have the next ones, if they sleep: go to the end of the kernel's list. 0 or -errno, and then
+ * the accepting has stopped. */
+int weft__accept_stand_back(weft__fd_slot *slot);
 
 /* After accept_stop: no connection will come any more. */
 bool weft__accept_stopped(const weft__fd_slot *slot);
@@ -188,6 +199,9 @@ typedef struct weft__poller_ops {
     int (*arm)(weft__poller *p, weft__fd_slot *slot, unsigned events);
     int (*pollable)(weft__poller *p); /* a descriptor that will be readable when poll has something to tell; -1: none */
     void (*look)(weft__poller *p);    /* may be NULL. Once a second while p->ahead > 0: keep fewer, if fewer will do */
+
+    /* NULL: there is no order among those who wait. 0 or -errno. */
+    int (*stand_back)(weft__poller *p, weft__fd_slot *slot);
 
     /* NULL: never. Connections may still come to a slot whose accepting has been stopped. */
     bool (*accepts)(const weft__fd_slot *slot);

@@ -3,7 +3,8 @@
  *
  * Level pollers tell again what was not taken, so one receive an event is enough; what nobody wants any more is
  * dropped from the kernel's list only when it is told in vain, because most owners want it again soon (a request, an
- * answer, the next request: no epoll_ctl at all). Errors are told whatever is wanted, so wanting nothing means
+ * answer, the next request: no epoll_ctl at all). Not so a listening socket of several processes: there being told in vain would be
+ * another's loss. Errors are told whatever is wanted, so wanting nothing means
  * leaving the list.
  * Edge pollers tell a change once: READY remembers it, a short read clears it (what comes later is a new change, told
  * by a later poll of this same thread, so nothing lies between the read and the clearing), and a slot with more than
@@ -38,6 +39,10 @@ static unsigned slot_needs(const weft__fd_slot *slot)
 int weft__ready_update(weft__poller *p, weft__fd_slot *slot)
 {
     unsigned needs = slot_needs(slot);
+    if (unlikely(slot->flags & WEFT__SLOT_SHARED) && needs == 0) {
+        slot->flags &= (uint8_t)~WEFT__SLOT_READY; /* told anew when it starts again */
+        return p->ops->arm(p, slot, 0);
+    }
     if (!p->ops->edge)
         return (needs & ~(unsigned)slot->armed) != 0 ? p->ops->arm(p, slot, needs) : 0;
     if (slot->mode != WEFT__SLOT_READINESS && slot->on && (slot->flags & WEFT__SLOT_READY) &&
@@ -201,6 +206,8 @@ static int accept_some(weft__poller *p, weft__fd_slot *slot)
         }
         if (fd < 0)
             slot->on = false;
+        if (fd < 0 && (slot->flags & WEFT__SLOT_SHARED))
+            (void)weft__ready_update(p, slot); /* others are to be woken meanwhile */
         slot->fn->accepted(slot, fd);
         if (p->current != slot || !slot->on)
             return i + 1;

@@ -114,7 +114,7 @@ static bool left_to_others(weft__worker *w)
 {
     const weft_server *s = w->server;
     return unlikely(s->in_child) && load_relaxed(&s->open) >= s->options.max_connections &&
-           weft__processes_others_have_room(s);
+           weft__processes_others_hold_fewer(s, s->options.max_connections);
 }
 
 /* Whoever io_uring had accepted before it was told to stop is let in beyond the limit: it cannot be left to others
@@ -183,8 +183,13 @@ static void listener_accepted(weft__fd_slot *slot, int fd)
         return;
     }
     admit(w, fd);
-    if (left_to_others(w) && w->accepting) {
+    if (likely(!w->server->in_child) || !w->accepting)
+        return;
+    if (left_to_others(w)) {
         weft__accept_stop(&w->listener);
+        accept_later(w);
+    } else if (weft__processes_others_hold_fewer(w->server, load_relaxed(&w->server->open)) &&
+               weft__accept_stand_back(&w->listener) < 0) {
         accept_later(w);
     }
 }
@@ -209,6 +214,8 @@ int weft__accept_open(weft__worker *w)
     int err = weft__slot_add(w->poller, &w->listener, 0);
     if (err < 0)
         goto fail_spare;
+    if (w->server->in_child)
+        weft__accept_share(&w->listener);
     err = weft__accept_start(&w->listener);
     if (err < 0)
         goto fail_slot;

@@ -143,7 +143,7 @@ static int run_on_tell(weft_server *s, int what)
     return err;
 }
 
-bool weft__processes_others_have_room(const weft_server *s)
+bool weft__processes_others_hold_fewer(const weft_server *s, uint64_t most)
 {
     for (unsigned i = 0; i < s->front->sets; i++) {
         const weft__worker *set = set_of(s->front, s, i);
@@ -153,7 +153,7 @@ bool weft__processes_others_have_room(const weft_server *s)
             open += load_relaxed(&set[k].open);
             accepting |= load_acquire(&set[k].accepting);
         }
-        if (i != s->child && accepting && open < s->options.max_connections)
+        if (i != s->child && accepting && open < most)
             return true;
     }
     return false;

@@ -38,7 +38,7 @@ void weft__processes_stop(weft_server *s, enum weft__stop how, int64_t grace);
 /* In a worker process that has no place left: if no other has one either, let the supervisor know. */
 void weft__processes_taken(weft_server *s);
 
-/* In a worker process: does another one that accepts hold fewer connections than it may? */
-bool weft__processes_others_have_room(const weft_server *s);
+/* In a worker process: does another one that accepts hold fewer than `most` connections? */
+bool weft__processes_others_hold_fewer(const weft_server *s, uint64_t most);
 
 #endif

@@ -123,12 +123,12 @@ struct weft__worker {
     void *state; /* coroutine model */
     weft__list waiting, flushing, lingering, shaking;
     weft_conn *ready, **ready_end;
-    bool runner_coming; /* one is in the run queue and has not looked at `ready` yet */
-    unsigned runners;   /* alive */
+    bool runner_coming;  /* one is in the run queue and has not looked at `ready` yet */
+    unsigned runners;    /* alive */
     weft__turn *resting; /* those of runners that wait for something to do */
     unsigned rests;      /* how many */
-    weft__out *outs;    /* free */
-    weft_conn *free;    /* free connections, of the slabs */
+    weft__out *outs;     /* free */
+    weft_conn *free;     /* free connections, of the slabs */
     void *slabs;
     uint64_t last_id;
     unsigned index;

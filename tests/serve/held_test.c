@@ -174,3 +174,15 @@ TEST_LIMIT(120, held_connections_fill_each_process_before_any_gives_way_uring)
     static const serve_kind forked_uring = {"forked_uring", "uring", NULL, 1, false, 2, true, false};
     hold(&forked_uring, 3);
 }
+
+TEST_LIMIT(120, held_connections_fill_each_process_before_any_gives_way_epoll_et)
+{
+    static const serve_kind forked_edge = {"forked_edge", "epoll-et", NULL, 1, false, 2, true, false};
+    hold(&forked_edge, 3);
+}
+
+TEST_LIMIT(120, held_connections_fill_each_process_before_any_gives_way_coroutine)
+{
+    static const serve_kind forked_coroutine = {"forked_coroutine", "coroutine", NULL, 1, false, 2, true, false};
+    hold(&forked_coroutine, 3);
+}

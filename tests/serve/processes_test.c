@@ -6,6 +6,7 @@
 
 #include "base/atomic.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -420,4 +421,118 @@ TEST(processes_all_stop_when_a_handler_says_so)
     client_close(fd);
     CHECK_OK(weft_server_wait(s, weft_in_seconds(8 * test_limit_factor())));
     weft_server_close(s);
+}
+
+/* ---- who is woken ---- */
+
+static unsigned long sleeps_of_thread(const char *path)
+{
+    unsigned long n = 0;
+    char line[128];
+    FILE *f = fopen(path, "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1)
+            break;
+    if (f != NULL)
+        fclose(f);
+    return n;
+}
+
+/* How often the processes below this one have gone to sleep. */
+static unsigned long sleeps_below(pid_t pid, bool itself)
+{
+    char path[300];
+    unsigned long sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *e; tasks != NULL && (e = readdir(tasks)) != NULL;) {
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%s/status", (int)pid, e->d_name);
+        if (itself)
+            sum += sleeps_of_thread(path);
+        snprintf(path, sizeof path, "/proc/%d/task/%s/children", (int)pid, e->d_name);
+        FILE *f = fopen(path, "re");
+        for (int child; f != NULL && fscanf(f, "%d", &child) == 1;)
+            sum += sleeps_below(child, true);
+        if (f != NULL)
+            fclose(f);
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return sum;
+}
+
+/* A connection wakes one of the processes that sleep, and not all of them: S001-139. */
+static void wake_one(const char *model)
+{
+    enum {
+        HERD = 16,
+        CLIENTS = 100,
+        SLEEPS = 6 /* for a client: it is accepted, it asks, it leaves */
+    };
+    weft_server *s = serve_pids(model, HERD);
+    unsigned port = weft_server_port(s);
+    for (int i = 0; i < HERD; i++) /* all have slept by then */
+        CHECK(ask_new(port) > 0);
+    unsigned long before = sleeps_below(getpid(), false);
+    for (int i = 0; i < CLIENTS; i++)
+        CHECK(ask_new(port) > 0);
+    unsigned long slept = sleeps_below(getpid(), false) - before;
+    CHECK(before > 0);
+    if (test_limit_factor() == 1) /* else there are threads beside ours that wake by themselves */
+        CHECK(slept <= SLEEPS * CLIENTS);
+    serve_stop(s);
+}
+
+TEST(processes_are_not_all_woken_for_a_connection_epoll)
+{
+    wake_one("epoll");
+}
+
+TEST(processes_are_not_all_woken_for_a_connection_epoll_et)
+{
+    wake_one("epoll-et");
+}
+
+TEST(processes_are_not_all_woken_for_a_connection_uring)
+{
+    wake_one("uring");
+}
+
+/* Who holds more than the others is woken after them, so clients that stay come to all. */
+static void spread(const char *model)
+{
+    enum {
+        PLACES = 4,
+        STAY_MOST = 400 /* enough on a machine that is slow to let them all sleep */
+    };
+    int fds[STAY_MOST];
+    pid_t seen[PLACES];
+    unsigned n = 0, clients = 0;
+    weft_server *s = serve_pids(model, PLACES);
+    while (n < PLACES && clients < STAY_MOST) {
+        unsigned k = 0;
+        fds[clients] = client_open(weft_server_port(s));
+        pid_t pid = ask_pid(fds[clients++]);
+        CHECK(pid > 0);
+        while (k < n && seen[k] != pid)
+            k++;
+        if (k == n)
+            seen[n++] = pid;
+    }
+    CHECK_INT(PLACES, n);
+    while (clients > 0)
+        client_close(fds[--clients]);
+    serve_stop(s);
+}
+
+TEST(processes_share_clients_that_stay_epoll)
+{
+    spread("epoll");
+}
+
+TEST(processes_share_clients_that_stay_epoll_et)
+{
+    spread("epoll-et");
 }
