@@ -29,10 +29,10 @@ RETRIES = 1
 
 class Workload:
     def __init__(self, name, size, connections=64, depth=1, seconds=1.5, rounds=5, idle=0, options=(), weft_options=(),
-                 ours_only=False):
+                 ours_only=False, retries=RETRIES):
         self.name, self.size, self.connections, self.depth = name, size, connections, depth
         self.seconds, self.rounds = seconds, rounds
-        self.weft_options, self.ours_only = list(weft_options), ours_only
+        self.weft_options, self.ours_only, self.retries = list(weft_options), ours_only, retries
         self.options = list(options) + (["--idle", idle] if idle else [])
         self.held = connections + idle
 
@@ -189,7 +189,7 @@ class Bench:
 
     def run_once(self, kind, workload):
         seconds = workload.seconds * (0.3 if self.args.quick else 1)
-        for attempt in range(1 if self.args.quick else RETRIES + 1):
+        for attempt in range(1 if self.args.quick else workload.retries + 1):
             with kind.start(self.root, self.cores[0], self.directory / kind.name, workload) as server:
                 result = load(self.args.httpload, server, workload, self.cores, seconds)
                 server.check_alive()

@@ -134,5 +134,6 @@ static int epoll_stand_back(weft__poller *base, weft__fd_slot *slot)
     .send = weft__ready_send, .cancel = weft__ready_cancel, .arm = epoll_arm, .pollable = epoll_pollable,              \
     .stand_back = epoll_stand_back
 
-const weft__poller_ops weft__poller_epoll = {.name = "epoll", .open = level_open, EPOLL_OPS};
-const weft__poller_ops weft__poller_epoll_et = {.name = "epoll-et", .edge = true, .open = edge_open, EPOLL_OPS};
+const weft__poller_ops weft__poller_epoll = {.name = "epoll", .round = WEFT__ROUND, .open = level_open, EPOLL_OPS};
+const weft__poller_ops weft__poller_epoll_et = {
+    .name = "epoll-et", .edge = true, .round = WEFT__ROUND, .open = edge_open, EPOLL_OPS};

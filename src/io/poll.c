@@ -140,6 +140,7 @@ static int poll_pollable(weft__poller *base)
 
 const weft__poller_ops weft__poller_poll = {
     .name = "poll",
+    .round = WEFT__ROUND,
     .open = poll_open,
     .close = poll_close,
     .poll = poll_poll,

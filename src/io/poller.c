@@ -19,10 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    CALLBACKS = 32 /* slots served by a scheduler's poll before its coroutines have their turn */
-};
-
 static const weft__poller_ops *const kinds[] = {
     &weft__poller_epoll_et, /* the default: as good as epoll and some percent cheaper, see docs/design/io.md */
     &weft__poller_epoll,    &weft__poller_poll, &weft__poller_select, &weft__poller_uring,
@@ -371,7 +367,7 @@ static int rest(int err)
 
 static int idler_poll(void *p, int64_t until_ns)
 {
-    int n = weft__poller_run(p, weft__buffers_until(p, until_ns), CALLBACKS);
+    int n = weft__poller_run(p, weft__buffers_until(p, until_ns), ((weft__poller *)p)->ops->round);
     return likely(n >= 0) ? n : rest(n);
 }
 

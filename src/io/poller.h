@@ -175,10 +175,19 @@ void weft__send_cancel(weft__send *s);
 
 /* ---- pollers ---- */
 
+/* `round` of those that receive by themselves: so many buffers, which share the same sets of the processor's caches, stay
+ * there until their bytes are looked at. io_uring's are filled by the kernel, and it hands over what a round asks for in one call.
+ */
+enum {
+    WEFT__ROUND = 32,
+    WEFT__ROUND_URING = 256
+};
+
 /* A back end. Those that know readiness only take the functions of ready.c for the middle part. */
 typedef struct weft__poller_ops {
     const char *name;
     bool edge;
+    unsigned round; /* slots that a scheduler's poll serves before coroutines have their turn */
 
     /* Allocate and open; zero but for ops and interrupt_fd, which is watched from now on. one_thread: only the opening
      * thread will ever call. 0, or -errno with nothing left open. */

@@ -151,6 +151,7 @@ static int select_pollable(weft__poller *base)
 
 const weft__poller_ops weft__poller_select = {
     .name = "select",
+    .round = WEFT__ROUND,
     .open = select_open,
     .close = select_close,
     .poll = select_poll,

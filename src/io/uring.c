@@ -659,6 +659,7 @@ static int uring_pollable(weft__poller *base)
 const weft__poller_ops weft__poller_uring = {
     .name = "uring",
     .edge = true,
+    .round = WEFT__ROUND_URING,
     .open = uring_open,
     .close = uring_close,
     .poll = uring_poll,
@@ -674,6 +675,7 @@ const weft__poller_ops weft__poller_uring = {
 static const weft__poller_ops uring_by_readiness = {
     .name = "uring",
     .edge = true,
+    .round = WEFT__ROUND_URING,
     .open = uring_open,
     .close = uring_close,
     .poll = uring_poll,
