@@ -131,8 +131,8 @@ void weft__recv_stop(weft__fd_slot *slot);
 int weft__accept_start(weft__fd_slot *slot);
 void weft__accept_stop(weft__fd_slot *slot);
 
-/* Other processes accept from the same socket: of those that sleep the kernel is to wake one for each connection, where it
- * can (epoll; io_uring always does so). So nobody who has been told to stop may stay in its list, and who stops has
+/* Other processes accept from the same socket: of those that sleep the kernel is to wake one for each connection, where
+ * it can (epoll; io_uring always does so). So nobody who has been told to stop may stay in its list, and who stops has
  * accepted at least one since it was woken, or starts again within a moment, or looks into the queue itself. After
  * weft__slot_add, before accept_start. */
 void weft__accept_share(weft__fd_slot *slot);
@@ -175,9 +175,9 @@ void weft__send_cancel(weft__send *s);
 
 /* ---- pollers ---- */
 
-/* `round` of those that receive by themselves: so many buffers, which share the same sets of the processor's caches, stay
- * there until their bytes are looked at. io_uring's are filled by the kernel, and it hands over what a round asks for in one call.
- */
+/* `round` of those that receive by themselves: so many buffers, which share the same sets of the processor's caches,
+ * stay there until their bytes are looked at. io_uring's are filled by the kernel, and it hands over what a round asks
+ * for in one call. */
 enum {
     WEFT__ROUND = 32,
     WEFT__ROUND_URING = 256

@@ -3,9 +3,8 @@
  *
  * Level pollers tell again what was not taken, so one receive an event is enough; what nobody wants any more is
  * dropped from the kernel's list only when it is told in vain, because most owners want it again soon (a request, an
- * answer, the next request: no epoll_ctl at all). Not so a listening socket of several processes: there being told in vain would be
- * another's loss. Errors are told whatever is wanted, so wanting nothing means
- * leaving the list.
+ * answer, the next request: no epoll_ctl at all). Not so a listening socket of several processes: there being told in
+ * vain would be another's loss. Errors are told whatever is wanted, so wanting nothing means leaving the list.
  * Edge pollers tell a change once: READY remembers it, a short read clears it (what comes later is a new change, told
  * by a later poll of this same thread, so nothing lies between the read and the clearing), and a slot with more than
  * its share of bytes goes to the pending list.

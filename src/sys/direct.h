@@ -1,8 +1,8 @@
 /* direct.h - system calls without the C library in between, for the three that every round trip of a server makes.
  *
  * The library's functions are places where pthread_cancel may strike (weft cancels nobody there), so each asks first
- * whether there are other threads, and lies in pages that nothing else of ours uses. Where a sanitizer must see the call, or
- * on other processors, the library makes it. */
+ * whether there are other threads, and lies in pages that nothing else of ours uses. Where a sanitizer must see the
+ * call, or on other processors, the library makes it. */
 #ifndef WEFT_SYS_DIRECT_H
 #define WEFT_SYS_DIRECT_H
 
