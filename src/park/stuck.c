@@ -10,7 +10,8 @@
  *     threads of its own, so there nothing ever is.
  * S2  it is so if two looks at different times find the same sleeps; and it is said once. A helper that has been
  *     given something to do is not at rest by what its `idle` reads, also before it has run.
- * S3  who stands in a condition's queue and still holds its lock only counts as asleep: it is looked at again soon.
+ * S3  who stands in a queue may still be on its way to sleep, and go on at what it sees there: nothing is said while it
+ *     holds the lock of its condition, or its thread wants to run; it is looked at again soon.
  * Pinned by tests/fault/deadlock_stuck_test.c. */
 #include "park/watch.h"
 
@@ -86,7 +87,7 @@ static bool all_known(const look *l)
     if (!weft__relays_idle(&relays))
         return false;
     unsigned known = l->threads + relays + 1, all = weft__sys_thread_count();
-    return all == known || (all == known + 1 && !l->main_seen && weft__sys_main_ended());
+    return all == known || (all == known + 1 && !l->main_seen && weft__sys_thread_state(getpid()) == 'Z');
 }
 
 typedef struct list {
@@ -115,17 +116,27 @@ static void add_sleeper(weft__waiter *w, void *arg)
     all->at[all->n++] = f;
 }
 
-static void tell(uint64_t sum)
+static bool stands(weft__waiter *w, void *arg)
+{
+    (void)arg;
+    return w == weft__self_waiter || weft__sys_thread_state((int)load_relaxed(&w->tid)) != 'R';
+}
+
+/* False: not yet, since one of them is only kept from running. */
+static bool tell(uint64_t sum)
 {
     static weft__found members[LISTED];
     list all = {.at = members};
     weft__waiters_each(add_sleeper, &all);
     look again = {.sum = 1};
     if (!weft__thread_waiters_each(at_rest, &again) || again.sum != sum || !all_known(&again))
-        return;
+        return true;
+    if (!weft__thread_waiters_each(stands, NULL))
+        return false;
     told = sum;
     if (!all.reported) /* else whoever waits, waits behind a ring */
         weft__deadlock_report(members, all.n, all.total, false);
+    return true;
 }
 
 bool weft__stuck_anybody(void)
@@ -150,6 +161,5 @@ weft__stuck weft__stuck_look(bool *anybody)
         before = l.sum;
         return WEFT__STUCK_PERHAPS;
     }
-    tell(l.sum);
-    return WEFT__STUCK_NO;
+    return tell(l.sum) ? WEFT__STUCK_NO : WEFT__STUCK_PERHAPS;
 }

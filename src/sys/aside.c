@@ -70,12 +70,12 @@ unsigned weft__sys_thread_count(void)
     return stat("/proc/self/task", &s) == 0 && s.st_nlink > 2 ? (unsigned)s.st_nlink - 2 : 0;
 }
 
-bool weft__sys_main_ended(void)
+char weft__sys_thread_state(int tid)
 {
     char text[256];
     const char *fields = NULL;
-    snprintf(text, sizeof text, "/proc/self/task/%d/stat", (int)getpid());
-    return weft__sys_stat_fields(text, text, sizeof text, &fields) == 0 && fields[0] == ' ' && fields[1] == 'Z';
+    snprintf(text, sizeof text, "/proc/self/task/%d/stat", tid);
+    return weft__sys_stat_fields(text, text, sizeof text, &fields) == 0 && fields[0] == ' ' ? fields[1] : 0;
 }
 
 static int peek_through_pipe(void *to, const void *from, size_t size)

@@ -21,8 +21,9 @@ int weft__aside_thread(void *(*fn)(void *), void *arg, size_t stack_size);
 /* How many threads this process has, 0 when the kernel does not tell. Opens no descriptor. */
 unsigned weft__sys_thread_count(void);
 
-/* Whether the main thread has ended while others go on. */
-bool weft__sys_main_ended(void);
+/* The kernel's letter for what a thread of this process does: R runs or wants to, S sleeps, Z is a main thread that has
+ * ended while others go on. 0 when the kernel does not tell. */
+char weft__sys_thread_state(int tid);
 
 /* Copy `size` bytes of this process's memory, which may not be there: 0, or -EFAULT instead of a crash. Another thread
  * may be writing there. Needs two descriptors where the kernel's way is forbidden, and is -EFAULT without. */

@@ -106,6 +106,22 @@ TEST(none_until_the_last_one_has_let_go_of_the_lock_of_its_condition)
     CHECK_INT(1, reports());
 }
 
+/* It stands in the queue and looks once more whether it must sleep, when others that want the processor get it. */
+TEST(none_waiter_that_is_kept_from_running_before_it_sleeps)
+{
+    static const weft__awaited event = {.what = "event"};
+    weft_event e = WEFT_EVENT_INIT;
+    weft__parking p;
+    collect_reports(WEFT_DEADLOCK_REPORT);
+    weft__await(weft__self(), &event, &e, NULL, WEFT_FOREVER);
+    CHECK_INT(0, weft__park_prepare(&p, &e.word, 0, 0, "event"));
+    for (int64_t end = weft_now() + 200 * WEFT_MS; weft_now() < end;)
+        ;
+    weft__park_unprepare(&p);
+    weft__awaited_end(weft__self());
+    CHECK_INT(0, reports());
+}
+
 static weft_event late = WEFT_EVENT_INIT;
 
 static void *sets_late(void *arg)
