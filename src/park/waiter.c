@@ -91,6 +91,7 @@ void weft__waiter_renew(weft__waiter *w)
     store_relaxed(&w->cancel, 0);
     w->shield = 0;
     w->token = 0;
+    w->helping = NULL;
     if (unlikely(w->locals != NULL)) /* of one that a fork left behind in the parent */
         weft__locals_drop(w);
     store_relaxed(&w->word, NULL);

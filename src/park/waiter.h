@@ -89,6 +89,7 @@ struct weft__waiter {
     const uint32_t *word;        /* atomic for readers: what it sleeps on, NULL when running */
     const char *what;            /* atomic for readers: static text, what kind of wait, for reports; may be NULL */
     struct weft__worker *worker; /* own: which worker of a pool it is; NULL: none */
+    struct weft__frame *helping; /* own: the job that it runs though it is no worker, innermost; NULL: none */
     struct weft__locals *locals; /* own: the values of weft/local.h; NULL: none */
 
     /* What it tells about its wait (await.h); atomic for readers. */

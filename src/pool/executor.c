@@ -241,6 +241,8 @@ static void finish_all(void)
     weft__worker *me = weft__pool_me();
     if (me != NULL)
         weft__worker_exits(me);
+    if (weft__self_waiter != NULL)
+        weft__helper_lost(weft__self_waiter);
     rawlock_acquire(&pools_lock);
     ending = true;
     weft__list *link;

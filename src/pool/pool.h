@@ -180,7 +180,10 @@ void weft__pool_break(weft_executor *ex, int err);
 /* A worker has left in the middle of its jobs, which fail; another takes its place. */
 void weft__worker_lost(void *worker);
 
-/* The same of one whose job has called exit: it is no worker any more, and there is no end of it to wait for. */
+/* A thread or coroutine that is no worker leaves in the middle of jobs that it runs while it waits: they fail. */
+void weft__helper_lost(weft__waiter *self);
+
+/* The same of a worker whose job has called exit: it is no worker any more, and there is no end of it to wait for. */
 void weft__worker_exits(weft__worker *w);
 
 #endif

@@ -14,6 +14,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 
@@ -104,26 +105,55 @@ static bool run_taken(weft_executor *ex, weft__worker *w, const weft__taken *tak
     return searching;
 }
 
+/* ---- by who is no worker ---- */
+
+static pthread_key_t helper_end;
+static pthread_once_t helper_once = PTHREAD_ONCE_INIT;
+
+/* A thread ends. It does so in the middle of jobs only when one of them has called pthread_exit. */
+static void helper_ends(void *unused)
+{
+    (void)unused;
+    if (weft__self_waiter != NULL)
+        weft__helper_lost(weft__self_waiter);
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&helper_end, helper_ends);
+}
+
+static void watch_helper(void)
+{
+    static WEFT__TLS bool watched;
+    if (likely(watched))
+        return;
+    watched = true;
+    pthread_once(&helper_once, make_key);
+    pthread_setspecific(helper_end, &helper_end);
+}
+
 /* Run j here, inside whatever job the caller may be in. `owned`: the queue's reference is ours. Whether it began. */
 static bool run_inside(weft_executor *ex, weft__job *j, bool owned)
 {
-    weft__worker *w = weft__pool_me();
-    weft__frame *outer = w != NULL ? w->frame : NULL;
+    weft__waiter *self = weft__self();
+    weft__worker *w = self->worker;
+    weft__frame **frames = w != NULL && w->frame != NULL ? &w->frame : &self->helping, *outer = *frames;
     bool begun = weft__future_begin(&j->future);
     if (begun) {
-        if (outer != NULL) {
+        if (outer != NULL)
             weft__future_pause(&outer->job->future);
-            j->inner = (weft__frame){outer, j, owned};
-            w->frame = &j->inner;
-        }
+        else
+            watch_helper();
+        j->inner = (weft__frame){outer, j, owned};
+        *frames = &j->inner;
         void *result = NULL;
         bool watched = j->limits != NULL || load_relaxed(&ex->broken);
         int err = unlikely(watched) ? call_watched(ex, j, &result) : j->item.fn(j->item.arg, &result);
         conclude(ex, w != NULL && w->ex == ex ? w : NULL, j, result, err, watched, false);
-        if (outer != NULL) {
-            w->frame = outer;
+        *frames = outer;
+        if (outer != NULL)
             weft__future_resume(&outer->job->future);
-        }
     }
     if (owned)
         weft_future_unref(&j->future);
@@ -314,22 +344,41 @@ static void leave(weft__worker *w)
     uncount(ex);
 }
 
-/* The jobs that the caller is in will never return: they fail, and somebody else works in its place. */
-static void abandon_jobs(weft__worker *w)
+/* The jobs that the caller is in, as the worker w or (NULL) as none, will never return: they fail. */
+static void fail_jobs(weft__frame *at, weft__worker *w)
 {
-    weft_executor *ex = w->ex;
     tidy_self();
-    for (weft__frame *at = w->frame; at != NULL;) {
+    while (at != NULL) {
         weft__frame frame = *at; /* who is told of the end may free the job, and this with it */
         weft__job *j = frame.job;
+        weft_executor *ex = weft__job_pool(j);
         at = frame.outer;
+        if (weft__pool_inherited(ex))
+            continue;
         weft__job_ends(j);
+        if (!frame.owned && load_relaxed(&j->item.place) == WEFT__IN_RING)
+            add_relaxed(&ex->stale, 1);
         count_out(ex, j);
-        count_finished(ex, w);
+        count_finished(ex, w != NULL && w->ex == ex ? w : NULL);
         weft__future_finish(&j->future, NULL, -ECANCELED);
         if (frame.owned)
             weft_future_unref(&j->future);
     }
+}
+
+void weft__helper_lost(weft__waiter *self)
+{
+    weft__frame *at = self->helping;
+    self->helping = NULL;
+    if (at != NULL)
+        fail_jobs(at, NULL);
+}
+
+/* The same of a worker: somebody else works in its place. */
+static void abandon_jobs(weft__worker *w)
+{
+    weft_executor *ex = w->ex;
+    fail_jobs(w->frame, w);
     if (weft__backlog_worker_gone(&ex->backlog))
         weft__worker_start(ex);
 }

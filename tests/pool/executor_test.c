@@ -668,3 +668,77 @@ TEST_IN(THREAD | CO, pool_lets_waiters_help_when_told)
     weft_executor_free(ex);
     CHECK_ERR(-EINVAL, weft_thread_pool_new(&ex, &(weft_pool_options){.waiters_help = 1, .initializer = prepare}));
 }
+
+static void *wait_for_leaver(void *f)
+{
+    weft_future_wait(f, WEFT_FOREVER); /* runs the job, which ends the thread */
+    return f;
+}
+
+/* K135 */
+TEST(pool_job_fails_that_ends_the_thread_of_a_waiter_which_ran_it)
+{
+    weft_executor *ex;
+    CHECK_OK(weft_thread_pool_new(&ex, &(weft_pool_options){.workers = 1, .waiters_help = 1}));
+    struct gate gate = {0};
+    CHECK_OK(weft_submit(ex, gate_pass, &gate, NULL));
+    gate_wait_inside(&gate, 1);
+    uint32_t ended = 0;
+    for (int i = 0; i < 3; i++) {
+        weft_future *f;
+        pthread_t thread;
+        void *returned;
+        CHECK_OK(weft_submit(ex, leave_thread, &ended, &f));
+        CHECK_INT(0, pthread_create(&thread, NULL, wait_for_leaver, f));
+        CHECK_INT(0, pthread_join(thread, &returned));
+        CHECK_PTR(NULL, returned);
+        CHECK_INT(1, weft_future_done(f));
+        CHECK_ERR(-ECANCELED, weft_future_result(f, NULL, WEFT_NOW));
+        weft_future_unref(f);
+    }
+    weft_executor_info info;
+    weft_executor_look(ex, &info);
+    CHECK_INT(0, info.queued);
+    CHECK_INT(3, info.finished);
+    gate_open(&gate);
+    weft_executor_free(ex);
+    CHECK_INT(3, ended);
+}
+
+struct nest_of_two {
+    weft_executor *ex;
+    weft_future *outer;
+};
+
+static int stop_outer_and_sleep(void *arg, void **result)
+{
+    const struct nest_of_two *two = arg;
+    (void)result;
+    CHECK_INT(0, weft_future_stop(two->outer));
+    return weft_sleep(weft_in_ms(1)); /* goes on: it was not this one that was asked */
+}
+
+static int wait_for_inner(void *arg, void **result)
+{
+    struct nest_of_two *two = arg;
+    weft_future *f;
+    (void)result;
+    CHECK_OK(weft_submit(two->ex, stop_outer_and_sleep, two, &f));
+    CHECK_OK(weft_future_result(f, NULL, WEFT_FOREVER));
+    weft_future_unref(f);
+    return weft_sleep(WEFT_FOREVER);
+}
+
+TEST_IN(THREAD | CO, pool_job_that_a_waiter_runs_inside_another_is_not_stopped_with_that)
+{
+    struct nest_of_two two = {.ex = pool_new_with(t, &(weft_pool_options){.workers = 1, .waiters_help = 1})};
+    struct gate gate = {0};
+    CHECK_OK(weft_submit(two.ex, gate_pass, &gate, NULL));
+    gate_wait_inside(&gate, 1);
+    CHECK_OK(weft_submit(two.ex, wait_for_inner, &two, &two.outer));
+    CHECK_ERR(-ECANCELED, weft_future_result(two.outer, NULL, WEFT_FOREVER));
+    CHECK_OK(weft_sleep(weft_in_ms(1))); /* the stop has ended with its job */
+    weft_future_unref(two.outer);
+    gate_open(&gate);
+    weft_executor_free(two.ex);
+}

@@ -276,6 +276,62 @@ TEST(process_ends_when_a_job_says_so_and_the_others_are_done)
     end_by_a_job(weft_co_pool_new);
 }
 
+static int open_gate_and_exit(void *start, void **result)
+{
+    (void)result;
+    gate_open(start);
+    exit(7);
+}
+
+static int wait_for_exit_job(void *f)
+{
+    weft_future_wait(f, WEFT_FOREVER); /* helps, and so does not return */
+    return 1;
+}
+
+/* The job that calls exit is run by who waits for it and is no worker; one of the pool's jobs waits for it, too. */
+static void end_by_a_helped_job(int (*new_pool)(weft_executor **ex, const weft_pool_options *options), bool by_coroutine)
+{
+    int fds[2], status;
+    CHECK_INT(0, pipe(fds));
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct gate start = {0};
+        weft_future *f;
+        close(fds[0]);
+        out = fds[1];
+        CHECK_OK(new_pool(&left, &(weft_pool_options){.workers = 1, .waiters_help = 1}));
+        CHECK_OK(weft_submit(left, gate_pass, &start, NULL));
+        gate_wait_inside(&start, 1);
+        CHECK_OK(weft_submit(left, open_gate_and_exit, &start, &f));
+        CHECK_OK(weft_submit(left, tell_how_it_ended, f, NULL));
+        if (by_coroutine)
+            CHECK_OK(weft_go(wait_for_exit_job, f));
+        else
+            wait_for_exit_job(f);
+        weft_sleep(WEFT_FOREVER);
+    }
+    close(fds[1]);
+    char text[64];
+    size_t n = 0;
+    ssize_t got;
+    while ((got = read(fds[0], text + n, sizeof text - n)) > 0)
+        n += (size_t)got;
+    close(fds[0]);
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(7 << 8, status);
+    CHECK_INT(1, n);
+    CHECK_MEM("e", text, 1);
+}
+
+TEST(process_ends_when_a_job_says_so_that_its_waiter_runs)
+{
+    end_by_a_helped_job(weft_thread_pool_new, false);
+    end_by_a_helped_job(weft_co_pool_new, false);
+    end_by_a_helped_job(weft_thread_pool_new, true);
+    end_by_a_helped_job(weft_co_pool_new, true);
+}
+
 /* ---- fork ---- */
 
 static int churn(void *arg)
