@@ -100,6 +100,7 @@ static bool ring_take(weft__backlog *b, weft__taken *out)
         weft__slot *s = &b->ring[tail % SIZE];
         int64_t ahead = (int64_t)(load_acquire(&s->turn) - (tail + 1));
         if (ahead == 0) {
+            __builtin_prefetch(load_relaxed(&s->item), 1); /* a lone job's future comes while we claim it */
             if (!cas_seq_cst(&b->tail, &tail, tail + 1))
                 continue;
             *out = (weft__taken){s->item, s->fn, s->arg, true};

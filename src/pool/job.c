@@ -148,6 +148,8 @@ static weft__job *take_record(void)
         j = job_of(mine.first);
         mine.first = mine.first->next;
         mine.count--;
+        if (mine.first != NULL) /* perhaps last used by another processor */
+            __builtin_prefetch(job_of(mine.first), 1);
     }
     weft__thread_leave();
     return j;
