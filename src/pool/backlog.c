@@ -61,6 +61,16 @@ void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint
 
 /* ---- ring ---- */
 
+/* The position is the caller's: it becomes the takers'. */
+static void fill(weft__backlog *b, uint64_t position, weft__item *it)
+{
+    weft__slot *s = &b->ring[position % SIZE];
+    store_relaxed(&s->item, it);
+    s->fn = it->fn;
+    s->arg = it->arg;
+    store_release(&s->turn, position + 1);
+}
+
 /* 0, -EPIPE or -WEFT_EFULL. */
 static int ring_put(weft__backlog *b, weft__item *it)
 {
@@ -68,15 +78,11 @@ static int ring_put(weft__backlog *b, weft__item *it)
     for (;;) {
         if (unlikely(head & CLOSED))
             return -EPIPE;
-        weft__slot *s = &b->ring[head % SIZE];
-        int64_t ahead = (int64_t)(load_acquire(&s->turn) - head);
+        int64_t ahead = (int64_t)(load_acquire(&b->ring[head % SIZE].turn) - head);
         if (ahead == 0) {
             if (!cas_seq_cst(&b->head, &head, head + 1))
                 continue;
-            store_relaxed(&s->item, it);
-            s->fn = it->fn;
-            s->arg = it->arg;
-            store_release(&s->turn, head + 1);
+            fill(b, head, it);
             return 0;
         }
         if (ahead < 0)
@@ -223,6 +229,28 @@ int weft__backlog_put(weft__backlog *b, weft__item *it)
     }
     release(b);
     return err;
+}
+
+size_t weft__backlog_put_some(weft__backlog *b, weft__item *const *items, size_t n)
+{
+    if (b->limit != 0 || load_relaxed(&b->queued) != 0)
+        return 0;
+    uint64_t head = load_relaxed(&b->head);
+    size_t places;
+    do {
+        if (head & CLOSED)
+            return 0;
+        for (places = 0; places < n; places++)
+            if (load_acquire(&b->ring[(head + places) % SIZE].turn) != head + places)
+                break;
+        if (places == 0)
+            return 0;
+    } while (!cas_seq_cst(&b->head, &head, head + places)); /* what is free stays so until head has passed it */
+    for (size_t i = 0; i < places; i++) {
+        store_relaxed(&items[i]->place, WEFT__IN_RING);
+        fill(b, head + i, items[i]);
+    }
+    return places;
 }
 
 /* Others may have refilled the ring since the caller saw it empty: it still goes before the queue. */

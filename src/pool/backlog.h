@@ -89,6 +89,10 @@ void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint
 /* Put a job in. 0; -EPIPE when closed; -WEFT_EFULL. weft__backlog_notify must follow, also after several. */
 int weft__backlog_put(weft__backlog *b, weft__item *it);
 
+/* The same of several usual jobs, as far as there are places for them in the ring at once: they cost one increment of
+ * `head`. Returns how many are in, the first of them; 0 tells nothing, and put says why. */
+size_t weft__backlog_put_some(weft__backlog *b, weft__item *const *items, size_t n);
+
 /* There are new jobs: see that somebody will look. True: the caller must start a worker, which begins as a searcher,
  * or call weft__backlog_not_started. */
 bool weft__backlog_notify(weft__backlog *b);

@@ -16,6 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum {
+    AT_A_TIME = 16 /* jobs that are put together */
+};
+
 static WEFT__FORK_PAGE weft__rawlock pools_lock;
 static WEFT__FORK_PAGE weft__list pools = {&pools, &pools}; /* that can have jobs */
 static weft__list spare = {&spare, &spare};
@@ -130,6 +134,25 @@ int weft_submit_with(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_j
     return submit(ex, fn, arg, options, f);
 }
 
+/* Make and put n jobs, the first of which is the i-th. Returns how many were taken; less than n: no more will be. */
+static size_t put_some(weft_executor *ex, weft__job_maker *make, const void *set, size_t i, size_t n,
+                       weft_future **futures)
+{
+    weft__item *items[AT_A_TIME];
+    weft__job *j;
+    size_t made = 0;
+    for (; made < n && make(ex, set, i + made, futures != NULL ? 2 : 1, &j) >= 0; made++)
+        items[made] = &j->item;
+    size_t taken = weft__backlog_put_some(&ex->backlog, items, made);
+    while (taken < made && put(ex, container_of(items[taken], weft__job, item), WEFT_FOREVER) >= 0)
+        taken++;
+    for (size_t k = 0; k < taken && futures != NULL; k++)
+        futures[k] = &container_of(items[k], weft__job, item)->future;
+    for (size_t left = taken; left < made; left++)
+        weft__job_free(&container_of(items[left], weft__job, item)->future);
+    return taken;
+}
+
 long weft__pool_submit_many(weft_executor *ex, weft__job_maker *make, const void *set, size_t n, weft_future **futures)
 {
     weft__job *j;
@@ -142,17 +165,12 @@ long weft__pool_submit_many(weft_executor *ex, weft__job_maker *make, const void
         err = weft__pool_submit(ex, j, NULL, futures); /* it begins while the rest is put */
     if (err < 0)
         return err;
-    size_t taken = 1;
-    for (; taken < n; taken++) {
-        if (make(ex, set, taken, futures != NULL ? 2 : 1, &j) < 0)
-            break;
-        if (put(ex, j, WEFT_FOREVER) < 0) {
-            weft__job_free(&j->future);
-            break;
-        }
-        if (futures != NULL)
-            futures[taken] = &j->future;
-    }
+    size_t taken = 1, some, want;
+    do {
+        want = n - taken < AT_A_TIME ? n - taken : AT_A_TIME;
+        some = put_some(ex, make, set, taken, want, futures != NULL ? &futures[taken] : NULL);
+        taken += some;
+    } while (some == want && taken < n);
     weft__pool_notify(ex);
     return (long)taken;
 }

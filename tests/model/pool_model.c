@@ -199,6 +199,44 @@ static void more_than_the_ring(unsigned i)
     }
 }
 
+/* Four at one go: two fit, others go to the queue, and what comes later behind them. */
+static void some_at_once(unsigned i)
+{
+    if (i == 0) {
+        work(false);
+        return;
+    }
+    weft__item *four[] = {&items[0], &items[1], &items[2], &items[3]};
+    for (size_t n = 0, some; n < 4; n += some) {
+        some = weft__backlog_put_some(&b, four + n, 4 - n);
+        for (size_t k = n; k < n + some; k++)
+            accepted[k] = 1;
+        if (some == 0) {
+            put((int)n);
+            some = 1;
+        }
+    }
+    tell();
+    weft__backlog_close(&b);
+}
+
+/* Two at one go against one alone, and a close. */
+static void some_against_one(unsigned i)
+{
+    weft__item *two[] = {&items[0], &items[1]};
+    if (i == 0) {
+        work(false);
+    } else if (i == 1) {
+        size_t some = weft__backlog_put_some(&b, two, 2);
+        for (size_t k = 0; k < some; k++)
+            accepted[k] = 1;
+        tell();
+    } else {
+        put(2);
+        weft__backlog_close(&b);
+    }
+}
+
 /* Who takes a listed job out has it alone. */
 static void removed(unsigned i)
 {
@@ -276,6 +314,8 @@ const model_case pool_cases[] = {
     {"pool_close_reaches_all", 3, reset_two, close_reaches_all, each_once, 3, .share = 2},
     {"pool_two_put", 3, reset_one, two_put, each_once, 2, .share = 3},
     {"pool_more_than_the_ring", 2, reset_one, more_than_the_ring, in_order, 3, .share = 3},
+    {"pool_some_at_once", 2, reset_one, some_at_once, in_order, 3, .share = 3},
+    {"pool_some_against_one", 3, reset_one, some_against_one, each_once, 2, .share = 3},
     {"pool_taken_out_of_list", 3, reset_one, removed, each_once, 2, .share = 2},
     {"pool_taken_out_of_ring", 3, reset_one, removed_from_ring, each_once, 2, .share = 2},
     {"pool_idle_worker_ends", 2, reset_idle, idle_ends, each_once, 4, .share = 2},

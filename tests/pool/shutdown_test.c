@@ -290,7 +290,8 @@ static int wait_for_exit_job(void *f)
 }
 
 /* The job that calls exit is run by who waits for it and is no worker; one of the pool's jobs waits for it, too. */
-static void end_by_a_helped_job(int (*new_pool)(weft_executor **ex, const weft_pool_options *options), bool by_coroutine)
+static void end_by_a_helped_job(int (*new_pool)(weft_executor **ex, const weft_pool_options *options),
+                                bool by_coroutine)
 {
     int fds[2], status;
     CHECK_INT(0, pipe(fds));
