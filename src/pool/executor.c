@@ -206,10 +206,13 @@ static void cancel_waiting(weft_executor *ex)
 
 static int wait_for_workers(weft_executor *ex, weft_until until)
 {
-    uint32_t alive;
+    weft__waiter *self = weft__self();
+    uint32_t alive, spin = self->spin;
     int err = 0;
+    self->spin = 0; /* a worker that is just being started shall find this processor free */
     while ((alive = load_seq_cst(&ex->alive)) != 0 && err == 0)
         err = weft__park_for(&weft__end_kind, ex, WEFT__CALLER(), &ex->alive, alive, until, 0);
+    self->spin = spin;
     if (load_seq_cst(&ex->alive) != 0)
         return err;
     weft__worker_reap(ex);
