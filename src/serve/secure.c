@@ -207,6 +207,8 @@ static int shake_on(weft_conn *c)
 
 ssize_t weft__secure_received(weft_conn *c, weft__buffer *b, ssize_t n)
 {
+    if (n < 0 && c->tls != NULL && c->state == WEFT__CONN_SHAKING)
+        count(c->worker, &c->worker->broken);
     if (n < 0 || (n == 0 && c->tls == NULL))
         return n;
     size_t got = 0;

@@ -3,6 +3,7 @@
 #include "serve/far_support.h"
 
 #include "base/atomic.h"
+#include "serve/secure_support.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,6 +39,7 @@ static void close_four(const int fds[4])
         client_close(fds[i]);
 }
 
+SERVE_TLS_TOGETHER(30, SERVE_TLS_ALL, attack_a_full_server_closes_who_has_waited_longest)
 SERVE_ALL_CASE(attack_a_full_server_closes_who_has_waited_longest)
 {
     line_service *service = line_service_new(false);
@@ -63,6 +65,15 @@ SERVE_ALL_CASE(attack_a_full_server_closes_who_has_waited_longest)
     serve_stop(s);
 }
 
+/* Who is not let in is told so; with TLS, which has not begun then, there are no words for it. */
+static void expect_turned_away(const serve_kind *kind, int fd)
+{
+    if (!kind->tls)
+        client_expect(fd, "full\n");
+    client_expect_end(fd);
+}
+
+SERVE_TLS_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 SERVE_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 {
     line_service *service = line_service_new(false);
@@ -74,8 +85,7 @@ SERVE_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
     wait_until(four_wait, service, "four requests");
     for (int i = 0; i < 10; i++) {
         int fd = client_open(port);
-        client_expect(fd, "full\n");
-        client_expect_end(fd);
+        expect_turned_away(kind, fd);
         client_close(fd);
     }
     CHECK_INT(10, server_stats(s).refused);
@@ -90,20 +100,23 @@ SERVE_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 }
 
 /* Connect and ask: true if there is an answer, false if there is no room. */
-static bool is_let_in(unsigned port, int *fd)
+static bool is_let_in(const serve_kind *kind, unsigned port, int *fd)
 {
     char reply[5];
     *fd = client_open(port);
-    (void)!send(*fd, "echo in\n", 8, MSG_NOSIGNAL);
-    client_recv_all(*fd, reply, 3);
-    if (memcmp(reply, "in\n", 3) == 0)
-        return true;
-    client_recv_all(*fd, reply + 3, 2);
-    CHECK_MEM("full\n", reply, 5);
+    (void)client_try_send(*fd, "echo in\n", 8);
+    if (!kind->tls || client_try_recv(*fd, reply, 1) == 1) {
+        client_recv_all(*fd, reply + kind->tls, 3 - kind->tls);
+        if (memcmp(reply, "in\n", 3) == 0)
+            return true;
+        client_recv_all(*fd, reply + 3, 2);
+        CHECK_MEM("full\n", reply, 5);
+    }
     client_close(*fd);
     return false;
 }
 
+SERVE_TLS_TOGETHER(60, SERVE_TLS_HERE, attack_readers_that_stall_give_way_after_a_second)
 SERVE_HERE_CASE(attack_readers_that_stall_give_way_after_a_second)
 {
     line_service *service = line_service_new(false);
@@ -116,7 +129,7 @@ SERVE_HERE_CASE(attack_readers_that_stall_give_way_after_a_second)
     }
     usleep(1500000);
     int fd;
-    while (!is_let_in(port, &fd)) /* busy, it may have gone on filling their sockets until just now */
+    while (!is_let_in(kind, port, &fd)) /* busy, it may have gone on filling their sockets until just now */
         usleep(100000);
     CHECK_INT(1, server_stats(s).shed);
     client_close(fd);
@@ -142,7 +155,7 @@ static bool just_come_stays(const serve_kind *kind)
     int64_t begin = weft_now();
     int fd;
     fds[3] = client_open(port);
-    bool in_time = is_let_in(port, &fd);
+    bool in_time = is_let_in(kind, port, &fd);
     if (in_time) {
         in_time = weft_now() - begin < WEFT_SECOND;
         if (in_time)
@@ -155,6 +168,7 @@ static bool just_come_stays(const serve_kind *kind)
     return in_time;
 }
 
+SERVE_TLS_TOGETHER(60, SERVE_TLS_HERE, attack_who_has_just_come_stays_where_another_stalls)
 SERVE_HERE_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
 {
     while (!just_come_stays(kind))
@@ -189,7 +203,7 @@ static double idle_cpu_seconds(unsigned us, double enough)
 static void exhausted(const serve_kind *kind, const char *line)
 {
     line_service *service = line_service_new(false);
-    struct far_clients far = far_start(60, line);
+    struct far_clients far = far_start(kind, 60, line);
     weft_server *s;
     weft_server_options o = line_options(kind, (weft_server_options){.threads = 1}, service);
     struct rlimit before, low;
@@ -213,11 +227,13 @@ static void exhausted(const serve_kind *kind, const char *line)
     serve_stop(s);
 }
 
+SERVE_TLS_TOGETHER(60, SERVE_TLS_HERE, attack_descriptors_exhausted_by_idle_clients)
 SERVE_HERE_CASE_LIMIT(20, attack_descriptors_exhausted_by_idle_clients)
 {
     exhausted(kind, "echo x\n");
 }
 
+SERVE_TLS_TOGETHER(60, SERVE_TLS_HERE, attack_descriptors_exhausted_by_requests_under_way)
 SERVE_HERE_CASE_LIMIT(20, attack_descriptors_exhausted_by_requests_under_way)
 {
     exhausted(kind, "wait\n");
@@ -229,6 +245,9 @@ enum {
     SLOW = 900,
     PLACES = 512,
     PROBES = 200,
+    SECURE_SLOW = 300, /* each that comes costs a session, or a handshake */
+    SECURE_PLACES = 170,
+    SECURE_PROBES = 30,
     SELECT_SLOW = 400, /* theirs and the server's descriptors together are below 1024 */
     SELECT_PLACES = 200
 };
@@ -236,8 +255,10 @@ enum {
 struct slow_clients {
     unsigned port;
     int count;
-    uint32_t stop;  /* atomic */
-    uint32_t ready; /* atomic: all have connected once */
+    unsigned char text[4096]; /* with TLS what they send of, a byte at a time, and never the last one */
+    size_t size;              /* 0: none, a line */
+    uint32_t stop;            /* atomic */
+    uint32_t ready;           /* atomic: all have connected once */
 };
 
 static int open_nonblocking(unsigned port)
@@ -250,21 +271,25 @@ static int open_nonblocking(unsigned port)
     return fd;
 }
 
-/* Each sends one byte of a line that never ends every 50 ms, and comes back when it is thrown out. */
+/* Each sends one byte every 50 ms, of a line or a handshake that never ends, and comes back when it is thrown out. */
 static void *be_slow(void *arg)
 {
     struct slow_clients *slow = arg;
     int fds[SLOW];
+    size_t at[SLOW] = {0};
     for (int i = 0; i < slow->count; i++)
         fds[i] = open_nonblocking(slow->port);
     store_seq_cst(&slow->ready, 1);
     while (!load_seq_cst(&slow->stop)) {
         for (int i = 0; i < slow->count; i++) {
             char byte;
-            bool gone = send(fds[i], "e", 1, MSG_NOSIGNAL) < 0 && errno != EAGAIN;
+            const void *text = slow->size > 0 ? (const void *)(slow->text + at[i]) : "e";
+            bool gone = at[i] + 1 != slow->size && send(fds[i], text, 1, MSG_NOSIGNAL) < 0 && errno != EAGAIN;
+            at[i] += at[i] + 1 < slow->size;
             if (gone || recv(fds[i], &byte, 1, 0) >= 0) {
                 close(fds[i]);
                 fds[i] = open_nonblocking(slow->port);
+                at[i] = 0;
             }
         }
         usleep(50000);
@@ -293,8 +318,8 @@ static void ask_until_answered(unsigned port)
         size_t got = 0;
         ssize_t n = 1;
         int fd = client_open(port);
-        (void)!send(fd, "echo hello\n", 11, MSG_NOSIGNAL);
-        while (got < sizeof(reply) && (n = recv(fd, reply + got, sizeof(reply) - got, 0)) > 0)
+        (void)client_try_send(fd, "echo hello\n", 11);
+        while (got < sizeof(reply) && (n = client_try_recv(fd, reply + got, sizeof(reply) - got)) > 0)
             got += (size_t)n;
         client_close(fd);
         if (got == sizeof(reply)) {
@@ -305,35 +330,44 @@ static void ask_until_answered(unsigned port)
 }
 
 /* The time in ms within which 99 of 100 quick clients have their answer. */
-static double probe_p99(unsigned port)
+static double probe_p99(const serve_kind *kind, unsigned port)
 {
     double taken[PROBES];
-    for (int i = 0; i < PROBES; i++) {
+    int probes = kind->tls ? SECURE_PROBES : PROBES;
+    for (int i = 0; i < probes; i++) {
         int64_t begin = weft_now();
         ask_until_answered(port);
         taken[i] = (double)(weft_now() - begin) / 1e6;
         usleep(5000);
     }
-    qsort(taken, PROBES, sizeof(taken[0]), compare_doubles);
-    return taken[PROBES * 99 / 100 - 1];
+    qsort(taken, (size_t)probes, sizeof(taken[0]), compare_doubles);
+    return taken[probes * 99 / 100 - 1];
 }
 
 static void attack_slow_clients_do_not_keep_others_out(const serve_kind *kind);
 SERVE__ONE(60, attack_slow_clients_do_not_keep_others_out, forked_epoll)
+SERVE__ONE(60, attack_slow_clients_do_not_keep_others_out, tls_forked_epoll)
 
+SERVE_TLS_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 {
     line_service *service = line_service_new(false);
     bool is_select = kind == &serve_select;
-    unsigned places = is_select ? SELECT_PLACES : kind->forks ? PLACES / kind->processes : PLACES; /* a process */
+    unsigned places = kind->tls ? SECURE_PLACES : is_select ? SELECT_PLACES : PLACES;
+    if (kind->forks)
+        places /= kind->processes;
     weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places}, service);
     struct slow_clients slow = {.port = weft_server_port(s), .count = is_select ? SELECT_SLOW : SLOW};
     pthread_t thread;
-    double quiet = probe_p99(slow.port); /* what this machine does to a probe just now, whoever else uses it */
+    if (kind->tls) {
+        slow.count = SECURE_SLOW;
+        slow.size = secure_client_hello(slow.text, sizeof slow.text);
+    }
+    double quiet = probe_p99(kind, slow.port); /* what this machine does to a probe just now, whoever else uses it */
     CHECK_INT(0, pthread_create(&thread, NULL, be_slow, &slow));
     wait_until(slow_ready, &slow, "the slow clients");
     double p99, limit = 2000 * test_limit_factor() + 2 * quiet; /* kept out, they would wait for a minute */
-    for (int round = 0; (p99 = probe_p99(slow.port)) > limit; round++)
+    for (int round = 0; (p99 = probe_p99(kind, slow.port)) > limit; round++)
         if (round == 3)
             FAIL("99 of 100 quick clients are answered within %.1f ms, without the slow ones within %.1f", p99, quiet);
     CHECK(server_stats(s).shed > 0);
@@ -356,6 +390,16 @@ static bool all_at_work(void *arg)
     return load_seq_cst(&h->service->waiting) == h->places;
 }
 
+/* Ask, where nobody is there yet for the handshake of TLS: it is begun. */
+static void ask_in_line(const serve_kind *kind, int fd, const char *text)
+{
+    short events;
+    if (kind->tls)
+        CHECK_INT(-1, secure_client_try_send(fd, text, strlen(text), &events));
+    else
+        client_say(fd, text);
+}
+
 static void fill_line(const serve_kind *kind, unsigned places)
 {
     enum {
@@ -368,20 +412,24 @@ static void fill_line(const serve_kind *kind, unsigned places)
     CHECK_INT(places, weft_server_capacity(s));
     for (unsigned i = 0; i < places + LINE; i++) {
         fds[i] = client_open(port);
-        client_say(fds[i], "wait\n");
+        if (i < places)
+            client_say(fds[i], "wait\n");
+        else
+            ask_in_line(kind, fds[i], "wait\n");
     }
     wait_open(s, places + LINE);
     full_house house = {service, places};
     wait_until(all_at_work, &house, "everybody who is served at work");
     for (int i = 0; i < 3; i++) { /* the line is full, and all that are served are at work */
         int fd = client_open(port);
-        client_expect(fd, "full\n");
-        client_expect_end(fd);
+        expect_turned_away(kind, fd);
         client_close(fd);
     }
     CHECK_INT(places, load_seq_cst(&service->waiting));
     line_service_go(service);
     for (unsigned i = 0; i < places + LINE; i++) { /* in the order in which they came */
+        if (kind->tls && i >= places)
+            client_say(fds[i], "wait\n");
         client_expect(fds[i], "waited\n");
         client_close(fds[i]);
     }
@@ -401,16 +449,26 @@ TEST(attack_a_pool_lets_others_stand_in_line)
     fill_line(&serve_pool, 8);
 }
 
+TEST(attack_an_iterative_server_lets_others_stand_in_line_tls)
+{
+    fill_line(&serve_tls_iterative, 1);
+}
+
+TEST(attack_a_pool_lets_others_stand_in_line_tls)
+{
+    fill_line(&serve_tls_pool, 8);
+}
+
 /* Who stands in line when the server stops was promised nothing; who is served gets its answer. */
-TEST(attack_a_line_is_sent_away_by_the_stop)
+static void stop_a_line(const serve_kind *kind)
 {
     line_service *service = line_service_new(false);
-    weft_server *s = serve_lines(&serve_iterative, (weft_server_options){0}, service);
+    weft_server *s = serve_lines(kind, (weft_server_options){0}, service);
     int served = client_open(weft_server_port(s)), fds[3];
     client_say(served, "wait\n");
     for (int i = 0; i < 3; i++) {
         fds[i] = client_open(weft_server_port(s));
-        client_say(fds[i], "echo x\n");
+        ask_in_line(kind, fds[i], "echo x\n");
     }
     wait_open(s, 4);
     full_house house = {service, 1};
@@ -427,11 +485,22 @@ TEST(attack_a_line_is_sent_away_by_the_stop)
     serve_stop(s);
 }
 
+TEST(attack_a_line_is_sent_away_by_the_stop)
+{
+    stop_a_line(&serve_iterative);
+}
+
+TEST(attack_a_line_is_sent_away_by_the_stop_tls)
+{
+    stop_a_line(&serve_tls_iterative);
+}
+
 /* ---- ten thousand idle ---- */
 
 enum {
     RING_BUFFERS =
-        2048 /* a thread, at most: those that lie in the ring and as many delivered; a page each is touched */
+        2048, /* a thread, at most: those that lie in the ring and as many delivered; a page each is touched */
+    FEW = 200
 };
 
 static uint64_t idle_wanted;
@@ -444,11 +513,12 @@ static bool all_open(void *server)
 static void ten_thousand(const serve_kind *kind, unsigned count)
 {
     line_service *service = line_service_new(false);
-    struct far_clients few = far_start(200, "echo x\n"), many = far_start((int)count, "echo x\n");
+    struct far_clients few = far_start(kind, FEW, "echo x\n");
+    struct far_clients many = far_start(kind, (int)count, "echo x\n");
     weft_server *s =
-        serve_lines(kind, (weft_server_options){.max_connections = count + 300, .idle_timeout = -1}, service);
+        serve_lines(kind, (weft_server_options){.max_connections = count + FEW + 100, .idle_timeout = -1}, service);
     unsigned port = weft_server_port(s);
-    idle_wanted = 200;
+    idle_wanted = FEW;
     far_go(&few, port);
     wait_until(all_open, s, "the first clients");
     long before = test_rss_kb();

@@ -1,7 +1,8 @@
 /* crowd_test.c - more clients than a model holds, and more than there are descriptors for, where handlers run in other
  * processes too: what can be held is held, the rest is told; nothing spins, and afterwards all is well. S001-139.
  *
- * A thousand clients; with WEFT_SOAK set ten thousand, against the limits that a model has by default. */
+ * A thousand clients; with WEFT_SOAK set ten thousand, against the limits that a model has by default. With TLS a few
+ * hundred, each of whom costs a handshake. */
 #include "serve/far_support.h"
 
 #include "base/atomic.h"
@@ -36,7 +37,7 @@ static bool somebody_served(void *server)
 static void exhausted(const serve_kind *kind, const char *line)
 {
     line_service *service = line_service_new(false);
-    struct far_clients far = far_start(60, line);
+    struct far_clients far = far_start(kind, 60, line);
     weft_server *s;
     weft_server_options o = line_options(kind, (weft_server_options){.threads = 1}, service);
     struct rlimit before, low;
@@ -58,8 +59,11 @@ static void exhausted(const serve_kind *kind, const char *line)
     expect_well(s);
 }
 
+static const serve_kind *const forked_tls[] = {&serve_tls_process, &serve_tls_prefork, &serve_tls_forked_pool,
+                                               &serve_tls_forked_epoll, NULL};
+
 #define FORKED_CASES(seconds, name)                                                                                    \
-    static void name(const serve_kind *kind);                                                                          \
+    SERVE_TLS_TOGETHER(seconds, forked_tls, name)                                                                      \
     SERVE__ONE(seconds, name, process)                                                                                 \
     SERVE__ONE(seconds, name, prefork)                                                                                 \
     SERVE__ONE(seconds, name, forked_pool)                                                                             \
@@ -103,7 +107,9 @@ static void come(const serve_kind *kind, unsigned each, unsigned most, unsigned 
 {
     line_service *service = line_service_new(false);
     crowd c = {.count = is_soak() ? 10000 : 1000, .line = line};
-    struct far_clients far = far_start((int)c.count, "echo x\n");
+    if (kind->tls)
+        c.count = most == 0 ? 150 : 400;
+    struct far_clients far = far_start(kind, (int)c.count, "echo x\n");
     bool holds = most == 0;
     if (holds)
         each = c.count; /* all of them may come to one process */
@@ -117,7 +123,7 @@ static void come(const serve_kind *kind, unsigned each, unsigned most, unsigned 
     weft_server_stats stats = server_stats(c.server);
     if (!holds)
         CHECK_BETWEEN(1, most, stats.open);
-    CHECK(far_idle_seconds(500000, 0.2) < 0.2 * test_limit_factor());
+    CHECK(far_idle_seconds(kind->tls ? 200000 : 500000, 0.2) < 0.2 * test_limit_factor());
     if (is_soak())
         printf("%s: capacity %u, held %llu, refused %llu, shed %llu\n", kind->name, weft_server_capacity(c.server),
                (unsigned long long)stats.open, (unsigned long long)stats.refused, (unsigned long long)stats.shed);
@@ -126,11 +132,14 @@ static void come(const serve_kind *kind, unsigned each, unsigned most, unsigned 
     expect_well(c.server);
 }
 
-#define COME(name, kind, each, most, line)                                                                             \
+#define COME_ONE(name, kind, each, most, line)                                                                         \
     TEST_LIMIT(60, crowd_ten_thousand_come_to_##name)                                                                  \
     {                                                                                                                  \
         come(&serve_##kind, each, most, line);                                                                         \
     }
+#define COME(name, kind, each, most, line)                                                                             \
+    COME_ONE(name, kind, each, most, line)                                                                             \
+    COME_ONE(tls_##name, tls_##kind, each, most, line)
 
 /* These hold them all. */
 COME(epoll, epoll, 0, 0, 0)

@@ -1,10 +1,13 @@
 /* far_support.c - see far_support.h. */
 #include "serve/far_support.h"
 
+#include "serve/secure_support.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,40 +15,79 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct far_clients far_start(int count, const char *line)
+static int open_far(int i, struct sockaddr_in a)
+{
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (unsigned)i / 2000);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    if (fd < 0 || bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0 ||
+        connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+        _exit(1);
+    return fd;
+}
+
+/* As far as it goes now. Who has said its line, or was turned away, is asked no more. */
+static void go_on(struct pollfd *p, const char *line)
+{
+    if (secure_client_try_send(p->fd, line, strlen(line), &p->events) >= 0 || errno != EAGAIN)
+        p->fd = -1;
+}
+
+/* Until the parent says so. */
+static void hold_secure(struct pollfd *p, int count, const char *line)
+{
+    while (poll(p, (nfds_t)count + 1, -1) < 0 || p[count].revents == 0)
+        for (int i = 0; i < count; i++)
+            if (p[i].fd >= 0 && p[i].revents != 0)
+                go_on(&p[i], line);
+}
+
+static void be_far(const serve_kind *kind, int count, const char *line, int to, int from)
+{
+    unsigned port;
+    if (read(to, &port, sizeof(port)) != (ssize_t)sizeof(port))
+        _exit(0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct pollfd *p = calloc((size_t)count + 1, sizeof *p);
+    if (p == NULL)
+        _exit(4);
+    for (int i = 0; i < count; i++) {
+        p[i].fd = open_far(i, a);
+        if (kind->tls) {
+            secure_client_begin(p[i].fd);
+            go_on(&p[i], line);
+        } else if (send(p[i].fd, line, strlen(line), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET) {
+            _exit(2);
+        }
+    }
+    p[count] = (struct pollfd){.fd = to, .events = POLLIN};
+    if (write(from, &count, sizeof(count)) < 0)
+        _exit(3);
+    if (kind->tls)
+        hold_secure(p, count, line);
+    (void)!read(to, &port, sizeof(port)); /* until the parent says so */
+    _exit(0);
+}
+
+struct far_clients far_start(const serve_kind *kind, int count, const char *line)
 {
     int to[2], from[2];
+    if (kind->tls) /* its certificate is made once, and by the parent */
+        (void)secure_server(NULL);
     CHECK_INT(0, pipe2(to, O_CLOEXEC));
     CHECK_INT(0, pipe2(from, O_CLOEXEC));
     pid_t pid = fork();
     CHECK(pid >= 0);
-    if (pid > 0) {
-        close(to[0]);
-        close(from[1]);
-        return (struct far_clients){pid, to[1], from[0]};
+    if (pid == 0) {
+        close(to[1]); /* so that the parent's end is the only one */
+        close(from[0]);
+        be_far(kind, count, line, to[0], from[1]);
     }
-    close(to[1]); /* so that the parent's end is the only one */
-    close(from[0]);
-    unsigned port;
-    if (read(to[0], &port, sizeof(port)) != (ssize_t)sizeof(port))
-        _exit(0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    for (int i = 0; i < count; i++) {
-        int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-        struct sockaddr_in source = {.sin_family = AF_INET};
-        source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (unsigned)i / 2000);
-        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
-        if (fd < 0 || bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0 ||
-            connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-            _exit(1);
-        if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
-            _exit(2);
-    }
-    if (write(from[1], &count, sizeof(count)) < 0)
-        _exit(3);
-    (void)!read(to[0], &port, sizeof(port)); /* until the parent says so */
-    _exit(0);
+    close(to[0]);
+    close(from[1]);
+    return (struct far_clients){pid, to[1], from[0]};
 }
 
 void far_go(struct far_clients *far, unsigned port)

@@ -9,8 +9,9 @@ struct far_clients {
     int to, from;
 };
 
-/* A process that opens `count` connections when it is given a port, says `line` on each, reports, and holds them. */
-struct far_clients far_start(int count, const char *line);
+/* A process that opens `count` connections when it is given a port, says `line` on each, reports, and holds them. With
+ * TLS, as the kind has it, it reports when all have begun, and goes on with the handshakes as the server does. */
+struct far_clients far_start(const serve_kind *kind, int count, const char *line);
 void far_go(struct far_clients *far, unsigned port);
 void far_end(struct far_clients *far);
 

@@ -48,6 +48,7 @@ static weft_server *succeed(const serve_kind *kind, weft_server *from, line_serv
 
 /* Who is connected to the old one is served by it for as long as it likes, who comes now by the new one; and the end of
  * the old one leaves the sockets as they are. */
+SERVE_TLS_CASE(handover_an_old_server_serves_those_whom_it_has)
 SERVE_CASE(handover_an_old_server_serves_those_whom_it_has)
 {
     line_service *one = line_service_new(false), *two = line_service_new(false);
@@ -64,7 +65,7 @@ SERVE_CASE(handover_an_old_server_serves_those_whom_it_has)
     }
     client_expect_reply(fd, "echo after\n", "after\n");
     CHECK_ERR(-ETIMEDOUT, weft_server_wait(old, WEFT_NOW));
-    CHECK_INT(0, shutdown(fd, SHUT_WR)); /* the processes of the new one have this descriptor too */
+    client_finish(fd); /* the processes of the new one have this descriptor too */
     client_close(fd);
     CHECK_OK(weft_server_wait(old, WEFT_FOREVER));
     weft_server_close(old);
@@ -76,6 +77,7 @@ SERVE_CASE(handover_an_old_server_serves_those_whom_it_has)
 }
 
 /* At the end of the grace who is idle is let go, who is at work is cut. */
+SERVE_TLS_CASE(handover_an_old_server_ends_with_its_grace)
 SERVE_CASE(handover_an_old_server_ends_with_its_grace)
 {
     line_service *service = line_service_new(false);
@@ -93,6 +95,7 @@ SERVE_CASE(handover_an_old_server_ends_with_its_grace)
 }
 
 /* A stop in the middle of it closes who is idle at once. */
+SERVE_TLS_CASE(handover_an_old_server_may_still_be_stopped)
 SERVE_CASE(handover_an_old_server_may_still_be_stopped)
 {
     line_service *service = line_service_new(false);

@@ -82,31 +82,60 @@ void secure_client_begin(int fd)
     CHECK_INT(0, fcntl(fd, F_SETFL, O_NONBLOCK));
 }
 
-/* One call of OpenSSL, again when the socket is ready. */
-static ssize_t drive(int fd, bool writes, void *data, size_t size)
+/* One call of OpenSSL. -1 and EAGAIN: again when one of *events has come. */
+static ssize_t attempt(int fd, bool writes, void *data, size_t size, short *events)
 {
     secure_one *c = clients[fd];
+    size_t n = 0;
+    pthread_mutex_lock(&c->lock);
+    ERR_clear_error();
+    errno = 0;
+    int good = writes ? SSL_write_ex(c->ssl, data, size, &n) : SSL_read_ex(c->ssl, data, size, &n);
+    int saved = errno, why = good == 1 ? 0 : SSL_get_error(c->ssl, good);
+    pthread_mutex_unlock(&c->lock);
+    if (good == 1)
+        return (ssize_t)n;
+    if (why == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    *events = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
+    bool waits = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
+    errno = waits ? EAGAIN : why == SSL_ERROR_SYSCALL && saved != 0 ? saved : EPROTO;
+    return -1;
+}
+
+/* ... again when the socket is ready. */
+static ssize_t drive(int fd, bool writes, void *data, size_t size)
+{
     for (;;) {
-        size_t n = 0;
-        pthread_mutex_lock(&c->lock);
-        ERR_clear_error();
-        errno = 0;
-        int good = writes ? SSL_write_ex(c->ssl, data, size, &n) : SSL_read_ex(c->ssl, data, size, &n);
-        int saved = errno, why = good == 1 ? 0 : SSL_get_error(c->ssl, good);
-        pthread_mutex_unlock(&c->lock);
-        if (good == 1)
-            return (ssize_t)n;
-        if (why == SSL_ERROR_ZERO_RETURN)
-            return 0;
-        if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
-            errno = why == SSL_ERROR_SYSCALL && saved != 0 ? saved : EPROTO;
-            return -1;
-        }
-        struct pollfd p = {.fd = fd, .events = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT};
+        struct pollfd p = {.fd = fd};
+        ssize_t n = attempt(fd, writes, data, size, &p.events);
+        if (n >= 0 || errno != EAGAIN)
+            return n;
         int ready = poll(&p, 1, (int)(8000 * test_limit_factor()));
         if (ready == 0 || (ready < 0 && errno != EINTR))
             FAIL("a client's wait: %s", ready == 0 ? "nothing comes" : strerror(errno));
     }
+}
+
+ssize_t secure_client_try_send(int fd, const void *data, size_t size, short *events)
+{
+    return attempt(fd, true, (void *)(uintptr_t)data, size, events);
+}
+
+size_t secure_client_hello(void *buf, size_t size)
+{
+    if (context == NULL)
+        make_context();
+    SSL *ssl = SSL_new(context);
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    CHECK(ssl != NULL && in != NULL && out != NULL);
+    SSL_set_bio(ssl, in, out);
+    SSL_set_connect_state(ssl);
+    CHECK_INT(-1, SSL_do_handshake(ssl));
+    int n = BIO_read(out, buf, (int)size);
+    CHECK(n > 0);
+    SSL_free(ssl);
+    return (size_t)n;
 }
 
 ssize_t secure_client_send(int fd, const void *data, size_t size)
@@ -168,6 +197,18 @@ ssize_t secure_client_recv(int fd, void *buf, size_t size)
 {
     (void)fd, (void)buf, (void)size;
     return -1;
+}
+
+ssize_t secure_client_try_send(int fd, const void *data, size_t size, short *events)
+{
+    (void)fd, (void)data, (void)size, (void)events;
+    return -1;
+}
+
+size_t secure_client_hello(void *buf, size_t size)
+{
+    (void)buf, (void)size;
+    return 0;
 }
 
 void secure_client_finish(int fd)

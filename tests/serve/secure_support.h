@@ -19,6 +19,13 @@ bool secure_client_is(int fd);
 ssize_t secure_client_send(int fd, const void *data, size_t size);
 ssize_t secure_client_recv(int fd, void *buf, size_t size);
 
+/* Send without waiting, at best the next step of the handshake: the count; or -1 and errno, EAGAIN: *events (of poll)
+ * must come first. */
+ssize_t secure_client_try_send(int fd, const void *data, size_t size, short *events);
+
+/* What a client says first. Returns the count of its bytes. */
+size_t secure_client_hello(void *buf, size_t size);
+
 /* Tell the server that this is all; or forget the session. */
 void secure_client_finish(int fd);
 void secure_client_forget(int fd);

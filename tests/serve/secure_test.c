@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* In an event loop of both kinds, in io_uring's, in threads of both kinds and in processes. */
+/* In an event loop of both kinds, in io_uring's, in threads of both kinds; and everywhere. */
 #define SECURE_HERE_CASE_LIMIT(seconds, name)                                                                          \
     static void name(const serve_kind *kind);                                                                          \
     SERVE__ONE(seconds, name, tls_pool)                                                                                \
@@ -30,9 +30,8 @@
     static void name(__attribute__((unused)) const serve_kind *kind)
 #define SECURE_CASE_LIMIT(seconds, name)                                                                               \
     static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(seconds, name, tls_process)                                                                             \
-    SERVE__ONE(seconds, name, tls_prefork)                                                                             \
-    SECURE_HERE_CASE_LIMIT(seconds, name)
+    SERVE__EVERY(seconds, name, tls_)                                                                                  \
+    static void name(__attribute__((unused)) const serve_kind *kind)
 #define SECURE_CASE(name) SECURE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
 static void serves_well(weft_server *s)

@@ -23,8 +23,9 @@ extern const serve_kind serve_iterative, serve_pool, serve_thread, serve_select,
     serve_epoll_et, serve_uring;
 
 /* The same with TLS: client_ calls below encrypt. */
-extern const serve_kind serve_tls_process, serve_tls_prefork, serve_tls_iterative, serve_tls_pool, serve_tls_thread,
-    serve_tls_select, serve_tls_poll, serve_tls_epoll, serve_tls_epoll_et, serve_tls_uring;
+extern const serve_kind serve_tls_process, serve_tls_prefork, serve_tls_forked_pool, serve_tls_forked_epoll;
+extern const serve_kind serve_tls_iterative, serve_tls_pool, serve_tls_thread, serve_tls_select, serve_tls_poll,
+    serve_tls_epoll, serve_tls_epoll_et, serve_tls_uring;
 
 #define SERVE__ONE(seconds, name, kind_)                                                                               \
     TEST_LIMIT(seconds, name##_##kind_)                                                                                \
@@ -32,64 +33,72 @@ extern const serve_kind serve_tls_process, serve_tls_prefork, serve_tls_iterativ
         name(&serve_##kind_);                                                                                          \
     }
 
-/* A case that is run once for each model that serves all its clients at the same time: X-08, S001-30. */
-#define SERVE_ALL_CASE_LIMIT(seconds, name)                                                                            \
+/* The models that serve all their clients at the same time, in one thread each or in loops; those and the pool, in this
+ * process; the same in others, the hybrids; and those that serve one after the other. `tls` is empty or tls_. */
+#define SERVE__ALL(seconds, name, tls)                                                                                 \
+    SERVE__ONE(seconds, name, tls##thread)                                                                             \
+    SERVE__ONE(seconds, name, tls##select)                                                                             \
+    SERVE__ONE(seconds, name, tls##poll)                                                                               \
+    SERVE__ONE(seconds, name, tls##epoll)                                                                              \
+    SERVE__ONE(seconds, name, tls##epoll_et)                                                                           \
+    SERVE__ONE(seconds, name, tls##uring)
+#define SERVE__HERE(seconds, name, tls)                                                                                \
+    SERVE__ONE(seconds, name, tls##pool)                                                                               \
+    SERVE__ALL(seconds, name, tls)
+#define SERVE__MANY(seconds, name, tls)                                                                                \
+    SERVE__ONE(seconds, name, tls##process)                                                                            \
+    SERVE__ONE(seconds, name, tls##forked_pool)                                                                        \
+    SERVE__ONE(seconds, name, tls##forked_epoll)                                                                       \
+    SERVE__HERE(seconds, name, tls)
+#define SERVE__EVERY(seconds, name, tls)                                                                               \
+    SERVE__ONE(seconds, name, tls##iterative)                                                                          \
+    SERVE__ONE(seconds, name, tls##prefork)                                                                            \
+    SERVE__MANY(seconds, name, tls)
+
+#define SERVE__CASES(models, seconds, name)                                                                            \
     static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(seconds, name, thread)                                                                                  \
-    SERVE__ONE(seconds, name, select)                                                                                  \
-    SERVE__ONE(seconds, name, poll)                                                                                    \
-    SERVE__ONE(seconds, name, epoll)                                                                                   \
-    SERVE__ONE(seconds, name, epoll_et)                                                                                \
-    SERVE__ONE(seconds, name, uring)                                                                                   \
-    static void name(__attribute__((unused)) const serve_kind *kind)
-#define SERVE_ALL_CASE(name) SERVE_ALL_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+    models(seconds, name, ) static void name(__attribute__((unused)) const serve_kind *kind)
+
+/* A case that is run once for each model that serves all its clients at the same time: X-08, S001-30. */
+#define SERVE_ALL_CASE_LIMIT(seconds, name) SERVE__CASES(SERVE__ALL, seconds, name)
+#define SERVE_ALL_CASE(name)                SERVE_ALL_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
 /* ... for those that serve several, in this process. */
-#define SERVE_HERE_CASE_LIMIT(seconds, name)                                                                           \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(seconds, name, pool)                                                                                    \
-    SERVE_ALL_CASE_LIMIT(seconds, name)
-#define SERVE_HERE_CASE(name) SERVE_HERE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+#define SERVE_HERE_CASE_LIMIT(seconds, name) SERVE__CASES(SERVE__HERE, seconds, name)
+#define SERVE_HERE_CASE(name)                SERVE_HERE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
 /* ... in this process and in others: S001-139, the hybrids. */
-#define SERVE_MANY_CASE_LIMIT(seconds, name)                                                                           \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(seconds, name, process)                                                                                 \
-    SERVE__ONE(seconds, name, forked_pool)                                                                             \
-    SERVE__ONE(seconds, name, forked_epoll)                                                                            \
-    SERVE_HERE_CASE_LIMIT(seconds, name)
-#define SERVE_MANY_CASE(name) SERVE_MANY_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+#define SERVE_MANY_CASE_LIMIT(seconds, name) SERVE__CASES(SERVE__MANY, seconds, name)
+#define SERVE_MANY_CASE(name)                SERVE_MANY_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
 /* ... and for those that serve one after the other: such a case has one client at a time. */
-#define SERVE_CASE_LIMIT(seconds, name)                                                                                \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(seconds, name, iterative)                                                                               \
-    SERVE__ONE(seconds, name, prefork)                                                                                 \
-    SERVE_MANY_CASE_LIMIT(seconds, name)
-#define SERVE_CASE(name) SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
+#define SERVE_CASE_LIMIT(seconds, name) SERVE__CASES(SERVE__EVERY, seconds, name)
+#define SERVE_CASE(name)                SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
-/* A case of these that speaks by client_ calls alone also runs with TLS, under every model: */
-#define SERVE_TLS_MANY_CASE(name)                                                                                      \
+/* A case that speaks by client_ calls alone also runs with TLS, when one of these stands above it: under every model
+ * where SERVE_CASE does, and so on. */
+#define SERVE__TLS_CASES(models, seconds, name)                                                                        \
     static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_process)                                                                  \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_pool)                                                                     \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_thread)                                                                   \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_select)                                                                   \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_poll)                                                                     \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_epoll)                                                                    \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_epoll_et)                                                                 \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_uring)
-/* ... what takes long, under some. */
-#define SERVE_TLS_SOME_CASE(name)                                                                                      \
+    models(seconds, name, tls_)
+#define SERVE_TLS_ALL_CASE_LIMIT(seconds, name) SERVE__TLS_CASES(SERVE__ALL, seconds, name)
+#define SERVE_TLS_HERE_CASE(name)               SERVE__TLS_CASES(SERVE__HERE, TEST_DEFAULT_LIMIT, name)
+#define SERVE_TLS_MANY_CASE(name)               SERVE__TLS_CASES(SERVE__MANY, TEST_DEFAULT_LIMIT, name)
+#define SERVE_TLS_CASE(name)                    SERVE__TLS_CASES(SERVE__EVERY, TEST_DEFAULT_LIMIT, name)
+
+/* ... or this one, for a case that waits more than it computes: under all of them at the same time, each in a process of
+ * its own. `kinds` is SERVE_TLS_EVERY or one of the others. */
+#define SERVE_TLS_TOGETHER(seconds, kinds, name)                                                                       \
     static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_thread)                                                                   \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_epoll_et)                                                                 \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_uring)
-#define SERVE_TLS_CASE(name)                                                                                           \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_iterative)                                                                \
-    SERVE__ONE(TEST_DEFAULT_LIMIT, name, tls_prefork)                                                                  \
-    SERVE_TLS_MANY_CASE(name)
+    TEST_LIMIT(seconds, name##_tls)                                                                                    \
+    {                                                                                                                  \
+        serve_together(kinds, name);                                                                                   \
+    }
+extern const serve_kind *const serve_tls_kinds[];
+#define SERVE_TLS_EVERY (serve_tls_kinds)
+#define SERVE_TLS_MANY  (serve_tls_kinds + 2)
+#define SERVE_TLS_HERE  (serve_tls_kinds + 5)
+#define SERVE_TLS_ALL   (serve_tls_kinds + 6)
+void serve_together(const serve_kind *const *kinds, void (*body)(const serve_kind *kind));
 
 /* The line protocol. Each line is one request and is answered with one line:
  *      echo TEXT      "TEXT"
