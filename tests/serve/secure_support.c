@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 enum {
-    CLIENTS = 4096
+    CLIENTS = 4096,
+    PATIENCE_MS = 300000 /* the case's own limit is shorter */
 };
 
 typedef struct secure_one {
@@ -111,7 +112,7 @@ static ssize_t drive(int fd, bool writes, void *data, size_t size)
         ssize_t n = attempt(fd, writes, data, size, &p.events);
         if (n >= 0 || errno != EAGAIN)
             return n;
-        int ready = poll(&p, 1, (int)(8000 * test_limit_factor()));
+        int ready = poll(&p, 1, PATIENCE_MS);
         if (ready == 0 || (ready < 0 && errno != EINTR))
             FAIL("a client's wait: %s", ready == 0 ? "nothing comes" : strerror(errno));
     }
@@ -148,14 +149,19 @@ ssize_t secure_client_recv(int fd, void *buf, size_t size)
     return drive(fd, false, buf, size);
 }
 
-void secure_client_finish(int fd)
+void secure_client_finish(int fd, bool wait)
 {
     secure_one *c = clients[fd];
-    pthread_mutex_lock(&c->lock);
-    ERR_clear_error();
-    if (SSL_is_init_finished(c->ssl))
-        (void)SSL_shutdown(c->ssl);
-    pthread_mutex_unlock(&c->lock);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    for (bool full = true; full;) { /* the socket may be: what is not said is a cut to the server */
+        pthread_mutex_lock(&c->lock);
+        ERR_clear_error();
+        int said = SSL_is_init_finished(c->ssl) ? SSL_shutdown(c->ssl) : 1;
+        full = wait && said < 0 && SSL_get_error(c->ssl, said) == SSL_ERROR_WANT_WRITE;
+        pthread_mutex_unlock(&c->lock);
+        if (full && poll(&p, 1, PATIENCE_MS) <= 0)
+            FAIL("a client's end: it is not taken");
+    }
 }
 
 void secure_client_forget(int fd)
@@ -211,9 +217,9 @@ size_t secure_client_hello(void *buf, size_t size)
     return 0;
 }
 
-void secure_client_finish(int fd)
+void secure_client_finish(int fd, bool wait)
 {
-    (void)fd;
+    (void)fd, (void)wait;
 }
 
 void secure_client_forget(int fd)

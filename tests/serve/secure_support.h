@@ -26,8 +26,8 @@ ssize_t secure_client_try_send(int fd, const void *data, size_t size, short *eve
 /* What a client says first. Returns the count of its bytes. */
 size_t secure_client_hello(void *buf, size_t size);
 
-/* Tell the server that this is all; or forget the session. */
-void secure_client_finish(int fd);
+/* Tell the server that this is all, once the socket has room for it, or if it has; or forget the session. */
+void secure_client_finish(int fd, bool wait);
 void secure_client_forget(int fd);
 
 #endif

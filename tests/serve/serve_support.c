@@ -460,7 +460,7 @@ ssize_t client_try_recv(int fd, void *buf, size_t size)
 void client_finish(int fd)
 {
     if (secure_client_is(fd))
-        secure_client_finish(fd);
+        secure_client_finish(fd, true);
     shutdown(fd, SHUT_WR);
 }
 
@@ -548,7 +548,7 @@ void client_expect_pattern(int fd, size_t size)
 void client_close(int fd)
 {
     if (secure_client_is(fd)) {
-        secure_client_finish(fd);
+        secure_client_finish(fd, false);
         secure_client_forget(fd);
     }
     close(fd);
