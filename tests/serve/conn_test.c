@@ -389,7 +389,7 @@ static void *flood(void *arg)
     return NULL;
 }
 
-/* A client that sends 20 MB (12 with TLS) before it reads: the server must stop reading, hold little, and lose nothing. */
+/* A client that sends 20 MB (with TLS 12) before it reads: the server must stop reading, hold little, lose nothing. */
 SERVE_TLS_CASE(conn_a_flood_is_echoed_whole_and_held_back)
 SERVE_CASE(conn_a_flood_is_echoed_whole_and_held_back)
 {

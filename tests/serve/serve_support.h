@@ -84,10 +84,10 @@ extern const serve_kind serve_tls_iterative, serve_tls_pool, serve_tls_thread, s
 #define SERVE_TLS_HERE_CASE(name)               SERVE__TLS_CASES(SERVE__HERE, SERVE_TLS_LIMIT, name)
 #define SERVE_TLS_MANY_CASE(name)               SERVE__TLS_CASES(SERVE__MANY, SERVE_TLS_LIMIT, name)
 #define SERVE_TLS_CASE(name)                    SERVE__TLS_CASES(SERVE__EVERY, SERVE_TLS_LIMIT, name)
-#define SERVE_TLS_LIMIT                         60 /* encrypting takes its time on a machine with much else to do */
+#define SERVE_TLS_LIMIT                         60 /* encrypting takes its time on a busy machine */
 
-/* ... or this one, for a case that waits more than it computes: under all of them at the same time, each in a process of
- * its own. `kinds` is SERVE_TLS_EVERY or one of the others. */
+/* ... or this one, for a case that waits more than it computes: under all of them at the same time, in a process each.
+ * `kinds` is SERVE_TLS_EVERY or one of the others. */
 #define SERVE_TLS_TOGETHER(seconds, kinds, name)                                                                       \
     static void name(const serve_kind *kind);                                                                          \
     TEST_LIMIT(seconds, name##_tls)                                                                                    \
