@@ -229,11 +229,21 @@ def coding(server):
 
 def byte_by_byte(server):
     data = request("Range: bytes=0-4\r\n") + request("Transfer-Encoding: chunked\r\n") + "5;x=y\r\nhello\r\n0\r\nT: t\r\n\r\n"
-    with Client(server) as c:
-        for i in range(len(data)):
-            c.send(data[i])
-        a, b = c.answer(), c.answer()
-        check(a.status == 206 and a.body == A[:5] and b.status == 200 and b.body == A, f"{a.status} {b.status}")
+    for _ in range(20):  # until it took less than the second that the server gives a head
+        with Client(server) as c:
+            start = time.monotonic()
+            try:
+                for i in range(len(data)):
+                    c.send(data[i])
+            except OSError:
+                continue
+            if time.monotonic() - start > 0.5:
+                continue
+            a, b = c.answer(), c.answer()
+            check(a and a.status == 206 and a.body == A[:5], f"{a and a.status}")
+            check(b and b.status == 200 and b.body == A, f"{b and b.status}")
+            return
+    raise Failure("the machine was too busy for twenty tries")
 
 
 def cut_anywhere(server):
