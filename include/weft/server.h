@@ -134,6 +134,10 @@ typedef struct weft_server_options {
      * bytes) and return how many; must not wait. NULL or 0: it is closed without a word. */
     size_t (*on_refuse)(char *text, size_t size, void *arg);
 
+    /* With TLS: a client begins without it, by another byte than that of a handshake. As on_refuse, what to tell it,
+     * which goes out as it is. NULL or 0: nothing. */
+    size_t (*on_plain)(char *text, size_t size, void *arg);
+
     /* State of your own for each serving thread (a cache, a log buffer), so that it needs no lock: weft_conn_state
      * gives it to the handler, which has it for itself between two of its waits. In the models of threads a state is
      * lent to one handler call at a time, and as many are opened as calls are ever under way at once. state_open: 0 or

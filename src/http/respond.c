@@ -69,7 +69,7 @@ int weft__send_head(weft__request *r, weft__out *o, const char *body, size_t len
 
 /* ---- pages ---- */
 
-static void put_page(weft__out *o, int status)
+static void put_page(weft__out *o, int status, weft__span sentence)
 {
     weft__span reason = weft__status_reason(status);
     weft__out_text(o, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
@@ -80,7 +80,9 @@ static void put_page(weft__out *o, int status)
     weft__out_u64(o, (uint64_t)status);
     weft__out_text(o, " ");
     weft__out_span(o, reason);
-    weft__out_text(o, "</h1></body></html>\n");
+    weft__out_text(o, "</h1>");
+    weft__out_span(o, sentence);
+    weft__out_text(o, "</body></html>\n");
 }
 
 int weft__answer_error(weft__request *r, int status)
@@ -93,7 +95,7 @@ int weft__answer_error_with(weft__request *r, int status, weft__span fields)
 {
     char head[HEAD_MAX + FIELDS_MAX], page[PAGE_MAX];
     weft__out p = weft__out_over(page, sizeof page), o = weft__out_over(head, sizeof head);
-    put_page(&p, status);
+    put_page(&p, status, WEFT__SPAN(""));
     weft__begin_head(r, &o, status);
     weft__out_span(&o, fields);
     if (status == 503)
@@ -139,18 +141,34 @@ int weft__answer_options(weft__request *r)
     return weft__send_head(r, &o, NULL, 0);
 }
 
-size_t weft__refuse_text(char *text, size_t size, void *site)
+/* The whole answer to a client without a request of its own. */
+static size_t put_answer(weft__out *o, const weft_http *site, int status, weft__span fields, weft__span sentence)
 {
     char page[PAGE_MAX];
-    weft__out p = weft__out_over(page, sizeof page), o = weft__out_over(text, size);
-    put_page(&p, 503);
-    weft__out_status(&o, 503);
-    put_origin(&o, site, weft__sys_coarse_times().wall / 1000000000);
-    weft__out_text(&o, "Connection: close\r\nRetry-After: 1\r\nContent-Type: text/html; charset=utf-8\r\n");
-    weft__out_field_u64(&o, WEFT__SPAN("Content-Length"), p.len);
-    weft__out_text(&o, "\r\n");
-    weft__out_span(&o, (weft__span){page, p.len});
-    return o.overflow ? 0 : o.len;
+    weft__out p = weft__out_over(page, sizeof page);
+    put_page(&p, status, sentence);
+    weft__out_status(o, status);
+    put_origin(o, site, weft__sys_coarse_times().wall / 1000000000);
+    weft__out_text(o, "Connection: close\r\n");
+    weft__out_span(o, fields);
+    weft__out_text(o, "Content-Type: text/html; charset=utf-8\r\n");
+    weft__out_field_u64(o, WEFT__SPAN("Content-Length"), p.len);
+    weft__out_text(o, "\r\n");
+    weft__out_span(o, (weft__span){page, p.len});
+    return o->overflow || p.overflow ? 0 : o->len;
+}
+
+size_t weft__refuse_text(char *text, size_t size, void *site)
+{
+    weft__out o = weft__out_over(text, size);
+    return put_answer(&o, site, 503, WEFT__SPAN("Retry-After: 1\r\n"), WEFT__SPAN(""));
+}
+
+size_t weft__plain_text(char *text, size_t size, void *site)
+{
+    weft__out o = weft__out_over(text, size);
+    return put_answer(&o, site, 400, WEFT__SPAN(""),
+                      WEFT__SPAN("<p>This port speaks HTTPS: the address begins with https://, not http://.</p>"));
 }
 
 /* ---- the account ---- */

@@ -286,6 +286,7 @@ void weft_http_attach(weft_http *s, weft_server_options *o)
     o->handler = weft__http_handle;
     o->arg = s;
     o->on_refuse = weft__refuse_text;
+    o->on_plain = weft__plain_text;
     o->state_open = open_worker;
     o->state_tick = tick_worker;
     o->state_close = close_worker;

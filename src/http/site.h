@@ -168,7 +168,8 @@ weft__span weft__connection_line(const weft__request *r);
 /* Count and log it. */
 void weft__request_done(weft__request *r);
 
-/* The hook for clients that are turned away. */
+/* The hooks for clients that are turned away, or speak HTTP to a port of HTTPS. */
 size_t weft__refuse_text(char *text, size_t size, void *site);
+size_t weft__plain_text(char *text, size_t size, void *site);
 
 #endif

@@ -200,15 +200,24 @@ unsigned weft__listen_limit(unsigned want, unsigned workers, unsigned each)
     return limit > aside + each ? (unsigned)((limit - aside) / each) : 1;
 }
 
-void weft__turn_away_text(weft_server *s, int fd)
+static void tell(const weft_server *s, int fd, size_t (*what)(char *text, size_t size, void *arg))
 {
     char text[TEXT_MAX];
-    size_t n = 0;
-    if (s->options.on_refuse != NULL && s->options.tls == NULL) /* it could not read it */
-        n = s->options.on_refuse(text, sizeof(text), s->options.arg);
+    size_t n = what != NULL ? what(text, sizeof(text), s->options.arg) : 0;
     if (n > 0)
         (void)weft__sys_send(fd, text, n < sizeof(text) ? n : sizeof(text), MSG_DONTWAIT);
+}
+
+void weft__turn_away_text(weft_server *s, int fd)
+{
+    if (s->options.tls == NULL) /* else it could not read it */
+        tell(s, fd, s->options.on_refuse);
     (void)weft__sys_shutdown(fd, SHUT_WR);
+}
+
+void weft__turn_away_plain(const weft_server *s, int fd)
+{
+    tell(s, fd, s->options.on_plain);
 }
 
 void weft__turn_away_close(int fd)

@@ -22,8 +22,8 @@ enum {
 
 static bool has_hooks(const weft_server_options *o)
 {
-    return o->on_open != NULL || o->on_close != NULL || o->on_refuse != NULL || o->state_open != NULL ||
-           o->state_tick != NULL || o->state_close != NULL;
+    return o->on_open != NULL || o->on_close != NULL || o->on_refuse != NULL || o->on_plain != NULL ||
+           o->state_open != NULL || o->state_tick != NULL || o->state_close != NULL;
 }
 
 int weft__packet_options(weft_server *s)

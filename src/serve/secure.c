@@ -25,6 +25,7 @@
 #include <string.h>
 
 enum {
+    HANDSHAKE = 0x16,    /* what the first byte of TLS says */
     SMALL = 4096,        /* pieces that are put together into one record */
     SEND_TURN = 1 << 20, /* bytes after which other connections of this thread get their turn */
     SHAKE_PULLS = 8
@@ -38,14 +39,15 @@ struct weft__secure {
     size_t sent;    /* bytes that the socket has taken */
     unsigned pulls; /* threads: how often the socket may be asked */
     bool ended;     /* the socket has nothing more */
+    bool heard;     /* a byte has come */
+    bool plain;     /* and it was none of TLS */
     bool established;
 };
 
 /* ---- the wire ---- */
 
-static ssize_t wire_recv(void *owner, void *buf, size_t size)
+static ssize_t take_from_wire(weft__secure *x, void *buf, size_t size)
 {
-    weft__secure *x = owner;
     weft_conn *c = x->conn;
     if (c->worker->shared) {
         if (x->pulls == 0 || x->ended)
@@ -64,6 +66,18 @@ static ssize_t wire_recv(void *owner, void *buf, size_t size)
     x->raw += n;
     x->left -= n;
     return (ssize_t)n;
+}
+
+/* Who speaks something else than TLS is not OpenSSL's: it would answer what nobody there can read. */
+static ssize_t wire_recv(void *owner, void *buf, size_t size)
+{
+    weft__secure *x = owner;
+    ssize_t n = take_from_wire(x, buf, size);
+    if (n <= 0 || x->heard)
+        return n;
+    x->heard = true;
+    x->plain = *(const unsigned char *)buf != HANDSHAKE;
+    return x->plain ? -WEFT_ETLS : n;
 }
 
 static ssize_t wire_send(void *owner, const void *data, size_t size)
@@ -133,6 +147,8 @@ int weft__secure_shake(weft_conn *c)
         count(w, &w->handshakes);
     else if (err != -EAGAIN)
         count(w, &w->broken);
+    if (err == -WEFT_ETLS && x->plain)
+        weft__turn_away_plain(w->server, c->slot.fd);
     return err;
 }
 

@@ -334,6 +334,9 @@ unsigned weft__listen_limit(unsigned want, unsigned workers, unsigned each);
 /* Tell the client at fd that it is not let in. */
 void weft__turn_away_text(weft_server *s, int fd);
 
+/* What on_plain says; nothing ends. */
+void weft__turn_away_plain(const weft_server *s, int fd);
+
 /* Read what is there, so that the close does not reset the connection before the text was read; and close. */
 void weft__turn_away_close(int fd);
 

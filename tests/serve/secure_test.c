@@ -239,6 +239,35 @@ SECURE_CASE(secure_rubbish_is_answered_by_an_alert)
     serve_stop(s);
 }
 
+static size_t say_plain(char *text, size_t size, void *service)
+{
+    CHECK(service != NULL);
+    return (size_t)snprintf(text, size, "with TLS, please\n");
+}
+
+/* Who begins without TLS reads why it is not served, and then the end, whatever else it has said. */
+SECURE_CASE(secure_who_begins_without_tls_is_told_so)
+{
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.on_plain = say_plain}, service);
+    char much[30000], byte;
+    memset(much, 'x', sizeof much);
+    for (int i = 0; i < 3; i++) {
+        int fd = open_raw(s);
+        client_send(fd, i == 0 ? "echo a\n" : much, i == 0 ? 7 : i == 1 ? 1 : sizeof much);
+        client_expect(fd, "with TLS, please\n");
+        CHECK_INT(0, client_recv(fd, &byte, 1));
+        client_close(fd);
+    }
+    wait_open(s, 0);
+    serves_well(s);
+    wait_open(s, 0);
+    CHECK_INT(3, server_stats(s).broken);
+    CHECK_INT(1, server_stats(s).handshakes);
+    serve_stop(s);
+    CHECK_INT(service->opened, service->closed);
+}
+
 static uint64_t next_random(uint64_t *x)
 {
     *x ^= *x << 13;

@@ -46,7 +46,12 @@ def is_served():
             with socket.create_connection(("127.0.0.1", s.port)) as plain:
                 plain.settimeout(10 * PATIENCE)
                 plain.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-                check(b"HTTP" not in plain.recv(100), "plain HTTP is not answered")
+                answer = b""
+                while part := plain.recv(10000):
+                    answer += part
+                check(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n") and b"\r\nContent-Type: text/html" in answer and
+                      b"This port speaks HTTPS: " in answer,
+                      f"plain HTTP is answered by a plain 400: {answer}")
             check(get(s, "/").status == 200, "and the next is served")
 
 
