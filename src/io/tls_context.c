@@ -368,6 +368,8 @@ static int set_up(weft_tls *t, const weft_tls_options *o)
     bool checks = t->side == WEFT_TLS_CLIENT ? o->verify != WEFT_TLS_UNCHECKED : o->verify == WEFT_TLS_REQUIRE;
     SSL_CTX_set_verify(ctx, checks ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, NULL);
     int err = set_up_identities(t, o);
+    if (err == 0 && t->side == WEFT_TLS_SERVER)
+        err = weft__tls_tickets_open(t);
     if (err == 0)
         err = with_text(t, o, o->ca_text, o->ca, use_authorities);
     if (err == 0 && checks && o->ca_text == NULL && o->ca == NULL) {
@@ -416,6 +418,7 @@ void weft__tls_context_leave(weft_tls *t)
     if (sub_acq_rel(&t->users, 1u) != 1)
         return;
     SSL_CTX_free(t->ctx);
+    weft__tls_tickets_close(t);
     leave_identities(t->identities);
     for (unsigned i = 0; i < t->source_count; i++) {
         weft__free(t->sources[i].certificate);
