@@ -5,7 +5,7 @@
  * Processes that were forked after the context was made open each other's tickets without talking to each other: each
  * hour's secret is made of the one before, by a function that nobody can turn back, so all have the same one at the
  * same time, and who gets hold of it learns nothing of the hours before. The clock is the machine's monotonic one.
- * Pinned by tests/io/tls_test.c. */
+ * Pinned by tests/io/tls_ticket_test.c. */
 #include "io/tls_context.h"
 
 #include "sys/sys.h"
