@@ -76,9 +76,9 @@ WEFT_API int weft_http_open(weft_http **site, const weft_http_options *options);
  * "cache_file_size", ... or "" (memory). A static text. */
 WEFT_API const char *weft_http_open_error(void);
 
-/* Make a server serve the site: sets handler, arg, on_refuse, on_plain, the state hooks and, where it is zero, input_max. The
- * site has to outlive the server; it may be attached to several. on_open and on_close stay yours; their arg is the
- * site. Call from anywhere; allocates nothing. */
+/* Make a server serve the site: sets handler, arg, on_refuse, on_plain, the state hooks and, where it is zero,
+ * input_max. The site has to outlive the server; it may be attached to several. on_open and on_close stay yours; their
+ * arg is the site. Call from anywhere; allocates nothing. */
 WEFT_API void weft_http_attach(weft_http *site, weft_server_options *options);
 
 /* Open the log file again by its name, after a rotation has renamed it; lines from now on go there. Returns 0, -ENOENT

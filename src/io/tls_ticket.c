@@ -1,6 +1,6 @@
-/* tls_ticket.c - the keys by which a server seals the tickets of its sessions. A ticket holds its session, so whoever has
- * the key can read the past of all that it sealed: a new key comes every hour, and old ones are forgotten when no ticket
- * of theirs is good any more.
+/* tls_ticket.c - the keys by which a server seals the tickets of its sessions. A ticket holds its session, so whoever
+ * has the key can read the past of all that it sealed: a new key comes every hour, and old ones are forgotten when no
+ * ticket of theirs is good any more.
  *
  * Processes that were forked after the context was made open each other's tickets without talking to each other: each
  * hour's secret is made of the one before, by a function that nobody can turn back, so all have the same one at the
