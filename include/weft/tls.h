@@ -15,7 +15,8 @@
  *
  * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work:
  * without it weft_tls_new is -EOPNOTSUPP. A handshake takes about a millisecond of computing on its thread. A server
- * lets clients resume their sessions for two hours, by tickets whose key changes every hour, also in processes forked since.
+ * lets clients resume their sessions for two hours, by tickets whose key changes every hour, also in processes forked
+ * since.
  *
  * The end. A peer that ends its session properly is 0 from weft_stream_recv. A connection that ends without it, by
  * which somebody on the way could cut a message short, is -WEFT_ETRUNCATED. Other errors: -WEFT_ETLS (no common version
