@@ -9,8 +9,7 @@
  *         weft_stream_send(s, "GET / HTTP/1.0\r\n\r\n", 18, WEFT_FOREVER);
  *
  *     err = weft_tls_new(&tls, WEFT_TLS_SERVER, &(weft_tls_options){.certificate = "cert.pem", .key = "key.pem"});
- *     err = weft_stream_accept(&s, listener, WEFT_FOREVER);             // then, in a coroutine of the connection's
- * own:
+ *     err = weft_stream_accept(&s, listener, WEFT_FOREVER); // then, in a coroutine of the connection's own:
  *     err = weft_tls_start(s, tls, NULL, weft_in_ms(10000));
  *
  * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work:
