@@ -81,11 +81,15 @@ def second_signal():
         with Tree() as tree:
             tree.write("large.bin", b"x" * 50000000)
             with Server(tree.path, "--grace", "60", *arguments) as server:
+                idle = Client(server)
+                idle.send(request("/none"))
+                check(idle.answer().status == 404, "no answer")
                 s = server.connect()
                 s.sendall(request("/large.bin").encode())
                 s.recv(1)
                 server.process.send_signal(signal.SIGTERM)
-                time.sleep(0.3)
+                check(idle.at_end(), f"{arguments}: the idle connection was not closed")
+                idle.socket.close()
                 check(server.process.poll() is None, f"{arguments}: the first signal ended it")
                 server.process.send_signal(signal.SIGTERM)
                 check(wait_end(server.process, 20) == 0, f"{arguments}: exit status {server.process.returncode}")
