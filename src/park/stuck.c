@@ -139,18 +139,13 @@ static bool tell(uint64_t sum)
     return true;
 }
 
-bool weft__stuck_anybody(void)
-{
-    return !weft__thread_waiters_each(is_in_use, NULL);
-}
-
 weft__stuck weft__stuck_look(bool *anybody)
 {
     look l = {.sum = 1};
     bool rest = weft__thread_waiters_each(at_rest, &l);
     uint64_t last = before;
     before = 0;
-    *anybody = weft__stuck_anybody();
+    *anybody = !weft__thread_waiters_each(is_in_use, NULL);
     if (!rest || l.sleepers == 0)
         return l.awake ? WEFT__STUCK_PERHAPS : WEFT__STUCK_NO;
     if (!all_known(&l))

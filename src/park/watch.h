@@ -74,10 +74,9 @@ typedef enum weft__stuck {
     WEFT__STUCK_UNKNOWN, /* all whom weft knows are asleep; of other threads it knows nothing */
     WEFT__STUCK_PERHAPS  /* nobody: look once more in a moment */
 } weft__stuck;
-weft__stuck weft__stuck_look(bool *anybody);
 
-/* Whether any thread is left that weft knows. */
-bool weft__stuck_anybody(void);
+/* *anybody: whether any thread is left that weft knows. */
+weft__stuck weft__stuck_look(bool *anybody);
 
 /* deadlock.c: tell of a deadlock, and do what was asked for. */
 void weft__deadlock_report(const weft__found *members, unsigned n, unsigned total, bool ring);

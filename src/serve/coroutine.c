@@ -20,8 +20,7 @@
 
 enum {
     LINGER_BYTES = 64 * 1024,
-    RESTING =
-        2 /* runners that wait for the next bytes instead of ending: one, and the successor that it makes sure of */
+    RESTING = 2 /* runners that wait for more instead of ending: one, and the successor that it makes sure of */
 };
 
 /* ---- waits inside a turn ---- */
