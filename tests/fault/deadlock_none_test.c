@@ -63,7 +63,16 @@ NONE(chain_of_joins, "nap", "join0", "join1", "join2")
 NONE(once_that_naps, "once0 nap", "once0 nap")
 NONE(join_behind_a_lock_that_comes_free, "lock0 nap unlock0 join1", "lock0 nap unlock0")
 
-static const weft__awaited condition = {.what = "condition", .enders = weft__cond_enders};
+/* Be in the condition's queue, long enough to be looked at, and not have let go of the lock yet. */
+static void stand_with_its_lock(weft_cond *c, weft_lock *l, weft__parking *p)
+{
+    static const weft__awaited condition = {.what = "condition", .enders = weft__cond_enders};
+    weft_lock_acquire(l);
+    CHECK_ERR(-ETIMEDOUT, weft_cond_wait(c, l, WEFT_NOW)); /* it knows its lock now */
+    weft__await(weft__self(), &condition, c, NULL, WEFT_FOREVER);
+    CHECK_INT(0, weft__park_prepare(p, &c->seq, load_relaxed(&c->seq), 0, "condition"));
+    usleep(200000);
+}
 
 /* Who waits in a condition stands in its queue, and counts as asleep, before it lets go of the lock; between the two it
  * may be kept from running. */
@@ -72,12 +81,8 @@ TEST_IN(THREAD | CO, none_waiter_that_has_yet_to_let_go_of_the_lock_of_its_condi
     weft_cond c = WEFT_COND_INIT;
     weft_lock l = WEFT_LOCK_INIT;
     weft__parking p;
-    weft_lock_acquire(&l);
-    CHECK_ERR(-ETIMEDOUT, weft_cond_wait(&c, &l, WEFT_NOW)); /* it knows its lock now */
     collect_reports(WEFT_DEADLOCK_REPORT);
-    weft__await(weft__self(), &condition, &c, NULL, WEFT_FOREVER);
-    CHECK_INT(0, weft__park_prepare(&p, &c.seq, load_relaxed(&c.seq), 0, "condition"));
-    usleep(200000);
+    stand_with_its_lock(&c, &l, &p);
     weft__park_unprepare(&p);
     weft__awaited_end(weft__self());
     weft_lock_release(&l);
@@ -93,12 +98,8 @@ TEST(none_until_the_last_one_has_let_go_of_the_lock_of_its_condition)
     weft_lock l = WEFT_LOCK_INIT;
     weft__parking p;
     need_stuck();
-    weft_lock_acquire(&l);
-    CHECK_ERR(-ETIMEDOUT, weft_cond_wait(&c, &l, WEFT_NOW)); /* it knows its lock now */
     collect_reports(WEFT_DEADLOCK_ERROR);
-    weft__await(weft__self(), &condition, &c, NULL, WEFT_FOREVER);
-    CHECK_INT(0, weft__park_prepare(&p, &c.seq, load_relaxed(&c.seq), 0, "condition"));
-    usleep(200000);
+    stand_with_its_lock(&c, &l, &p);
     CHECK_INT(0, reports());
     weft_lock_release(&l);
     CHECK_ERR(-EDEADLK, weft__park_commit(&p, WEFT_FOREVER));

@@ -59,12 +59,13 @@ TEST(stuck_condition_says_that_nobody_can_notify)
 }
 
 /* A thread that ends was the last one that could have set the event. */
-static int ends_late(void *arg)
+static int ends_late(void *after_ms)
 {
-    (void)arg;
-    usleep(150000);
+    usleep(*(const unsigned *)after_ms * 1000);
     return 0;
 }
+
+static unsigned late_ms = 150;
 
 static weft_event never = WEFT_EVENT_INIT;
 
@@ -73,16 +74,27 @@ static void release_main(void)
     weft_event_set(&never);
 }
 
-TEST(stuck_is_seen_when_the_last_thread_has_ended)
+static void see_end_of_thread(unsigned after_ms)
 {
     weft_thread t = WEFT_THREAD_INIT;
     need_stuck();
     on_report = release_main;
     collect_reports(WEFT_DEADLOCK_REPORT);
-    CHECK_OK(weft_thread_start(&t, ends_late, NULL, NULL));
+    CHECK_OK(weft_thread_start(&t, ends_late, &after_ms, NULL));
     CHECK_OK(weft_event_wait(&never, WEFT_FOREVER));
     CHECK_INT(1, reports());
     CHECK_OK(weft_thread_join(&t, NULL, WEFT_FOREVER));
+}
+
+TEST(stuck_is_seen_when_the_last_thread_has_ended)
+{
+    see_end_of_thread(late_ms);
+}
+
+/* The watch thread stays for those who sleep, however long nothing happens. */
+TEST_LIMIT(40, stuck_is_seen_when_the_last_thread_ends_after_long)
+{
+    see_end_of_thread(12000);
 }
 
 TEST(stuck_is_seen_when_the_last_coroutine_has_ended)
@@ -90,14 +102,14 @@ TEST(stuck_is_seen_when_the_last_coroutine_has_ended)
     need_stuck();
     on_report = release_main;
     collect_reports(WEFT_DEADLOCK_REPORT);
-    CHECK_OK(weft_go(ends_late, NULL));
+    CHECK_OK(weft_go(ends_late, &late_ms));
     CHECK_OK(weft_event_wait(&never, WEFT_FOREVER));
     CHECK_INT(1, reports());
 }
 
 static void *ends_late_too(void *arg)
 {
-    return arg + ends_late(NULL);
+    return arg + ends_late(&late_ms);
 }
 
 TEST(stuck_is_seen_when_the_last_thread_that_weft_does_not_know_has_ended)
@@ -110,26 +122,6 @@ TEST(stuck_is_seen_when_the_last_thread_that_weft_does_not_know_has_ended)
     CHECK_OK(weft_event_wait(&never, WEFT_FOREVER));
     CHECK_INT(1, reports());
     pthread_join(t, NULL);
-}
-
-/* The watch thread stays for those who sleep, however long nothing happens. */
-static int ends_very_late(void *arg)
-{
-    (void)arg;
-    sleep(12);
-    return 0;
-}
-
-TEST_LIMIT(40, stuck_is_seen_when_the_last_thread_ends_after_long)
-{
-    weft_thread t = WEFT_THREAD_INIT;
-    need_stuck();
-    on_report = release_main;
-    collect_reports(WEFT_DEADLOCK_REPORT);
-    CHECK_OK(weft_thread_start(&t, ends_very_late, NULL, NULL));
-    CHECK_OK(weft_event_wait(&never, WEFT_FOREVER));
-    CHECK_INT(1, reports());
-    CHECK_OK(weft_thread_join(&t, NULL, WEFT_FOREVER));
 }
 
 /* Each new way of being stuck is reported anew. */

@@ -188,9 +188,26 @@ static void submit_after_end(void)
     CHECK_ERR(-EPIPE, weft_submit(ex, pool_count, &ran, NULL));
 }
 
+/* The child's whole output, and its exit status. */
+static void expect_end(pid_t pid, const int fds[2], int code, const char *output)
+{
+    char text[64];
+    size_t n = 0;
+    ssize_t got;
+    int status;
+    close(fds[1]);
+    while ((got = read(fds[0], text + n, sizeof text - n)) > 0)
+        n += (size_t)got;
+    close(fds[0]);
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(code << 8, status);
+    CHECK_INT(strlen(output), n);
+    CHECK_MEM(output, text, n);
+}
+
 static void end_with_jobs(int (*new_pool)(weft_executor **ex, const weft_pool_options *options))
 {
-    int fds[2], status;
+    int fds[2];
     CHECK_INT(0, pipe(fds));
     pid_t pid = fork();
     if (pid == 0) {
@@ -202,17 +219,7 @@ static void end_with_jobs(int (*new_pool)(weft_executor **ex, const weft_pool_op
             CHECK_OK(weft_submit(left, write_late, &fds[1], NULL));
         exit(0);
     }
-    close(fds[1]);
-    char text[64];
-    size_t n = 0;
-    ssize_t got;
-    while ((got = read(fds[0], text + n, sizeof text - n)) > 0)
-        n += (size_t)got;
-    close(fds[0]);
-    CHECK_INT(pid, waitpid(pid, &status, 0));
-    CHECK_INT(0, status);
-    CHECK_INT(10, n);
-    CHECK_MEM("xxxxxxxxxx", text, 10);
+    expect_end(pid, fds, 0, "xxxxxxxxxx");
 }
 
 /* K130 */
@@ -240,7 +247,7 @@ static int tell_how_it_ended(void *job, void **result)
 
 static void end_by_a_job(int (*new_pool)(weft_executor **ex, const weft_pool_options *options))
 {
-    int fds[2], status;
+    int fds[2];
     CHECK_INT(0, pipe(fds));
     pid_t pid = fork();
     if (pid == 0) {
@@ -257,17 +264,7 @@ static void end_by_a_job(int (*new_pool)(weft_executor **ex, const weft_pool_opt
         gate_open(&start);
         weft_sleep(WEFT_FOREVER);
     }
-    close(fds[1]);
-    char text[64];
-    size_t n = 0;
-    ssize_t got;
-    while ((got = read(fds[0], text + n, sizeof text - n)) > 0)
-        n += (size_t)got;
-    close(fds[0]);
-    CHECK_INT(pid, waitpid(pid, &status, 0));
-    CHECK_INT(7 << 8, status);
-    CHECK_INT(11, n);
-    CHECK_MEM("xxxxxxxxxxe", text, 11);
+    expect_end(pid, fds, 7, "xxxxxxxxxxe");
 }
 
 TEST(process_ends_when_a_job_says_so_and_the_others_are_done)
@@ -293,7 +290,7 @@ static int wait_for_exit_job(void *f)
 static void end_by_a_helped_job(int (*new_pool)(weft_executor **ex, const weft_pool_options *options),
                                 bool by_coroutine)
 {
-    int fds[2], status;
+    int fds[2];
     CHECK_INT(0, pipe(fds));
     pid_t pid = fork();
     if (pid == 0) {
@@ -312,17 +309,7 @@ static void end_by_a_helped_job(int (*new_pool)(weft_executor **ex, const weft_p
             wait_for_exit_job(f);
         weft_sleep(WEFT_FOREVER);
     }
-    close(fds[1]);
-    char text[64];
-    size_t n = 0;
-    ssize_t got;
-    while ((got = read(fds[0], text + n, sizeof text - n)) > 0)
-        n += (size_t)got;
-    close(fds[0]);
-    CHECK_INT(pid, waitpid(pid, &status, 0));
-    CHECK_INT(7 << 8, status);
-    CHECK_INT(1, n);
-    CHECK_MEM("e", text, 1);
+    expect_end(pid, fds, 7, "e");
 }
 
 TEST(process_ends_when_a_job_says_so_that_its_waiter_runs)
