@@ -135,6 +135,7 @@ TEST(handover_those_in_line_are_served)
 typedef struct load {
     uint32_t rounds, failed, stop; /* atomic */
     unsigned port;
+    bool stays; /* one of its clients does */
     char what[100];
 } load;
 
@@ -172,24 +173,31 @@ static void load_fail(load *l, const char *what)
     _exit(0);
 }
 
-/* A process of its own: one client that stays until it is told that its server retires, and ever new ones. */
+/* What the client that stays does: until it is told that its server retires. */
+static void stay(load *l, int *kept)
+{
+    if (*kept < 0 && (*kept = load_open(l)) < 0)
+        load_fail(l, "a client that stays is refused");
+    int stopping = load_ask(*kept, "stopping\n");
+    if (stopping < 0)
+        load_fail(l, "a client that stays has lost a request");
+    if (stopping == '1') {
+        close(*kept);
+        *kept = -1;
+    }
+}
+
+/* A process of its own: perhaps a client that stays, and ever new ones with two requests each. */
 static void run_load(load *l)
 {
     int kept = -1;
     while (!load_seq_cst(&l->stop)) {
-        if (kept < 0 && (kept = load_open(l)) < 0)
-            load_fail(l, "a client that stays is refused");
-        int stopping = load_ask(kept, "stopping\n");
-        if (stopping < 0)
-            load_fail(l, "a client that stays has lost a request");
-        if (stopping == '1') {
-            close(kept);
-            kept = -1;
-        }
+        if (l->stays)
+            stay(l, &kept);
         int fd = load_open(l);
         if (fd < 0)
             load_fail(l, "a new client is refused");
-        if (load_ask(fd, "echo x\n") != 'x')
+        if (load_ask(fd, "echo x\n") != 'x' || load_ask(fd, "echo y\n") != 'y')
             load_fail(l, "a new client has lost its request");
         close(fd);
         add_seq_cst(&l->rounds, 1);
@@ -217,7 +225,8 @@ static void await_rounds(load *l)
     wait_until(has_come, &r, "rounds of the load");
 }
 
-SERVE_MANY_CASE_LIMIT(60, handover_twenty_in_a_row_lose_nothing)
+/* Twenty servers one after the other on the same sockets, under the load of so many processes. */
+static void replace_twenty(const serve_kind *kind, unsigned loads, bool stays)
 {
     load *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(l != MAP_FAILED);
@@ -226,28 +235,50 @@ SERVE_MANY_CASE_LIMIT(60, handover_twenty_in_a_row_lose_nothing)
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
     l->port = weft_server_port(s);
-    pid_t pid = fork(); /* before there are threads */
-    CHECK(pid >= 0);
-    if (pid == 0)
-        run_load(l);
+    l->stays = stays;
+    for (unsigned i = 0; i < loads; i++) { /* before there are threads */
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+            run_load(l);
+    }
     CHECK_OK(weft_server_start(s));
     for (int i = 0; i < 20; i++) {
         await_rounds(l);
         weft_server *new = succeed(kind, s, line_service_new(false));
         weft_server_retire(s, weft_in_seconds(3600));
         CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+        weft_server_stats stats = server_stats(s);
+        CHECK_INT(0, stats.refused + stats.cut + stats.shed);
         weft_server_close(s);
         s = new;
     }
     await_rounds(l);
     store_seq_cst(&l->stop, 1);
-    int status;
-    CHECK_INT(pid, waitpid(pid, &status, 0));
-    CHECK_INT(0, status);
+    for (unsigned i = 0; i < loads; i++) {
+        int status;
+        CHECK(waitpid(-1, &status, __WALL) > 0);
+        CHECK_INT(0, status);
+    }
     rounds none = {l, 0};
     CHECK(has_come(&none));
     wait_open(s, 0);
     serve_stop(s);
+}
+
+SERVE_MANY_CASE_LIMIT(60, handover_twenty_in_a_row_lose_nothing)
+{
+    replace_twenty(kind, 1, true);
+}
+
+/* The same where clients stand in line: more of them come than are served at a time. */
+static void handover_twenty_in_a_row_lose_nobody_in_line(const serve_kind *kind);
+SERVE__ONE(60, handover_twenty_in_a_row_lose_nobody_in_line, iterative)
+SERVE__ONE(60, handover_twenty_in_a_row_lose_nobody_in_line, prefork)
+SERVE__ONE(60, handover_twenty_in_a_row_lose_nobody_in_line, pool)
+static void handover_twenty_in_a_row_lose_nobody_in_line(const serve_kind *kind)
+{
+    replace_twenty(kind, 5, false);
 }
 
 /* ---- what can be given ---- */

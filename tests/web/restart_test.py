@@ -19,7 +19,7 @@ import time
 from web import Certificate, Client, Failure, PATIENCE, SecureSocket, Server, Tree, WEFT, check, get, has_tls, run
 
 MODELS = (["--model", "coroutine"], ["--model", "thread"], ["--model", "process"], ["--model", "prefork", "--processes", "12"],
-          ["--model", "pool", "--threads", "12"], ["--model", "epoll"], ["--model", "uring"], ["--processes", "2"])
+          ["--model", "pool", "--threads", "12"], ["--model", "iterative"], ["--model", "prefork", "--processes", "2"], ["--model", "epoll"], ["--model", "uring"], ["--processes", "2"])
 RESTARTS = 20  # of the first model; the others get a share
 
 PR_SET_CHILD_SUBREAPER = 36
