@@ -1,4 +1,5 @@
-/* weft/handover.h - a server program is replaced by another while it serves: no connection is refused meanwhile.
+/* weft/handover.h - a server program is replaced by another while it serves: no connection is refused meanwhile, and of
+ * a server for datagrams no datagram lost (weft/packet.h says more).
  *
  * The successor gets the listening sockets themselves, so the clients that wait in their queues are everybody's, and
  * both programs accept until the successor has said that it serves. Sockets are passed in the way that systemd passes

@@ -41,11 +41,19 @@ extern "C" {
  * Options. Of weft_server_options count: arg, host, port, model, poller, threads, processes, stack_size, write_timeout
  * (how long an answer may wait for the kernel to have room), idle_timeout (a peer is forgotten after it; here 0 = 10 s)
  * and max_connections (peers known to a process or loop; 0 = 10,000, in the model "process" 512; when all are at work,
- * the datagrams of others are dropped). With `listeners` or hooks of connections or states, or in the model "process"
- * any hook, it is -EINVAL.
+ * the datagrams of others are dropped). With hooks of connections or states, or in the model "process" any hook, it is
+ * -EINVAL.
  *
  * A graceful stop takes no further datagram from the kernel; those in hand are handled until the grace ends, then
- * handlers are cancelled ("process": killed). What is left is lost, as UDP may lose anything, and counted as cut. */
+ * handlers are cancelled ("process": killed). What is left is lost, as UDP may lose anything, and counted as cut.
+ *
+ * A successor (weft/handover.h) gets the sockets, and with them what lies in their queues: no datagram is lost, as long
+ * as the queues have room. From its start until this server retires both receive, and what a peer sends goes to either;
+ * so only within each of them are its datagrams handled one after the other. Where that matters, retire and wait
+ * before the successor starts: what comes meanwhile waits in the queues.
+ *   `listeners` may be one for each loop and process (-E2BIG: more than that); those for which there is none are bound
+ * at the address of the first (-EADDRINUSE: another user has made it). Losses that the kernel counts while both
+ * have the sockets are in `lost` of both. */
 
 /* One datagram, during the call of its handler; to be read only. */
 struct weft_packet {

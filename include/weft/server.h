@@ -105,9 +105,10 @@ typedef struct weft_server_options {
     const char *poller;   /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
     unsigned threads;     /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16 */
     unsigned processes;   /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
-    const int *listeners; /* listening TCP sockets to use instead of host and port: see weft/handover.h. The server's,
-                             once it is open; closed at its end and never shut down, as others may have them too */
-    unsigned listener_count; /* at most one an event loop; loops beyond that share them */
+    const int *listeners; /* listening TCP sockets (for datagrams: bound UDP sockets) to use instead of host and port:
+                             see weft/handover.h. The server's, once it is open; closed at its end and never shut down,
+                             as others may have them too */
+    unsigned listener_count; /* at most one an event loop; loops beyond that share them. Datagrams: weft/packet.h */
     unsigned backlog; /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
     /* Connections that a process holds. 0 = 10,000, or what RLIMIT_NOFILE leaves, if that is less; "iterative" and
      * "pool": 128 more than are served at a time, which may stand in line; "process": 512, in all. */
@@ -190,9 +191,10 @@ WEFT_API void weft_server_stop(weft_server *s, weft_until grace);
  * is as after weft_server_stop with a grace that has passed. weft_server_stop may follow. From handlers too. */
 WEFT_API void weft_server_retire(weft_server *s, weft_until grace);
 
-/* Its listening sockets, for a successor: at most `room` of them to fds, which stay the server's. From now on the end
- * of this server leaves the sockets working for whoever else has them. Returns how many; -E2BIG: there is no room for
- * all; -EBADF: it has stopped; -EOPNOTSUPP: it serves datagrams. Not while another thread stops it. */
+/* Its listening sockets, for a successor: at most `room` of them to fds, which stay the server's; of a server for
+ * datagrams those that it receives from. From now on the end of this server leaves the sockets working for whoever else
+ * has them. Returns how many; -E2BIG: there is no room for all; -EBADF: it has stopped. Not while another thread stops
+ * it. */
 WEFT_API int weft_server_listeners(weft_server *s, int *fds, unsigned room);
 
 /* Call on_tell(what, arg) in this process and in all others that serve, and wait until each has returned; a process

@@ -84,11 +84,11 @@ fail:
     return err;
 }
 
-/* A TCP socket that listens? */
-static int check_given(int fd)
+/* A TCP socket that listens, or one for datagrams with an address of its own and with none of a peer? */
+static int check_given(const weft_server *s, int fd)
 {
     int type = 0, listens = 0;
-    weft__address a;
+    weft__address a, peer;
     int err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
     if (err == 0)
         err = weft__sys_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens);
@@ -96,7 +96,37 @@ static int check_given(int fd)
         err = weft__sys_local(fd, &a);
     if (err != 0)
         return err;
-    return type == SOCK_STREAM && listens && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6) ? 0 : -EINVAL;
+    bool fits = weft__is_packet(s)
+                    ? type == SOCK_DGRAM && weft__address_port(&a) != 0 && weft__sys_peer(fd, &peer) == -ENOTCONN
+                    : type == SOCK_STREAM && listens;
+    return fits && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6) ? 0 : -EINVAL;
+}
+
+/* What a mailbox gets that others have had, and may have still. */
+static int prepare_mailbox(weft_server *s, int fd, bool more)
+{
+    unsigned buffer = s->options.packet.recv_buffer;
+    int err = 0;
+    if (buffer != 0)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, buffer < INT32_MAX ? (int)buffer : INT32_MAX);
+    if (err == 0 && more)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    s->packets_lost -= weft__sys_socket_drops(fd); /* not here */
+    return err;
+}
+
+/* Sockets 0 to `from` are given. Have the others: of listening ones duplicates will do; a mailbox has to be one of its
+ * own, as two readers would handle one peer's datagrams at the same time. */
+static int have_others(weft_server *s, unsigned from, unsigned n)
+{
+    const weft_server_options *o = &s->options;
+    int err = 0;
+    for (unsigned i = 0; i < from && weft__is_packet(s) && err == 0; i++)
+        err = prepare_mailbox(s, o->listeners[i], n > 1);
+    for (unsigned i = from; i < n && err >= 0; i++)
+        err = s->listeners[i] =
+            weft__is_packet(s) ? open_listener(o, &s->address, true) : weft__sys_dup(o->listeners[i % from]);
+    return err < 0 ? err : 0;
 }
 
 static int take_given(weft_server *s, unsigned n)
@@ -104,24 +134,25 @@ static int take_given(weft_server *s, unsigned n)
     const weft_server_options *o = &s->options;
     int err;
     if (o->listener_count > n)
-        return -E2BIG; /* a queue that nobody accepts from */
+        return -E2BIG; /* a queue that nobody takes from */
     for (unsigned i = 0; i < o->listener_count; i++)
-        if ((err = check_given(o->listeners[i])) < 0 || (err = weft__sys_set_nonblocking(o->listeners[i])) < 0)
+        if ((err = check_given(s, o->listeners[i])) < 0 || (err = weft__sys_set_nonblocking(o->listeners[i])) < 0)
             return err;
     if ((err = weft__sys_local(o->listeners[0], &s->address)) < 0)
         return err;
     weft__address_text(&s->address, s->address_text, sizeof(s->address_text));
     store_relaxed(&s->shared, 1);
-    for (unsigned i = o->listener_count; i < n; i++) {
-        err = s->listeners[i] = weft__sys_dup(o->listeners[i % o->listener_count]);
-        if (err < 0)
-            goto fail;
-    }
+    err = have_others(s, o->listener_count, n);
+    if (err < 0)
+        goto fail;
     memcpy(s->listeners, o->listeners, o->listener_count * sizeof *s->listeners);
     return 0;
 fail:
-    for (unsigned i = o->listener_count; i < n; i++)
-        weft__listen_close(s, i);
+    for (unsigned i = o->listener_count; i < n; i++) {
+        if (s->listeners[i] >= 0)
+            weft__sys_close(s->listeners[i]);
+        s->listeners[i] = -1;
+    }
     return err;
 }
 

@@ -30,8 +30,8 @@ int weft__packet_options(weft_server *s)
 {
     weft_server_options *o = &s->options;
     weft_packet_options *p = &o->packet;
-    if (has_hooks(o) || o->listener_count > 0 || (s->single && (o->on_tell != NULL || o->on_death != NULL)) ||
-        p->queue > QUEUE_MOST || p->size_max > SIZE_DEFAULT)
+    if (has_hooks(o) || (s->single && (o->on_tell != NULL || o->on_death != NULL)) || p->queue > QUEUE_MOST ||
+        p->size_max > SIZE_DEFAULT)
         return -EINVAL;
     if (p->size_max == 0)
         p->size_max = SIZE_DEFAULT;

@@ -225,7 +225,7 @@ struct weft_server {
     const weft__model *model;
     weft__worker *workers;
     unsigned nworkers;
-    int *listeners;       /* one a worker; -1 when closed */
+    int *listeners;       /* weft__sockets; -1 when closed */
     int64_t epoch;        /* ns; what ms fields count from */
     uint32_t since_grain; /* ms; see C2 */
     weft__address address;
@@ -326,6 +326,11 @@ const weft__model *weft__packet_model(const weft_server *s);
 
 /* Sockets: one for each worker of each process. Worker i of process k has listeners[k * nworkers + i]. */
 unsigned weft__packet_sockets(const weft_server *s);
+
+static inline unsigned weft__sockets(const weft_server *s)
+{
+    return weft__is_packet(s) ? weft__packet_sockets(s) : s->nworkers;
+}
 
 /* Raise the soft limit of descriptors to what `want` connections need that take `each` of them; returns how many
  * connections are possible. */

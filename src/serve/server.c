@@ -184,7 +184,7 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
     s->workers = weft__calloc(s->nworkers, sizeof(*s->workers));
     if (s->workers == NULL)
         goto fail_free;
-    unsigned sockets = weft__is_packet(s) ? weft__packet_sockets(s) : s->nworkers;
+    unsigned sockets = weft__sockets(s);
     s->listeners = weft__malloc(sockets * sizeof(*s->listeners));
     if (s->listeners == NULL)
         goto fail_workers;
@@ -331,15 +331,14 @@ const char *weft_server_address(const weft_server *s)
 
 int weft_server_listeners(weft_server *s, int *fds, unsigned room)
 {
-    if (weft__is_packet(s))
-        return -EOPNOTSUPP;
-    if (room < s->nworkers)
+    unsigned n = weft__sockets(s);
+    if (room < n)
         return -E2BIG;
-    for (unsigned i = 0; i < s->nworkers; i++)
+    for (unsigned i = 0; i < n; i++)
         if ((fds[i] = s->listeners[i]) < 0)
             return -EBADF;
     store_seq_cst(&s->shared, 1);
-    return (int)s->nworkers;
+    return (int)n;
 }
 
 unsigned weft_server_capacity(const weft_server *s)

@@ -349,22 +349,6 @@ TEST(handover_a_stopped_server_has_no_sockets_to_give)
     weft_server_close(s);
 }
 
-static void no_packet(weft_packet *p, void *arg)
-{
-    (void)p;
-    (void)arg;
-}
-
-/* A mailbox cannot be read by two servers at a time, so it is not handed over. */
-TEST(handover_is_not_for_datagrams)
-{
-    weft_server *s;
-    int fds[SOCKETS];
-    CHECK_OK(weft_server_open(&s, &(weft_server_options){.packet.handler = no_packet}));
-    CHECK_ERR(-EOPNOTSUPP, weft_server_listeners(s, fds, SOCKETS));
-    weft_server_close(s);
-}
-
 /* ---- the environment ---- */
 
 /* In a child: take what the variables say; 100 + what take has returned. */
