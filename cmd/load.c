@@ -15,7 +15,7 @@ static struct {
     unsigned connections, threads, requests, rate, pipeline, size;
     int64_t duration, timeout;
     const char *method, *body, *body_file, *reply, *ca;
-    int insecure, no_keep_alive, json, quiet, help;
+    int insecure, tls_resume, no_keep_alive, json, quiet, help;
 } set = {.connections = 50, .pipeline = 1, .method = "GET"};
 
 static const cmd_option options[] = {
@@ -38,6 +38,9 @@ static const cmd_option options[] = {
     {"ca", CMD_TEXT, &set.ca, NULL, 0, 0, "FILE",
      "https://, tls://: trust the authorities in this file (PEM), not\nthe system's"},
     {"insecure", CMD_FLAG, &set.insecure, NULL, 0, 0, NULL, "https://, tls://: take any certificate"},
+    {"tls-resume", CMD_FLAG, &set.tls_resume, NULL, 0, 0, NULL,
+     "https://, tls://: a connection that is opened again resumes its\nsession, as browsers do (default: whole "
+     "handshakes)"},
     {"no-keep-alive", CMD_FLAG, &set.no_keep_alive, NULL, 0, 0, NULL, "a new connection for each request"},
     {"timeout", CMD_TIME, &set.timeout, NULL, 0, 0, "SECONDS", "wait for an answer so long (default 10; udp:// 1)"},
     {"json", CMD_FLAG, &set.json, NULL, 0, 0, NULL, "print JSON at the end, and nothing else"},
@@ -60,6 +63,8 @@ static int print_help(void)
          "  weft load http://127.0.0.1:8000/ --rate 2000          2000 a second, and how late the answers came\n"
          "  weft load http://127.0.0.1:8000/api --method POST --header 'Content-Type: application/json' --body '{}'\n"
          "  weft load https://localhost:8443/ --ca site.pem       over TLS, and the certificate is checked\n"
+         "  weft load https://localhost:8443/ --ca site.pem --no-keep-alive --tls-resume\n"
+         "                                                        new connections, and what a resumed session saves\n"
          "  weft load tcp://127.0.0.1:7000 --size 64 --reply echo --pipeline 16\n"
          "  weft load udp://127.0.0.1:7000 --connections 4 --requests 1000 --json\n\n"
          "Ends with 0 if every request was answered well; 1 if any failed (also by a status of 400 or more);\n"
@@ -76,8 +81,8 @@ static int take_options(void)
         return cmd_usage(LOAD_COMMAND, "--method and --header are for http:// and https:// only");
     if (http && set.reply != NULL)
         return cmd_usage(LOAD_COMMAND, "--reply is for tcp://, tls:// and udp:// only");
-    if (!load_opt.tls && (set.ca != NULL || set.insecure))
-        return cmd_usage(LOAD_COMMAND, "--ca and --insecure are for https:// and tls:// only");
+    if (!load_opt.tls && (set.ca != NULL || set.insecure || set.tls_resume))
+        return cmd_usage(LOAD_COMMAND, "--ca, --insecure and --tls-resume are for https:// and tls:// only");
     if (set.ca != NULL && set.insecure)
         return cmd_usage(LOAD_COMMAND, "--insecure takes any certificate; --ca says which to trust; give one");
     if (set.no_keep_alive && set.pipeline > 1)
@@ -99,6 +104,7 @@ static int take_options(void)
                                             : 10 * WEFT_SECOND;
     load_opt.timeout = set.timeout != 0 ? set.timeout : load_opt.protocol == LOAD_UDP ? WEFT_SECOND : 10 * WEFT_SECOND;
     load_opt.keep_alive = !set.no_keep_alive;
+    load_opt.resume = set.tls_resume;
     load_opt.echo = set.reply != NULL && strcmp(set.reply, "echo") == 0;
     load_opt.json = set.json;
     load_opt.quiet = set.quiet || set.json;

@@ -56,7 +56,7 @@ typedef struct load_options {
     int64_t duration, timeout;
     bool keep_alive, echo; /* echo: the answer has to be what was sent; else for tcp a line, for udp a datagram */
     bool no_body;          /* the method is HEAD */
-    bool tls;
+    bool tls, resume;
     bool json, quiet, terminal;
     int64_t tick; /* between two looks at how it goes */
     const char *method;
@@ -77,6 +77,12 @@ extern volatile int load_interrupted; /* set by a signal: end now */
 typedef struct load_due {
     int64_t due, given; /* when it should have been sent; when a connection got it */
 } load_due;
+
+enum load_shake {
+    LOAD_SHAKE_FULL,
+    LOAD_SHAKE_RESUMED,
+    LOAD_SHAKES
+};
 
 enum load_state {
     LOAD_SHUT,
@@ -100,8 +106,10 @@ typedef struct load_conn {
     size_t out_at;    /* where in the request they go on */
     size_t echo_at;   /* where in the request the next byte received belongs */
     load_scan scan;
-    weft_tls_session *tls; /* NULL: plain, or not yet connected */
-    char *part;            /* the beginning of a head */
+    weft_tls_session *tls;   /* NULL: plain, or not yet connected */
+    weft_tls_ticket *ticket; /* with --tls-resume: by which the next session of this connection is resumed, or NULL */
+    int64_t shaking;         /* when the handshake began */
+    char *part;              /* the beginning of a head */
     unsigned part_size;
     int64_t since; /* when the connecting began */
     int64_t again; /* after an error: not before this; 0: at once */
@@ -132,8 +140,8 @@ struct load_worker {
     double interval;    /* ns between two of this worker's requests */
     int connect_errno;
     uint64_t status[600];
-    uint64_t handshakes;
-    char tls_name[64]; /* of the first: version and cipher */
+    load_hist shakes[LOAD_SHAKES]; /* how long handshakes took, from when the connection was there */
+    char tls_name[64];             /* of the first: version and cipher */
     uint64_t reopened; /* connections that the server ended between two requests */
     int64_t window;    /* how long it counted */
     uint64_t counted;  /* answers in that time */
@@ -160,6 +168,7 @@ void load_conn_fail(load_worker *w, load_conn *c, enum load_error kind, int64_t 
 int load_tls_open(const char *ca, bool insecure);
 int load_tls_shake(load_worker *w, load_conn *c); /* 0; -EAGAIN; or an error of weft/tls.h */
 void load_tls_close(load_conn *c);
+void load_tls_forget(load_conn *c); /* what is kept for the next session */
 ssize_t load_tls_send(load_conn *c, const char *data, size_t size);
 ssize_t load_tls_recv(load_conn *c, void *buf, size_t size); /* all that there is, up to size */
 

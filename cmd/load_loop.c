@@ -241,8 +241,10 @@ static int run_worker(void *arg)
         measure(w);
         w->cpu = own_cpu() - cpu;
     }
-    for (unsigned i = 0; i < w->connections; i++)
+    for (unsigned i = 0; i < w->connections; i++) {
         load_conn_shut(w, &w->conns[i]);
+        load_tls_forget(&w->conns[i]);
+    }
     return 0;
 }
 

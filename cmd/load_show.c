@@ -11,6 +11,8 @@ static const char *const error_texts[LOAD_ERRORS] = {
     "no connection",       "connection ended before the answer", "no answer in time",
     "not a proper answer", "echo differs from what was sent",    "status 400 or more"};
 
+static const char *const shake_names[LOAD_SHAKES] = {"full", "resumed"};
+
 static const double quantiles[] = {0.5, 0.75, 0.9, 0.99, 0.999, 0.9999};
 static const char *const quantile_names[] = {"50", "75", "90", "99", "99.9", "99.99"};
 
@@ -20,11 +22,11 @@ enum {
 
 /* All workers together. */
 typedef struct totals {
-    uint64_t answered, received, reopened, handshakes, waited, scheduled, status[600], errors[LOAD_ERRORS], failed;
+    uint64_t answered, received, reopened, waited, scheduled, status[600], errors[LOAD_ERRORS], failed;
     double seconds, rate, cpu;
     int connect_errno;
     const char *tls_name;
-    load_hist raw, corrected;
+    load_hist raw, corrected, shakes[LOAD_SHAKES];
 } totals;
 
 static char *print_time(char text[24], double ns)
@@ -115,7 +117,8 @@ static void add_up(totals *t, load_worker **workers, unsigned n)
         t->answered += w->answered;
         t->received += w->received;
         t->reopened += w->reopened;
-        t->handshakes += w->handshakes;
+        for (unsigned k = 0; k < LOAD_SHAKES; k++)
+            load_hist_merge(&t->shakes[k], &w->shakes[k]);
         if (t->tls_name == NULL && w->tls_name[0] != 0)
             t->tls_name = w->tls_name;
         t->waited += w->waited;
@@ -219,6 +222,24 @@ static void print_histogram(const load_hist *h)
     }
 }
 
+static uint64_t handshakes(const totals *t)
+{
+    return t->shakes[LOAD_SHAKE_FULL].total + t->shakes[LOAD_SHAKE_RESUMED].total;
+}
+
+static void print_handshakes(const totals *t)
+{
+    printf("  handshakes %11llu  %s\n", (unsigned long long)handshakes(t), t->tls_name != NULL ? t->tls_name : "");
+    for (unsigned k = 0; k < LOAD_SHAKES; k++) {
+        const load_hist *h = &t->shakes[k];
+        char p50[24], p99[24], most[24];
+        if (h->total > 0)
+            printf("    %-10s %9llu  50 %% %s, 99 %% %s, max %s\n", shake_names[k], (unsigned long long)h->total,
+                   print_time(p50, (double)load_hist_quantile(h, 0.5)),
+                   print_time(p99, (double)load_hist_quantile(h, 0.99)), print_time(most, (double)h->max));
+    }
+}
+
 static void print_counts(const totals *t)
 {
     char size[24], rate[24];
@@ -229,7 +250,7 @@ static void print_counts(const totals *t)
         if (t->status[s] > 0)
             printf("  status %u %11llu\n", s, (unsigned long long)t->status[s]);
     if (load_opt.tls)
-        printf("  handshakes %11llu  %s\n", (unsigned long long)t->handshakes, t->tls_name != NULL ? t->tls_name : "");
+        print_handshakes(t);
     printf("  errors    %12llu\n", (unsigned long long)t->failed);
     for (unsigned k = 0; k < LOAD_ERRORS; k++) {
         bool why = k == LOAD_ERROR_CONNECT && t->connect_errno != 0;
@@ -292,6 +313,15 @@ static void print_json_histogram(const load_hist *h)
     puts("]}");
 }
 
+static void print_json_handshakes(const totals *t)
+{
+    printf(" \"handshakes\": %llu, \"resumed\": %llu, \"tls\": \"%s\",\n \"handshake_ns\": {\n",
+           (unsigned long long)handshakes(t), (unsigned long long)t->shakes[LOAD_SHAKE_RESUMED].total,
+           t->tls_name != NULL ? t->tls_name : "");
+    for (unsigned k = 0; k < LOAD_SHAKES; k++)
+        print_json_latency(shake_names[k], &t->shakes[k], k + 1 < LOAD_SHAKES ? "," : "},");
+}
+
 static void print_json(const totals *t)
 {
     const char *between = "";
@@ -303,8 +333,7 @@ static void print_json(const totals *t)
            load_interrupted ? "true" : "false", t->seconds, (unsigned long long)t->answered, t->rate,
            (unsigned long long)t->received);
     if (load_opt.tls)
-        printf(" \"handshakes\": %llu, \"tls\": \"%s\",\n", (unsigned long long)t->handshakes,
-               t->tls_name != NULL ? t->tls_name : "");
+        print_json_handshakes(t);
     printf(" \"reopened\": %llu, \"waited\": %llu, \"cpu_seconds\": %.6f,\n \"status\": {",
            (unsigned long long)t->reopened, (unsigned long long)t->waited, t->cpu);
     for (unsigned s = 0; s < 600; s++) {

@@ -41,13 +41,30 @@ static const weft_tls_wire wire = {wire_recv, wire_send};
 
 /* ---- a connection's session ---- */
 
+static void drop_ticket(load_conn *c)
+{
+    weft_tls_ticket_free(c->ticket);
+    c->ticket = NULL;
+}
+
+static int begin(load_conn *c)
+{
+    c->shaking = weft_now();
+    int err = weft_tls_session_open(&c->tls, context, load_opt.host, &wire, c);
+    if (err == 0 && c->ticket != NULL)
+        err = weft_tls_session_resume(c->tls, c->ticket);
+    drop_ticket(c); /* it is for one */
+    return err;
+}
+
 int load_tls_shake(load_worker *w, load_conn *c)
 {
-    int err = c->tls == NULL ? weft_tls_session_open(&c->tls, context, load_opt.host, &wire, c) : 0;
+    int err = c->tls == NULL ? begin(c) : 0;
     if (err == 0)
         err = weft_tls_session_handshake(c->tls);
     if (err == 0) {
-        w->handshakes++;
+        bool resumed = weft_tls_session_resumed(c->tls) != 0;
+        load_hist_add(&w->shakes[resumed ? LOAD_SHAKE_RESUMED : LOAD_SHAKE_FULL], weft_now() - c->shaking);
         if (w->tls_name[0] == 0)
             snprintf(w->tls_name, sizeof w->tls_name, "%s %s", weft_tls_session_version(c->tls),
                      weft_tls_session_cipher(c->tls));
@@ -59,10 +76,19 @@ void load_tls_close(load_conn *c)
 {
     if (c->tls == NULL)
         return;
+    if (c->state == LOAD_OPEN && load_opt.resume) {
+        drop_ticket(c);
+        c->ticket = weft_tls_session_ticket(c->tls);
+    }
     if (c->state == LOAD_OPEN)
         (void)weft_tls_session_finish(c->tls);
     weft_tls_session_close(c->tls);
     c->tls = NULL;
+}
+
+void load_tls_forget(load_conn *c)
+{
+    drop_ticket(c);
 }
 
 ssize_t load_tls_send(load_conn *c, const char *data, size_t size)

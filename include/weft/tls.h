@@ -149,6 +149,24 @@ WEFT_API int weft_tls_session_finish(weft_tls_session *t);
 /* Make every later call give this error. */
 WEFT_API void weft_tls_session_fail(weft_tls_session *t, int err);
 
+/* ---- resuming: a client's later handshake with the same server costs a fraction of the first ---- */
+
+/* What a server has given to resume a session by. For one later session: who shows it twice can be told to be the same.
+ * It holds its context. */
+typedef struct weft_tls_ticket weft_tls_ticket;
+
+/* Client: the newest one that has come; with TLS 1.3 that is after the handshake, by a receive. The caller's, also when
+ * the session has been closed. NULL: there is none (yet), or no memory. Allocates. */
+WEFT_API weft_tls_ticket *weft_tls_session_ticket(weft_tls_session *t);
+WEFT_API void weft_tls_ticket_free(weft_tls_ticket *ticket); /* takes NULL */
+
+/* Client, before the handshake: offer the ticket, which stays the caller's. A server that does not take it makes a
+ * whole handshake. Returns 0; -EINVAL: t is a server's, has begun, or has another context or host than the ticket. */
+WEFT_API int weft_tls_session_resume(weft_tls_session *t, const weft_tls_ticket *ticket);
+
+/* 1: the handshake is done and was a short one. */
+WEFT_API int weft_tls_session_resumed(const weft_tls_session *t);
+
 /* As those of streams above; version and cipher "" before the end of the handshake. */
 WEFT_API const char *weft_tls_session_version(weft_tls_session *t);
 WEFT_API const char *weft_tls_session_cipher(weft_tls_session *t);

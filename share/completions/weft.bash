@@ -81,7 +81,7 @@ _weft_load()
         *)
             words=(http:// https:// tcp:// tls:// udp://)
             [[ $cur != -* ]] || words=(--connections --threads --duration --requests --rate --pipeline --method --header --body
-                --body-file --size --reply --ca --insecure --no-keep-alive --timeout --json --quiet --help)
+                --body-file --size --reply --ca --insecure --tls-resume --no-keep-alive --timeout --json --quiet --help)
             ;;
     esac
 }

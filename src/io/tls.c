@@ -38,6 +38,12 @@ struct weft_tls_session {
     char error[160], protocol[256], host[256];
 };
 
+struct weft_tls_ticket {
+    weft_tls *context; /* whose checks the server has passed: a resumed session is not checked again */
+    SSL_SESSION *session;
+    char host[256];
+};
+
 /* ---- the wire, as OpenSSL sees it ---- */
 
 static ssize_t send_some(weft_tls_session *t, const char *data, size_t size)
@@ -333,6 +339,48 @@ int weft_tls_session_finish(weft_tls_session *t)
     return weft_tls_session_flush(t);
 }
 
+/* ---- resuming ---- */
+
+weft_tls_ticket *weft_tls_session_ticket(weft_tls_session *t)
+{
+    SSL_SESSION *now = SSL_get_session(t->ssl);
+    if (t->context->side != WEFT_TLS_CLIENT || !t->established || now == NULL || SSL_SESSION_is_resumable(now) != 1)
+        return NULL;
+    weft_tls_ticket *ticket = weft__malloc(sizeof *ticket);
+    if (ticket == NULL)
+        return NULL;
+    ticket->session = SSL_SESSION_dup(now); /* this one is marked as bad if the connection breaks */
+    if (ticket->session == NULL) {
+        weft__free(ticket);
+        return NULL;
+    }
+    ticket->context = t->context;
+    add_acq_rel(&t->context->users, 1u);
+    memcpy(ticket->host, t->host, sizeof t->host);
+    return ticket;
+}
+
+void weft_tls_ticket_free(weft_tls_ticket *ticket)
+{
+    if (ticket == NULL)
+        return;
+    SSL_SESSION_free(ticket->session);
+    weft__tls_context_leave(ticket->context);
+    weft__free(ticket);
+}
+
+int weft_tls_session_resume(weft_tls_session *t, const weft_tls_ticket *ticket)
+{
+    if (t->context != ticket->context || strcmp(t->host, ticket->host) != 0 || !SSL_in_before(t->ssl))
+        return -EINVAL;
+    return SSL_set_session(t->ssl, ticket->session) == 1 ? 0 : -EINVAL;
+}
+
+int weft_tls_session_resumed(const weft_tls_session *t)
+{
+    return t->established && SSL_session_reused(t->ssl) == 1;
+}
+
 /* ---- about a session ---- */
 
 void weft__tls_thread_end(void)
@@ -424,6 +472,29 @@ int weft_tls_session_finish(weft_tls_session *t)
 void weft_tls_session_fail(weft_tls_session *t, int err)
 {
     (void)t, (void)err;
+}
+
+weft_tls_ticket *weft_tls_session_ticket(weft_tls_session *t)
+{
+    (void)t;
+    return NULL;
+}
+
+void weft_tls_ticket_free(weft_tls_ticket *ticket)
+{
+    (void)ticket;
+}
+
+int weft_tls_session_resume(weft_tls_session *t, const weft_tls_ticket *ticket)
+{
+    (void)t, (void)ticket;
+    return -EOPNOTSUPP;
+}
+
+int weft_tls_session_resumed(const weft_tls_session *t)
+{
+    (void)t;
+    return 0;
 }
 
 void weft__tls_thread_end(void)

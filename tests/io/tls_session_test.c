@@ -188,3 +188,93 @@ TEST_LIMIT(60, tls_session_cut_at_any_byte)
         close_couple(&c);
     }
 }
+
+/* Both ends anew, over the same contexts. */
+static void open_again(couple *c)
+{
+    weft_tls_session_close(c->server.tls);
+    weft_tls_session_close(c->client.tls);
+    c->to_server->at = c->to_server->used = c->to_client->at = c->to_client->used = 0;
+    CHECK_OK(weft_tls_session_open(&c->server.tls, c->contexts.server, NULL, &wire, &c->server));
+    CHECK_OK(weft_tls_session_open(&c->client.tls, c->contexts.client, "localhost", &wire, &c->client));
+}
+
+static weft_tls_ticket *take_ticket(couple *c)
+{
+    char byte;
+    CHECK_ERR(-EAGAIN, weft_tls_session_recv(c->client.tls, &byte, 1)); /* takes it in */
+    weft_tls_ticket *ticket = weft_tls_session_ticket(c->client.tls);
+    CHECK(ticket != NULL);
+    return ticket;
+}
+
+/* By its ticket, also when the connection broke off; and by the next one's again. */
+TEST(tls_session_is_resumed_by_its_ticket)
+{
+    couple c;
+    open_couple(&c, ROOM);
+    CHECK(weft_tls_session_ticket(c.client.tls) == NULL);
+    shake_hands(&c);
+    CHECK(weft_tls_session_ticket(c.client.tls) == NULL); /* TLS 1.3 sends it afterwards */
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(i > 0, weft_tls_session_resumed(c.client.tls));
+        CHECK_INT(i > 0, weft_tls_session_resumed(c.server.tls));
+        weft_tls_ticket *ticket = take_ticket(&c);
+        open_again(&c);
+        CHECK_OK(weft_tls_session_resume(c.client.tls, ticket));
+        weft_tls_ticket_free(ticket);
+        CHECK_INT(0, weft_tls_session_resumed(c.client.tls));
+        shake_hands(&c);
+    }
+    CHECK_INT(3, weft_tls_session_send(c.client.tls, "one", 3));
+    char in[10];
+    CHECK_INT(3, weft_tls_session_recv(c.server.tls, in, sizeof in));
+    open_again(&c);
+    shake_hands(&c);
+    CHECK_INT(0, weft_tls_session_resumed(c.client.tls)); /* nobody offers it by himself */
+    weft_tls_ticket_free(NULL);
+    close_couple(&c);
+}
+
+/* A ticket is good for the checks that its server has passed, and for no others: another context may ask for more. */
+TEST(tls_session_ticket_is_for_its_context_and_host)
+{
+    couple c, other;
+    open_couple(&c, ROOM);
+    open_couple(&other, ROOM);
+    shake_hands(&c);
+    weft_tls_ticket *ticket = take_ticket(&c);
+    CHECK_ERR(-EINVAL, weft_tls_session_resume(other.client.tls, ticket));
+    CHECK_ERR(-EINVAL, weft_tls_session_resume(c.client.tls, ticket)); /* it has begun */
+    CHECK_ERR(-EINVAL, weft_tls_session_resume(c.server.tls, ticket));
+    CHECK(weft_tls_session_ticket(c.server.tls) == NULL);
+    weft_tls_session_close(c.client.tls);
+    CHECK_OK(weft_tls_session_open(&c.client.tls, c.contexts.client, "127.0.0.1", &wire, &c.client));
+    CHECK_ERR(-EINVAL, weft_tls_session_resume(c.client.tls, ticket));
+    close_couple(&other);
+    close_couple(&c);
+    weft_tls_ticket_free(ticket); /* outlives them all */
+}
+
+/* A server that has other keys makes a whole handshake. */
+TEST(tls_session_that_cannot_be_resumed_is_made_anew)
+{
+    couple c;
+    open_couple(&c, ROOM);
+    shake_hands(&c);
+    weft_tls_ticket *ticket = take_ticket(&c);
+    open_again(&c);
+    weft_tls *server;
+    weft_tls_session_close(c.server.tls);
+    CHECK_OK(weft_tls_new(
+        &server, WEFT_TLS_SERVER,
+        &(weft_tls_options){.certificate_text = c.contexts.id.certificate, .key_text = c.contexts.id.key}));
+    CHECK_OK(weft_tls_session_open(&c.server.tls, server, NULL, &wire, &c.server));
+    CHECK_OK(weft_tls_session_resume(c.client.tls, ticket));
+    shake_hands(&c);
+    CHECK_INT(0, weft_tls_session_resumed(c.client.tls));
+    CHECK_INT(0, weft_tls_session_resumed(c.server.tls));
+    weft_tls_ticket_free(ticket);
+    close_couple(&c);
+    weft_tls_free(server);
+}

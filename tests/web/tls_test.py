@@ -205,6 +205,7 @@ def load():
                 wanted = r["status"].get("200"), r["answers"]
                 check(wanted == (100, 100) if "--rate" in arguments else wanted == (arguments[1],) * 2, f"{arguments}: {r}")
                 check(handshakes[0] <= r["handshakes"] <= handshakes[1] and r["tls"].startswith("TLSv1.3 "), f"{arguments}: {r}")
+            load_resumes(url, tls)
             r = json.loads(weft_load(url + "large", "--insecure", "--requests", 20, "--connections", 2, "--json").stdout)
             check(r["answers"] == 20 and r["received"] > 20 * 400000, f"large answers: {r}")
             text = weft_load(url, "--ca", tls.certificate, "--requests", 3, "--quiet").stdout.decode()
@@ -218,6 +219,7 @@ def load():
             got = weft_load(f"https://localhost:{plain.port}/", "--insecure", "--requests", 3, exits=1)
             check(b"cannot be reached" in got.stderr, f"no TLS there: {got}")
         for arguments, words in ((("http://127.0.0.1:1/", "--insecure"), b"for https:// and tls:// only"),
+                                 (("tcp://127.0.0.1:1", "--tls-resume"), b"for https:// and tls:// only"),
                                  (("https://127.0.0.1:1/", "--insecure", "--ca", tls.certificate), b"give one"),
                                  (("https://127.0.0.1:1/", "--ca", os.path.join(k.path, "none")), b"--ca"),
                                  (("https://127.0.0.1:1/", "--ca", os.path.join(t.path, "index.html")), b"no authorities")):
@@ -226,10 +228,61 @@ def load():
         echo(tls)
 
 
+def load_resumes(url, tls):
+    """A connection's first handshake is whole; those after it are not if they need not be, and each is counted as what it was."""
+    for arguments, resumed in ((("--no-keep-alive",), (0, 0)), (("--no-keep-alive", "--tls-resume"), (27, 30)), (("--tls-resume",), (0, 0))):
+        r = json.loads(weft_load(url, "--ca", tls.certificate, "--requests", 30, "--connections", 3, "--json", *arguments).stdout)
+        full, again = r["handshake_ns"]["full"], r["handshake_ns"]["resumed"]
+        check(r["answers"] == 30 and resumed[0] <= r["resumed"] <= resumed[1], f"{arguments}: {r}")
+        check(again["count"] == r["resumed"] and full["count"] == r["handshakes"] - r["resumed"] >= 3, f"{arguments}: {r}")
+        check(all(0 < h["min"] <= h["p50"] <= h["p99"] <= h["max"] for h in (full, again) if h["count"] > 0), f"{arguments}: {r}")
+    text = weft_load(url, "--ca", tls.certificate, "--requests", 30, "--connections", 3, "--no-keep-alive", "--tls-resume",
+                     "--quiet").stdout.decode()
+    check(any(line.split()[:1] == ["resumed"] and "99 %" in line for line in text.splitlines()) and "full" in text, f"the report: {text}")
+
+
+def line_of(change):
+    """One line from weft load a connection, five of them, from a server that is Python's."""
+    with Tree() as k:
+        tls = Certificate(k.path)
+        listener, port = serve_echo(tls, change)
+        r = json.loads(weft_load(f"tls://localhost:{port}", "--ca", tls.certificate, "--requests", 5, "--connections", 1,
+                                 "--no-keep-alive", "--tls-resume", "--json").stdout)
+        check(r["answers"] == 5 and r["handshakes"] == 5, f"lines: {r}")
+        listener.close()
+        return r
+
+
+def load_resumes_elsewhere():
+    def without_tickets(context):
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
+
+    def only_1_2(context):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    r = line_of(lambda context: None)
+    check(r["resumed"] == 4 and r["tls"].startswith("TLSv1.3 "), f"TLS 1.3: {r}")
+    r = line_of(only_1_2)
+    check(r["resumed"] == 4 and r["tls"].startswith("TLSv1.2 "), f"TLS 1.2: {r}")
+    r = line_of(without_tickets)
+    check(r["resumed"] == 0, f"no tickets: {r}")
+
+
 def echo(tls):
     """tls://, lines and blocks."""
+    listener, port = serve_echo(tls)
+    for arguments in (("--body", "line"), ("--size", 100000, "--reply", "echo"), ("--size", 64, "--reply", "echo", "--pipeline", 16)):
+        r = json.loads(weft_load(f"tls://localhost:{port}", "--ca", tls.certificate, "--requests", 100, "--connections", 2,
+                                 "--json", *arguments).stdout)
+        check(r["answers"] == 100 and r["handshakes"] == 2, f"{arguments}: {r}")
+    listener.close()
+
+
+def serve_echo(tls, change=lambda context: None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tls.certificate, tls.key)
+    change(context)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
 
@@ -244,15 +297,12 @@ def echo(tls):
                 threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    for arguments in (("--body", "line"), ("--size", 100000, "--reply", "echo"), ("--size", 64, "--reply", "echo", "--pipeline", 16)):
-        r = json.loads(weft_load(f"tls://localhost:{port}", "--ca", tls.certificate, "--requests", 100, "--connections", 2,
-                                 "--json", *arguments).stdout)
-        check(r["answers"] == 100 and r["handshakes"] == 2, f"{arguments}: {r}")
-    listener.close()
+    return listener, port
 
 
 if __name__ == "__main__":
     if not has_tls():
         print("no openssl, or a weft without TLS")
         sys.exit(77)
-    run([(f.__name__, f) for f in (is_served, sessions_are_resumed, names, reload, bad_reload, mistakes, load)])
+    run([(f.__name__, f) for f in (is_served, sessions_are_resumed, names, reload, bad_reload, mistakes, load,
+                                    load_resumes_elsewhere)])
