@@ -229,7 +229,8 @@ typedef struct weft_server_stats {
     uint64_t refused;    /* newcomers turned away */
     uint64_t cut;        /* cut at the end of the grace */
     uint64_t handshakes; /* TLS: done */
-    uint64_t broken;     /* TLS: handshakes that failed, or took too long */
+    uint64_t broken;     /* TLS: handshakes that failed or took too long, also of who says nothing until then. Not who
+                            leaves without a word, nor who is sent away to make room or by the stop */
 } weft_server_stats;
 WEFT_API void weft_server_get_stats(const weft_server *s, weft_server_stats *stats);
 

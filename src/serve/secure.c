@@ -145,8 +145,8 @@ int weft__secure_shake(weft_conn *c)
         err = -ECANCELED;
     if (err == 0)
         count(w, &w->handshakes);
-    else if (err != -EAGAIN)
-        count(w, &w->broken);
+    else if (err != -EAGAIN && err != -ECANCELED && x->heard)
+        count(w, &w->broken); /* who leaves without a word has begun none */
     if (err == -WEFT_ETLS && x->plain)
         weft__turn_away_plain(w->server, c->slot.fd);
     return err;

@@ -359,12 +359,12 @@ static int shake_hands(weft_conn *c)
         enum weft__turn_wait waits = weft__secure_unsent(c) ? WEFT__WAIT_OUTPUT : WEFT__WAIT_FIRST;
         store_seq_cst(&c->turn->waits, waits); /* T3, as for IDLE */
         err = weft__server_closing(w->server) ? -ECANCELED : wait_socket(c, waits, until);
-        if (err == -ETIMEDOUT)
+        if (err == -ETIMEDOUT) {
             add_relaxed(&w->timeouts, 1);
-        if (err < 0) {
             add_relaxed(&w->broken, 1);
-            break;
         }
+        if (err < 0)
+            break;
     }
     store_relaxed(&c->turn->waits, WEFT__WAIT_NOTHING);
     if (err == 0 && (err = weft__secure_receive(c, false)) == -EAGAIN)

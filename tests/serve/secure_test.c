@@ -210,6 +210,52 @@ SECURE_CASE_LIMIT(30, secure_clients_vanish_at_each_byte_of_the_handshake)
     CHECK_INT(service->opened, service->closed);
 }
 
+typedef struct visits {
+    weft_server *server;
+    unsigned count, open;
+} visits;
+
+static bool visits_are(void *arg)
+{
+    const visits *v = arg;
+    weft_server_stats stats = server_stats(v->server);
+    return stats.accepted == v->count && stats.open == v->open;
+}
+
+/* Who leaves without a word has begun no handshake: it is no broken one. Nor is the one that the stop breaks off. */
+SECURE_CASE(secure_who_says_nothing_breaks_no_handshake)
+{
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.handshake_timeout = -1}, service);
+    visits v = {s, 0, 0};
+    for (; v.count < 12; v.count++) {
+        int fd = open_raw(s);
+        if (v.count % 3 == 0)
+            client_reset(fd);
+        else
+            client_close(fd);
+    }
+    wait_until(visits_are, &v, "the silent ones' going");
+    CHECK_INT(0, server_stats(s).broken);
+    int fd = open_raw(s);
+    CHECK_INT(1, send(fd, "\x16", 1, MSG_NOSIGNAL));
+    client_close(fd);
+    v.count++;
+    wait_until(visits_are, &v, "the going of who said a byte");
+    CHECK_INT(1, server_stats(s).broken);
+    fd = open_raw(s);
+    CHECK_INT(1, send(fd, "\x16", 1, MSG_NOSIGNAL));
+    v.count++;
+    v.open++;
+    wait_until(visits_are, &v, "who stays");
+    weft_server_stop(s, WEFT_NOW);
+    CHECK_OK(weft_server_wait(s, weft_in_ms(10000)));
+    CHECK_INT(1, server_stats(s).broken);
+    client_close(fd);
+    weft_server_close(s);
+    CHECK_INT(service->opened, service->closed);
+}
+
 /* ---- rubbish ---- */
 
 /* All are gone, so many of them without a handshake; one more is served. */
