@@ -18,7 +18,7 @@ typedef struct settings {
     const char *job, *models, *clients, *html;
     unsigned threads, processes;
     int64_t duration;
-    int json, help;
+    int tls, json, help;
 } settings;
 
 static settings set = {.job = "echo", .clients = "1,16,128,1000", .duration = WEFT_SECOND / 2};
@@ -27,6 +27,7 @@ static const cmd_option options[] = {
     {"job", CMD_CHOICE, &set.job, "echo http cpu io udp", 0, 0, "JOB",
      "echo (default): 64 bytes there and back; http: a page;\ncpu: some tenths of a millisecond of computing; "
      "io: 5 ms of waiting; udp: 64 bytes there and back, as datagrams"},
+    {"tls", CMD_FLAG, &set.tls, NULL, 0, 0, NULL, "all over TLS, with a certificate made for it; not for the job udp"},
     {"models", CMD_TEXT, &set.models, NULL, 0, 0, "LIST", "models with commas between them (default: all)"},
     {"clients", CMD_TEXT, &set.clients, NULL, 0, 0, "LIST",
      "how many clients at once, step by step (default 1,16,128,1000)"},
@@ -57,6 +58,7 @@ static int print_help(void)
     puts("\n\nExamples:\n"
          "  weft compare                                   all models, echo\n"
          "  weft compare --html report.html                the same with charts\n"
+         "  weft compare --job http --tls                  what TLS costs each of them\n"
          "  weft compare --job io --models thread,pool,coroutine\n"
          "  weft compare --models pool,epoll --processes 2 --threads 2\n"
          "  weft compare --models iterative,epoll --clients 1,10,100 --json");
@@ -128,6 +130,19 @@ static enum compare_job job_of(const char *name)
     return JOB_ECHO;
 }
 
+static int prepare_tls(compare_result *r)
+{
+    if (r->job == JOB_UDP)
+        return cmd_usage(COMMAND, "--tls is for the jobs over streams, not for udp");
+    int err = weft_tls_self_signed(r->certificate, r->key, "localhost");
+    if (err == -EOPNOTSUPP)
+        return cmd_usage(COMMAND, "this weft was built without TLS (OpenSSL 3)");
+    if (err < 0)
+        return cmd_usage(COMMAND, "--tls: no certificate can be made: %s", weft_strerror(err));
+    r->tls = true;
+    return 0;
+}
+
 /* ---- running ---- */
 
 static int run_all(compare_result *r)
@@ -158,6 +173,9 @@ int cmd_compare(int argc, char **argv)
         return print_help();
     if ((err = read_models(&r)) != 0 || (err = read_clients(&r)) != 0)
         return err;
+    r.job = job_of(set.job);
+    if (set.tls && (err = prepare_tls(&r)) != 0)
+        return err;
     if (set.html != NULL) { /* before the work and not after it */
         FILE *f = fopen(set.html, "ae");
         if (f == NULL)
@@ -165,13 +183,12 @@ int cmd_compare(int argc, char **argv)
         fclose(f);
     }
     signal(SIGPIPE, SIG_IGN);
-    r.job = job_of(set.job);
     r.duration = set.duration;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     r.processors = processors > 0 ? (unsigned)processors : 1;
     if (!set.json)
-        printf("The job '%s', %.2g s for each step, on %u processors that server and clients share.\n", set.job,
-               (double)set.duration / 1e9, r.processors);
+        printf("The job '%s'%s, %.2g s for each step, on %u processors that server and clients share.\n", set.job,
+               r.tls ? " over TLS" : "", (double)set.duration / 1e9, r.processors);
     fflush(stdout);
     int code = run_all(&r);
     if (set.json)

@@ -2,6 +2,8 @@
 #ifndef COMPARE_H
 #define COMPARE_H
 
+#include <weft/tls.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,6 +37,7 @@ typedef struct compare_load {
     unsigned refused; /* turned away, or could not connect */
     unsigned broken;  /* ended after they had an answer */
     uint64_t lost;    /* udp: requests that had no answer in time, and were made again */
+    char tls[64];     /* version and cipher; "" without TLS */
 } compare_load;
 
 /* What the server has used in it, with all its processes. */
@@ -64,6 +67,8 @@ typedef struct compare_result {
     unsigned nsteps, nmodels;
     unsigned processors;
     int64_t duration;
+    bool tls;
+    char certificate[WEFT_TLS_PEM_MAX], key[WEFT_TLS_PEM_MAX];
     compare_model models[COMPARE_MODELS_MAX];
 } compare_result;
 
@@ -92,8 +97,9 @@ extern const char compare_http_answer[];
 
 /* ---- compare_report.c, compare_html.c ---- */
 
-double compare_rate(const compare_load *l);     /* answers a second */
-double compare_switches(const compare_step *s); /* for each answer */
+double compare_rate(const compare_load *l);       /* answers a second */
+double compare_switches(const compare_step *s);   /* for each answer */
+const char *compare_tls(const compare_result *r); /* what was spoken; "" without TLS, or where nobody came so far */
 const compare_step *compare_best(const compare_result *r, const compare_model *m);
 void compare_breaks(const compare_result *r, const compare_model *m, char *text, size_t size);
 void compare_print_table(const compare_result *r);

@@ -298,14 +298,15 @@ int compare_write_html(const compare_result *r, const char *file)
     FILE *f = fopen(file, "we");
     if (f == NULL)
         return -errno;
-    fprintf(
-        f,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>weft compare: %s</title>\n"
-        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n%s</head><body><main>\n"
-        "<h1>Server models, job &ldquo;%s&rdquo;</h1><p>One handler under %u models; each step took %.3g s. Server and "
-        "clients shared %u processor%s.</p>\n",
-        compare_jobs[r->job], style, compare_jobs[r->job], r->nmodels, (double)r->duration / 1e9, r->processors,
-        r->processors == 1 ? "" : "s");
+    fprintf(f,
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>weft compare: %s</title>\n"
+            "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n%s</head><body><main>\n"
+            "<h1>Server models, job &ldquo;%s&rdquo;%s</h1><p>One handler under %u models; each step took %.3g s. "
+            "Server and "
+            "clients shared %u processor%s.%s%s%s</p>\n",
+            compare_jobs[r->job], style, compare_jobs[r->job], r->tls ? " over TLS" : "", r->nmodels,
+            (double)r->duration / 1e9, r->processors, r->processors == 1 ? "" : "s", r->tls ? " TLS: " : "",
+            compare_tls(r), r->tls ? ", whole handshakes, the certificate&rsquo;s key is on P-256." : "");
     begin_section(f, "best", "Answers a second", "The best of its steps.");
     draw_bars(f, r, best_rate, "", "Answers a second by model");
     begin_section(f, "rate", "Answers a second as clients are added", "A model that holds on stays level.");

@@ -1,5 +1,5 @@
-/* compare_load.c - the clients of `weft compare`: one thread, a poller, plain sockets. Closed loop: each client sends
- * its next request when it has the answer to the last one, as a user does who waits. */
+/* compare_load.c - the clients of `weft compare`: one thread, a poller, plain sockets, with TLS a session on each.
+ * Closed loop: each client sends its next request when it has the answer to the last one, as a user does who waits. */
 #include "compare.h"
 
 #include <weft/base.h>
@@ -24,12 +24,14 @@ enum {
 
 #define LOST_AFTER (WEFT_SECOND / 2) /* a datagram; the server may need to start a process for it first */
 #define COMING     (5 * WEFT_SECOND) /* who has not connected by then is not waited for */
+#define STUCK      WEFT_SECOND       /* after it without a handshake's going on, those who wait for theirs neither */
 
 typedef struct client {
     int fd;
-    bool connected, served;
+    bool connected, shaking, served;
     size_t got; /* bytes of the present answer */
     int64_t asked;
+    weft_tls_session *tls; /* NULL: plain */
 } client;
 
 typedef struct run {
@@ -37,6 +39,9 @@ typedef struct run {
     struct sockaddr_in to;
     client *clients;
     unsigned n, started, connecting, online;
+    unsigned shaking; /* connected, without the end of the handshake */
+    int64_t shaken;   /* when a handshake last went on */
+    weft_tls *tls;
     weft_poller *poller;
     int64_t look_at; /* for datagrams that are lost */
     compare_load *out;
@@ -96,6 +101,11 @@ static int64_t percentile(const run *r, double share)
 static void drop(run *r, client *c)
 {
     struct linger reset = {1, 0}; /* no thousand sockets that linger after each step */
+    if (c->tls != NULL)
+        weft_tls_session_close(c->tls);
+    c->tls = NULL;
+    r->shaking -= c->shaking;
+    c->shaking = false;
     (void)weft_poller_unregister(r->poller, c->fd);
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(c->fd);
@@ -115,13 +125,33 @@ static void lose(run *r, client *c)
     drop(r, c);
 }
 
+static ssize_t wire_recv(void *owner, void *buf, size_t size)
+{
+    ssize_t n = recv(((client *)owner)->fd, buf, size, 0);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t wire_send(void *owner, const void *data, size_t size)
+{
+    ssize_t n = send(((client *)owner)->fd, data, size, MSG_NOSIGNAL);
+    return n < 0 ? -errno : n;
+}
+
+/* A request is small beside the room that a connection without answers has. */
+static bool send_all(client *c, const char *data, size_t size)
+{
+    if (c->tls == NULL)
+        return send(c->fd, data, size, MSG_NOSIGNAL) == (ssize_t)size;
+    return weft_tls_session_send(c->tls, data, size) == (ssize_t)size && weft_tls_session_flush(c->tls) == 0;
+}
+
 static void ask(run *r, client *c)
 {
     size_t size;
     const char *request = compare_request(r->job, &size);
     c->asked = weft_now();
     c->got = 0;
-    if (send(c->fd, request, size, MSG_NOSIGNAL) != (ssize_t)size)
+    if (!send_all(c, request, size))
         lose(r, c);
     else
         r->out->sent++;
@@ -143,6 +173,40 @@ static void start(run *r, client *c)
         lose(r, c);
 }
 
+/* The handshake goes on; after it the first request. */
+static void shake(run *r, client *c)
+{
+    int err = weft_tls_session_handshake(c->tls);
+    r->shaken = weft_now();
+    if (err == -EAGAIN && !weft_tls_session_unsent(c->tls))
+        return;
+    if (err != 0) {
+        lose(r, c);
+        return;
+    }
+    c->shaking = false;
+    r->shaking--;
+    if (r->out->tls[0] == 0)
+        snprintf(r->out->tls, sizeof r->out->tls, "%s %s", weft_tls_session_version(c->tls),
+                 weft_tls_session_cipher(c->tls));
+    ask(r, c);
+}
+
+static void begin(run *r, client *c)
+{
+    static const weft_tls_wire wire = {wire_recv, wire_send};
+    if (r->tls == NULL) {
+        ask(r, c);
+        return;
+    }
+    c->shaking = true;
+    r->shaking++;
+    if (weft_tls_session_open(&c->tls, r->tls, "localhost", &wire, c) < 0)
+        lose(r, c);
+    else
+        shake(r, c);
+}
+
 static void connected(run *r, client *c)
 {
     int err = 0;
@@ -157,23 +221,24 @@ static void connected(run *r, client *c)
     r->online++;
     if (r->online > r->out->online)
         r->out->online = r->online;
-    ask(r, c);
+    begin(r, c);
 }
 
-static void receive(run *r, client *c)
+/* A part of an answer. False: there is none. */
+static bool receive(run *r, client *c)
 {
     char bytes[4096];
-    ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
-    if (n < 0 && (errno == EAGAIN || r->job == JOB_UDP)) /* refused, say: see look_for_lost */
-        return;
+    ssize_t n = c->tls != NULL ? weft_tls_session_recv(c->tls, bytes, sizeof bytes) : wire_recv(c, bytes, sizeof bytes);
+    if (n == -EAGAIN || (n < 0 && r->job == JOB_UDP)) /* refused, say: see look_for_lost */
+        return false;
     size_t whole = compare_answer_size(r->job);
     if (n <= 0 || c->got + (size_t)n > whole || (c->got == 0 && bytes[0] == '!')) { /* '!': it says that it is full */
         lose(r, c);
-        return;
+        return false;
     }
     c->got += (size_t)n;
     if (c->got < whole)
-        return;
+        return c->tls != NULL;
     int64_t took = weft_now() - c->asked;
     r->times[bucket_of(took)]++;
     if (took > r->out->most)
@@ -182,6 +247,18 @@ static void receive(run *r, client *c)
     r->out->served += !c->served;
     c->served = true;
     ask(r, c);
+    return c->tls != NULL; /* what it has taken from the socket, no event tells of */
+}
+
+static void happened(run *r, client *c)
+{
+    if (!c->connected)
+        connected(r, c);
+    else if (c->shaking)
+        shake(r, c);
+    else
+        while (c->fd >= 0 && receive(r, c))
+            ;
 }
 
 /* ---- all of them ---- */
@@ -209,17 +286,25 @@ static void raise_limit(unsigned n)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Somebody is on his way. Who waits for a handshake that the server does not begin, in its line, is not. */
+static bool are_coming(const run *r)
+{
+    return r->started < r->n || r->connecting > 0 || (r->shaking > 0 && weft_now() - r->shaken < STUCK);
+}
+
 /* Until `end`; while clients are coming, until they have come. */
 static int go(run *r, weft_until end, bool coming)
 {
     weft_poll_event events[EVENTS];
-    while (weft_left(end) > 0 && (!coming || r->started < r->n || r->connecting > 0)) {
+    while (weft_left(end) > 0 && (!coming || are_coming(r))) {
         while (r->started < r->n && r->connecting < CONNECTS_AT_ONCE)
             start(r, &r->clients[r->started++]);
         bool looks = r->job == JOB_UDP;
         if (looks && weft_now() >= r->look_at)
             look_for_lost(r);
         weft_until until = looks && r->look_at < end.at ? (weft_until){r->look_at} : end;
+        if (coming && r->shaking > 0 && r->shaken + STUCK < until.at)
+            until.at = r->shaken + STUCK;
         int n = weft_poller_wait(r->poller, events, EVENTS, until);
         if (n == -ETIMEDOUT)
             continue;
@@ -227,12 +312,8 @@ static int go(run *r, weft_until end, bool coming)
             return n;
         for (int i = 0; i < n; i++) {
             client *c = events[i].data;
-            if (c->fd != events[i].fd)
-                continue;
-            if (c->connected)
-                receive(r, c);
-            else
-                connected(r, c);
+            if (c->fd == events[i].fd)
+                happened(r, c);
         }
     }
     return 0;
@@ -273,7 +354,9 @@ int compare_clients(const compare_result *result, unsigned port, unsigned client
     raise_limit(clients + 64);
     int err = -ENOMEM;
     r->clients = calloc(clients, sizeof *r->clients);
-    if (r->clients != NULL)
+    if (result->tls)
+        err = weft_tls_new(&r->tls, WEFT_TLS_CLIENT, &(weft_tls_options){.ca_text = result->certificate});
+    if (r->clients != NULL && (r->tls != NULL || !result->tls))
         err = weft_poller_open(&r->poller, "epoll");
     if (err == 0) {
         err = go_all(r, result->duration, begun, arg);
@@ -286,6 +369,7 @@ int compare_clients(const compare_result *result, unsigned port, unsigned client
         out->p999 = percentile(r, 0.999);
         weft_poller_close(r->poller);
     }
+    weft_tls_free(r->tls);
     free(r->clients);
     free(r);
     return err;

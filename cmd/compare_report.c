@@ -18,6 +18,15 @@ double compare_switches(const compare_step *s)
     return s->load.whole_answered > 0 ? (double)s->use.switches / (double)s->load.whole_answered : 0;
 }
 
+const char *compare_tls(const compare_result *r)
+{
+    for (unsigned i = 0; i < r->nmodels; i++)
+        for (unsigned k = 0; k < r->nsteps; k++)
+            if (r->models[i].steps[k].load.tls[0] != 0)
+                return r->models[i].steps[k].load.tls;
+    return "";
+}
+
 const compare_step *compare_best(const compare_result *r, const compare_model *m)
 {
     const compare_step *best = &m->steps[0];
@@ -90,6 +99,8 @@ void compare_print_table(const compare_result *r)
         for (unsigned k = 0; k < r->nsteps; k++)
             if (r->models[i].steps[k].done)
                 print_step(&r->models[i], &r->models[i].steps[k]);
+    if (r->tls)
+        printf("\nTLS: %s, whole handshakes, the certificate's key is on P-256.\n", compare_tls(r));
     puts("\nWhere each one breaks");
     for (unsigned i = 0; i < r->nmodels; i++) {
         char text[128];
@@ -131,7 +142,8 @@ static void print_json_step(const compare_step *s, FILE *f)
 
 void compare_print_json(const compare_result *r, FILE *f)
 {
-    fprintf(f, "{\"job\":\"%s\",\"processors\":%u,\"seconds\":%.3f,\"models\":[", compare_jobs[r->job], r->processors,
+    fprintf(f, "{\"job\":\"%s\",\"tls\":%s%s%s,\"processors\":%u,\"seconds\":%.3f,\"models\":[", compare_jobs[r->job],
+            r->tls ? "\"" : "", r->tls ? compare_tls(r) : "false", r->tls ? "\"" : "", r->processors,
             (double)r->duration / 1e9);
     for (unsigned i = 0; i < r->nmodels; i++) {
         const compare_model *m = &r->models[i];

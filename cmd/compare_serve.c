@@ -124,6 +124,7 @@ static int serve(void *arg)
     char byte;
     hello h = {0};
     weft_server *s = NULL;
+    weft_tls *tls = NULL;
     close(t->stop[1]);
     weft_server_options o = {
         .handler = handler,
@@ -133,13 +134,20 @@ static int serve(void *arg)
         .processes = strcmp(t->model->name, "process") == 0 ? 0 : t->processes,
         .on_refuse = refuse,
         .idle_timeout = -1,
+        .handshake_timeout = -1,
     };
     if (job == JOB_UDP) {
         o.packet.handler = packet_handler;
         o.handler = NULL;
         o.on_refuse = NULL;
     }
-    h.error = weft_server_open(&s, &o);
+    if (t->result->tls)
+        h.error =
+            weft_tls_new(&tls, WEFT_TLS_SERVER,
+                         &(weft_tls_options){.certificate_text = t->result->certificate, .key_text = t->result->key});
+    o.tls = tls;
+    if (h.error == 0)
+        h.error = weft_server_open(&s, &o);
     if (h.error == 0)
         h.error = weft_server_start(s);
     if (h.error == 0) {
@@ -153,6 +161,7 @@ static int serve(void *arg)
     weft_server_stop(s, weft_in_ms(200));
     weft_server_wait(s, weft_in_seconds(5));
     weft_server_close(s);
+    weft_tls_free(tls);
     compare_use use = {0};
     add_usage(RUSAGE_SELF, &use);
     add_usage(RUSAGE_CHILDREN, &use);

@@ -81,6 +81,16 @@ WEFT_API int weft_tls_reload(weft_tls *t, char *error, size_t error_size);
 /* Give it up: connections that have begun keep what they need. Takes NULL. */
 WEFT_API void weft_tls_free(weft_tls *t);
 
+enum {
+    WEFT_TLS_PEM_MAX = 2048
+};
+
+/* For trials: make a key (P-256) and a certificate for these names and addresses ("localhost,127.0.0.1,::1"), good from
+ * yesterday for a year, as PEM text for the options above. Nobody vouches for it: clients trust it where it is their
+ * `ca_text`. Returns 0; -EINVAL: names that are none, or more than a certificate of this size holds; -ENOMEM;
+ * -EOPNOTSUPP: no TLS here, or an OpenSSL before 3. Allocates nothing that stays. */
+WEFT_API int weft_tls_self_signed(char certificate[WEFT_TLS_PEM_MAX], char key[WEFT_TLS_PEM_MAX], const char *names);
+
 /* Make a TLS connection of a stream, by a handshake. `host`: whom a client means: it is sent to the server (SNI), and
  * the certificate must be for it, a name or an address; NULL: then only with WEFT_TLS_UNCHECKED. For a server NULL.
  * Returns 0; -WEFT_ETLS, -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME, -WEFT_ETRUNCATED (the peer has left), -ETIMEDOUT,

@@ -65,7 +65,7 @@ _weft_compare()
             compopt -o default
             ;;
         --clients | --duration | --threads | --processes) ;;
-        *) words=(--job --models --clients --duration --threads --processes --json --html --help) ;;
+        *) words=(--job --tls --models --clients --duration --threads --processes --json --html --help) ;;
     esac
 }
 

@@ -88,6 +88,7 @@ complete -c weft -n $load -l help -d 'Print the options and leave'
 
 set -l compare '__fish_seen_subcommand_from compare'
 complete -c weft -n $compare -l job -x -a 'echo http cpu io udp' -d 'What a request costs'
+complete -c weft -n $compare -l tls -d 'All over TLS'
 complete -c weft -n $compare -l models -x -a 'coroutine thread iterative process prefork pool select poll epoll epoll-et uring' -d 'Models, with commas'
 complete -c weft -n $compare -l clients -x -d 'How many at once, with commas'
 complete -c weft -n $compare -l duration -x -d 'Of each step'

@@ -46,7 +46,7 @@ def every_model():
     with tempfile.TemporaryDirectory() as folder:
         page = os.path.join(folder, "report.html")
         report = json.loads(compare("--clients", "1,4", "--duration", "0.2", "--json", "--html", page))
-        check(report["job"] == "echo" and report["processors"] >= 1, "the head", report)
+        check(report["job"] == "echo" and report["tls"] is False and report["processors"] >= 1, "the head", report)
         check([m["model"] for m in report["models"]] == MODELS, "all models", [m["model"] for m in report["models"]])
         by_name = {m["model"]: m for m in report["models"]}
         for model in report["models"]:
@@ -110,6 +110,31 @@ def jobs_and_hybrids():
         check(model["steps"][0]["processes"] >= 4, "the server, its supervisor and two workers", model)
 
 
+def over_tls():
+    """Every model, and every job that goes over a stream; all of it says that it was TLS."""
+    if "without TLS" in subprocess.run([WEFT, "compare", "--tls", "--html", "/nowhere/at/all.html"], capture_output=True).stderr.decode():
+        print("compare --tls: this weft is without it")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        page = os.path.join(folder, "report.html")
+        report = json.loads(compare("--tls", "--clients", "2", "--duration", "0.2", "--json", "--html", page))
+        check(report["tls"].startswith("TLSv1.3 TLS_"), "the version and the cipher", report["tls"])
+        check([m["model"] for m in report["models"]] == MODELS, "all models over TLS", [m["model"] for m in report["models"]])
+        for model in report["models"]:
+            check_step(model["model"] + " over TLS", model["steps"][0])
+        check(sum(m["steps"][0]["served"] == 2 and m["steps"][0]["answered"] > 0 for m in report["models"]) > 3, "TLS is answered", report)
+        check_page(page)
+        with open(page, encoding="utf-8") as f:
+            text = f.read()
+        check("over TLS</h1>" in text and "TLSv1.3 TLS_" in text, "the page says that it was TLS")
+    for job in ("http", "cpu", "io"):
+        out = compare("--tls", "--job", job, "--models", "pool,coroutine", "--clients", "2", "--duration", "0.2")
+        check("The job '%s' over TLS" % job in out and "\nTLS: TLSv1.3 TLS_" in out, "the table says that it was TLS", out)
+    plain = compare("--models", "pool", "--clients", "1", "--duration", "0.1")
+    check("TLS" not in plain, "and without it says nothing of it", plain)
+    check("not for udp" in compare("--tls", "--job", "udp", status=2), "datagrams have no TLS")
+
+
 def wrong_options():
     check("no model 'magic'" in compare("--models", "magic", status=2), "a model that is not there")
     for clients in ("0", "x", "1,", "1,2,3,4,5,6,7,8,9", "20001", "-1"):
@@ -122,6 +147,7 @@ def wrong_options():
 
 every_model()
 jobs_and_hybrids()
+over_tls()
 wrong_options()
 print("compare_test: %s" % ("all true" if not failures else "%d not true" % len(failures)))
 sys.exit(1 if failures else 0)

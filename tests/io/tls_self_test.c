@@ -1,0 +1,99 @@
+/* tls_self_test.c - a certificate that signs itself is one for its names, for those who trust it. */
+#include "io/tls_support.h"
+
+#include <stdlib.h>
+
+#if WEFT_HAVE_OPENSSL
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#if OPENSSL_VERSION_MAJOR >= 3
+
+static X509 *read_certificate(const char *text)
+{
+    BIO *pem = BIO_new_mem_buf(text, -1);
+    X509 *x = PEM_read_bio_X509(pem, NULL, NULL, NULL);
+    CHECK(x != NULL);
+    BIO_free(pem);
+    return x;
+}
+
+TEST(tls_self_signed_is_for_its_names)
+{
+    char certificate[WEFT_TLS_PEM_MAX], key[WEFT_TLS_PEM_MAX], other[WEFT_TLS_PEM_MAX];
+    CHECK_OK(weft_tls_self_signed(certificate, key, "localhost,a.example,*.b.example,127.0.0.1,::1"));
+    X509 *x = read_certificate(certificate);
+    CHECK_INT(1, X509_check_host(x, "localhost", 0, 0, NULL));
+    CHECK_INT(1, X509_check_host(x, "a.example", 0, 0, NULL));
+    CHECK_INT(1, X509_check_host(x, "c.b.example", 0, 0, NULL));
+    CHECK_INT(0, X509_check_host(x, "b.example", 0, 0, NULL));
+    CHECK_INT(1, X509_check_ip_asc(x, "127.0.0.1", 0));
+    CHECK_INT(1, X509_check_ip_asc(x, "::1", 0));
+    CHECK_INT(0, X509_check_ip_asc(x, "127.0.0.2", 0));
+    CHECK_INT(0, X509_check_ca(x));
+    CHECK_INT(-1, X509_cmp_current_time(X509_get0_notBefore(x)));
+    CHECK_INT(1, X509_cmp_current_time(X509_get0_notAfter(x)));
+    CHECK_OK(weft_tls_self_signed(other, key, "localhost"));
+    X509 *y = read_certificate(other);
+    CHECK(ASN1_INTEGER_cmp(X509_get0_serialNumber(x), X509_get0_serialNumber(y)) != 0);
+    X509_free(x);
+    X509_free(y);
+}
+
+TEST(tls_self_signed_refuses_what_is_no_name)
+{
+    static const char *const wrong[] = {
+        "", ",", "a,", ",a", "a,,b", "a b", "a;b", "é", "a/b", "a:b", "DNS:a.example", "a\n", NULL};
+    char certificate[WEFT_TLS_PEM_MAX], key[WEFT_TLS_PEM_MAX], many[4 * WEFT_TLS_PEM_MAX];
+    for (int i = 0; i < 13; i++)
+        CHECK_ERR(-EINVAL, weft_tls_self_signed(certificate, key, wrong[i]));
+    memset(many, 'a', sizeof many);
+    many[300] = 0;
+    CHECK_ERR(-EINVAL, weft_tls_self_signed(certificate, key, many));
+    for (size_t i = 0; i < sizeof many; i++)
+        many[i] = i % 2 == 0 ? 'a' : ',';
+    many[sizeof many - 1] = 0;
+    CHECK_ERR(-EINVAL, weft_tls_self_signed(certificate, key, many));
+}
+
+static int accept_one(void *arg)
+{
+    void **a = arg;
+    (void)weft_tls_start(a[0], a[1], NULL, io_patience());
+    return 0;
+}
+
+/* Both ends; what the client makes of it. */
+TEST_IN(THREAD | CO, tls_self_signed_is_trusted_by_who_has_it)
+{
+    char certificate[WEFT_TLS_PEM_MAX], key[WEFT_TLS_PEM_MAX], other[WEFT_TLS_PEM_MAX], other_key[WEFT_TLS_PEM_MAX];
+    CHECK_OK(weft_tls_self_signed(certificate, key, "localhost"));
+    CHECK_OK(weft_tls_self_signed(other, other_key, "localhost"));
+    weft_tls *server;
+    CHECK_OK(
+        weft_tls_new(&server, WEFT_TLS_SERVER, &(weft_tls_options){.certificate_text = certificate, .key_text = key}));
+    static const struct {
+        bool trusted;
+        const char *host;
+        int result;
+    } cases[] = {
+        {true, "localhost", 0}, {true, "a.example", -WEFT_EHOSTNAME}, {false, "localhost", -WEFT_ECERTIFICATE}};
+    for (int i = 0; i < 3; i++) {
+        weft_tls *client;
+        CHECK_OK(weft_tls_new(&client, WEFT_TLS_CLIENT,
+                              &(weft_tls_options){.ca_text = cases[i].trusted ? certificate : other}));
+        io_pair pair = io_stream_pair(NULL);
+        void *accepts[] = {pair.b, server};
+        test_spawn(t, accept_one, accepts);
+        CHECK_INT(cases[i].result, weft_tls_start(pair.a, client, cases[i].host, io_patience()));
+        weft_stream_close(pair.a);
+        test_join(t);
+        weft_stream_close(pair.b);
+        weft_tls_free(client);
+    }
+    weft_tls_free(server);
+}
+
+#endif
+#endif
