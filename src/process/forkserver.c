@@ -1,19 +1,21 @@
-/* forkserver.c - the fork server: a child that forks children for its parent.
+/* forkserver.c - the fork server: a child that keeps children in readiness for its parent. This is the parent's side; the
+ * server's is forkserver_serve.c, which says what a spare and a lane are.
  *
- * A request is one message: what to run, its argument's bytes (a memory file when there are many), and descriptors. The
- * first of these is one end of a socket pair made for this child alone; the server answers there with the child's pid
- * and a pidfd, and at the child's end with its exit code. So there is nothing to be sorted out between callers, no
- * caller waits for another's child, and where the server is killed each of them sees the end of its own socket.
+ * A start takes a spare and sends it what to run, its argument's bytes (a memory file when there are many), and
+ * descriptors. Nobody waits for an answer. Where there is no spare, the caller asks the server for one; one asks at a
+ * time. At its end a child says its code in its seat, so that who joins it waits for its pidfd and not for the server;
+ * what cannot say it (killed, or a call of _exit) is told of by the server, also there.
  *
- * V1  the server has one thread for ever, so what it forks is whole: it calls nothing of weft's that could wait or
- *     start a thread, and all signals are blocked in it (its children get back the mask that was).
- * V2  it ends when its parent has ended, whoever else has a copy of the parent's end of the socket: it holds a pidfd of
- *     it. Daemons among its children end with it (parent death signal; its only thread forked them).
- * V3  a pid is its child's until the server reaps it, and the pidfd is opened before that.
- * Only a process with one thread starts one, so starting needs no lock; server.lock (a leaf, held across fork) is over
- * the descriptors, which a stop or the server's death takes away. Pinned by tests/process/forkserver_test.c. */
+ * W1  a spare that has ended is never handed out: its pidfd is looked at first. One that is killed later than that is
+ *     a child that was killed as it began.
+ * W2  what is sent to one spare is not taken by its successor at the lane: it has the serial of its addressee.
+ * W3  who waits for a server's word looks after the server now and then, so its death ends the wait.
+ * Only a process with one thread starts a server, so starting needs no lock; server.lock (a leaf, held across fork) is
+ * over the descriptors, which a stop or the server's death takes away, and over the references to boards.
+ * Pinned by tests/process/forkserver_test.c and spare_test.c. */
 #include "process/forkserver.h"
 
+#include "base/atomic.h"
 #include "base/compiler.h"
 #include "park/rawlock.h"
 #include "park/watch.h"
@@ -25,207 +27,70 @@
 #include "sys/spawn.h"
 
 #include <weft/co.h>
+#include <weft/lock.h>
 #include <weft/poller.h>
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    INLINE_MAX = 32 << 10,
-    FDS_MAX = WEFT_PROCESS_FDS_MAX + 2, /* the answer's socket, a file with the argument */
     ANSWER_SECONDS = 60,
     ALONE_TRIES = 300, /* milliseconds that a thread which was joined has to go */
-    REPORT_NS = 1000000000
+    LOW = 1,           /* so many spares are left: ask for more */
+    LOOK_NS = 20000,
+    LOOK_MOST_NS = 1000000
 };
 
-typedef struct request {
-    weft_process_fn *fn;
-    void *arg;
-    uint64_t arg_size;
-    uint8_t in_file; /* the bytes are in the second descriptor */
-    uint8_t daemon, keep_stdin;
-    char name[WEFT__PROCESS_NAME];
-} request;
-
-typedef struct answer {
-    int32_t err;  /* of the start */
-    int32_t pid;  /* of the start; 0: this is the end, and */
-    int32_t code; /* its exit code */
-} answer;
-
-/* ================ the server ================ */
-
-typedef struct made {
-    pid_t pid;
-    int answer;
-} made;
-
-typedef struct serving {
-    pid_t parent, self;
-    int requests, ends, parent_fd;
-    weft__signals signals;
-    made *children;
-    unsigned count, room;
-    _Alignas(16) char bytes[INLINE_MAX];
-} serving;
-
-static int tell(int fd, const answer *a, int pidfd)
-{
-    weft__message m = {.head = (void *)a, .head_size = sizeof *a, .fds = &pidfd, .fd_count = pidfd >= 0};
-    return weft__sys_message_send(fd, &m);
-}
-
-static bool gone(int fd)
-{
-    struct pollfd p = {.fd = fd};
-    return weft__sys_poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
-}
-
-static void reap_all(serving *s)
-{
-    answer a = {0};
-    pid_t pid;
-    weft__sys_child_ends_clear(s->ends);
-    while ((pid = weft__sys_reap_any(&a.code)) > 0)
-        for (unsigned i = 0; i < s->count; i++)
-            if (s->children[i].pid == pid) {
-                tell(s->children[i].answer, &a, -1);
-                weft__sys_close(s->children[i].answer);
-                s->children[i] = s->children[--s->count];
-                break;
-            }
-}
-
-/* In the new child. fds: those of the request. */
-__attribute__((noreturn)) static void become(serving *s, request *q, int *fds, unsigned n)
-{
-    int kept[FDS_MAX];
-    unsigned first = q->in_file ? 2 : 1;
-    void *arg = q->arg_size > 0 ? s->bytes : q->arg;
-    if (q->daemon)
-        weft__sys_death_signal(SIGKILL);
-    if (getppid() != s->self)
-        _exit(1);
-    if (q->in_file && q->arg_size > 0) {
-        arg = malloc(q->arg_size);
-        if (arg == NULL || weft__sys_memory_file_read(fds[1], arg, q->arg_size) < 0) {
-            fprintf(stderr, "weft: process \"%s\" (%d): its argument was lost\n", q->name, (int)getpid());
-            _exit(1);
-        }
-    }
-    memcpy(kept, fds + first, (n - first) * sizeof *kept);
-    weft__sys_close_all_but(kept, n - first);
-    weft__sys_thread_set_name(pthread_self(), "MainThread");
-    weft__sys_signals_back(&s->signals);
-    weft__process_child(&(weft__child){.fn = q->fn,
-                                       .arg = arg,
-                                       .name = q->name,
-                                       .parent = s->parent,
-                                       .keep_stdin = q->keep_stdin,
-                                       .fds = fds + first,
-                                       .fd_count = n - first});
-}
-
-static int make_room(serving *s)
-{
-    if (s->count < s->room)
-        return 0;
-    unsigned room = s->room > 0 ? s->room * 2 : 64;
-    made *more = realloc(s->children, room * sizeof *more);
-    if (more == NULL)
-        return -ENOMEM;
-    s->children = more;
-    s->room = room;
-    return 0;
-}
-
-/* Returns whether the answer's socket is to be kept. */
-static bool serve_request(serving *s, request *q, int *fds, unsigned n)
-{
-    answer a = {0};
-    int pidfd = -1;
-    if (gone(fds[0])) /* who asked has given up */
-        return false;
-    a.err = !weft__sys_is_code((const void *)q->fn) ? -EFAULT : make_room(s);
-    pid_t pid = a.err == 0 ? fork() : -1;
-    if (pid == 0)
-        become(s, q, fds, n);
-    if (pid < 0 && a.err == 0)
-        a.err = -errno;
-    if (pid > 0 && (pidfd = weft__sys_pidfd_open(pid)) < 0) {
-        a.err = pidfd;
-        weft__sys_kill(pid, SIGKILL); /* it is reaped as one that nobody knows */
-    }
-    a.pid = a.err == 0 ? pid : 0;
-    int told = tell(fds[0], &a, pidfd);
-    if (pidfd >= 0)
-        weft__sys_close(pidfd);
-    if (a.err == 0 && told < 0)
-        weft__sys_kill(pid, SIGKILL); /* nobody holds it */
-    if (a.err < 0 || told < 0)
-        return false;
-    s->children[s->count++] = (made){pid, fds[0]};
-    return true;
-}
-
-/* False: nobody can ask any more. */
-static bool take_request(serving *s)
-{
-    request q;
-    int fds[FDS_MAX];
-    weft__message m = {
-        .head = &q, .head_size = sizeof q, .data = s->bytes, .size = sizeof s->bytes, .fds = fds, .fd_count = FDS_MAX};
-    long size = weft__sys_message_receive(s->requests, &m);
-    if (size == 0 || size == -ECONNRESET)
-        return false;
-    if (size < 0)
-        return true;
-    bool whole = size >= (long)sizeof q && m.fd_count >= 1u + q.in_file;
-    bool keep = whole && serve_request(s, &q, fds, m.fd_count);
-    for (unsigned i = keep; i < m.fd_count; i++)
-        weft__sys_close(fds[i]);
-    return true;
-}
-
-__attribute__((noreturn)) static void serve(pid_t parent, int requests)
-{
-    serving *s = calloc(1, sizeof *s);
-    if (s == NULL)
-        _exit(1);
-    s->parent = parent;
-    s->self = getpid();
-    weft__sys_signals_off(&s->signals);
-    weft__sys_close_all_but(&requests, 1);
-    weft__sys_thread_set_name(pthread_self(), "weft-forkserver");
-    s->requests = requests;
-    s->ends = weft__sys_child_ends();
-    s->parent_fd = weft__sys_pidfd_open(parent);
-    if (s->ends < 0 || s->parent_fd < 0 || getppid() != parent)
-        _exit(1);
-    struct pollfd fds[] = {{s->parent_fd, POLLIN, 0}, {s->ends, POLLIN, 0}, {s->requests, POLLIN, 0}};
-    for (;;) {
-        weft__sys_poll(fds, WEFT__ARRAY_LEN(fds), INT64_MAX);
-        if (fds[0].revents != 0)
-            _exit(0);
-        if (fds[1].revents != 0)
-            reap_all(s);
-        if (fds[2].revents != 0 && !take_request(s))
-            _exit(0);
-    }
-}
-
-/* ================ its parent ================ */
+#define SECOND_NS INT64_C(1000000000) /* for what is about to happen, unless somebody was stopped */
 
 static struct {
     weft__rawlock lock;
     pid_t pid; /* 0: it does not run */
     int fd, pidfd;
+    int lanes[WEFT__LANES];
+    unsigned next_lane;
+    uint32_t questions;
+    weft__board *board;
+    uint64_t loads; /* what was loaded when it started */
 } server WEFT__FORK_PAGE = {.fd = -1, .pidfd = -1};
+
+static WEFT__FORK_PAGE weft_lock asking; /* who has it is the only one that awaits an answer */
+
+static bool ended(int pidfd, int64_t until_ns)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return weft__sys_poll(&p, 1, until_ns) > 0;
+}
+
+/* ---- boards ---- */
+
+/* server.lock is held. */
+static void drop_board(weft__board *board)
+{
+    if (--board->refs == 0)
+        weft__sys_unmap(board, sizeof *board);
+}
+
+static void free_seat(weft__seat *seat)
+{
+    and_acq_rel(&seat->state, ~(uint32_t)WEFT__SEAT_PARENT);
+}
+
+void weft__server_release(weft__held *held)
+{
+    if (held->seat == NULL)
+        return;
+    free_seat(held->seat);
+    held->seat = NULL;
+    rawlock_acquire(&server.lock);
+    drop_board(held->board);
+    rawlock_release(&server.lock);
+}
+
+/* ---- its start and end ---- */
 
 /* Whether the calling thread is the only one of the program's. One that was joined may take a moment to go. */
 static bool is_alone(void)
@@ -239,38 +104,82 @@ static bool is_alone(void)
     return false;
 }
 
+static void close_all(const int *fds, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        weft__sys_close(fds[i]);
+}
+
+/* Pairs: ends[0] are ours. 0 or -errno. */
+static int make_pairs(int (*ends)[WEFT__LANES + 1])
+{
+    for (unsigned i = 0; i <= WEFT__LANES; i++) {
+        int pair[2], err = weft__sys_message_pair(pair);
+        if (err < 0) {
+            close_all(ends[0], i);
+            close_all(ends[1], i);
+            return err;
+        }
+        ends[0][i] = pair[0];
+        ends[1][i] = pair[1];
+    }
+    return 0;
+}
+
+/* Fork it. Its pid and pidfd, or -errno. */
+static int launch(const int *ends, weft__board *board, int *pidfd)
+{
+    weft__sys_flush();
+    pid_t self = getpid(), pid;
+    int err = weft__sys_fault(WEFT__SYS_FORK);
+    if (err < 0)
+        return err;
+    if ((pid = fork()) == 0)
+        weft__serve(self, ends[WEFT__LANES], ends, board);
+    if (pid < 0)
+        return -errno;
+    if ((*pidfd = weft__sys_pidfd_open(pid)) >= 0)
+        return pid;
+    weft__sys_kill(pid, SIGKILL);
+    weft__sys_reap(pid);
+    return *pidfd;
+}
+
 int weft_forkserver_start(void)
 {
-    int ends[2], err = 0;
+    int ends[2][WEFT__LANES + 1], pidfd = -1, err = 0;
+    void *board;
     if (weft_forkserver_pid() != 0)
         return 0;
     if (!is_alone())
         return -WEFT_ETHREADS;
-    if ((err = weft__sys_message_pair(ends)) < 0)
+    if ((err = weft__sys_map_shared(&board, sizeof(weft__board))) < 0)
         return err;
-    weft__sys_flush();
-    pid_t self = getpid(), pid = (err = weft__sys_fault(WEFT__SYS_FORK)) < 0 ? -1 : fork();
-    if (pid == 0)
-        serve(self, ends[1]);
-    if (pid < 0)
-        err = err < 0 ? err : -errno;
-    weft__sys_close(ends[1]);
-    int pidfd = err < 0 ? err : weft__sys_pidfd_open(pid);
-    if (pidfd < 0) {
-        weft__sys_close(ends[0]);
-        if (pid > 0) {
-            weft__sys_kill(pid, SIGKILL);
-            weft__sys_reap(pid);
-        }
-        return pidfd;
+    if ((err = make_pairs(ends)) < 0)
+        goto unmap;
+    pid_t pid = launch(ends[1], board, &pidfd);
+    close_all(ends[1], WEFT__LANES + 1);
+    if (pid < 0) {
+        close_all(ends[0], WEFT__LANES + 1);
+        err = pid;
+        goto unmap;
     }
+    weft__sys_not_for_children(board, sizeof(weft__board)); /* from now on */
     weft__process_watch_exit();
     rawlock_acquire(&server.lock);
-    server.fd = ends[0];
+    memcpy(server.lanes, ends[0], sizeof server.lanes);
+    server.fd = ends[0][WEFT__LANES];
     server.pidfd = pidfd;
     server.pid = pid;
+    server.next_lane = 0;
+    server.board = board;
+    server.board->refs = 1;
+    weft__sys_is_code_of(NULL, &server.loads);
     rawlock_release(&server.lock);
     return 0;
+unmap:
+    weft__sys_unmap(board, sizeof(weft__board));
+    return err;
 }
 
 pid_t weft_forkserver_pid(void)
@@ -284,20 +193,30 @@ pid_t weft_forkserver_pid(void)
 /* Forget it, reaped. pid: which one; of several that find it dead, the first does it. */
 static void forget(pid_t pid)
 {
+    int lanes[WEFT__LANES];
     rawlock_acquire(&server.lock);
     bool mine = pid != 0 && server.pid == pid;
     int fd = server.fd, pidfd = server.pidfd;
+    weft__board *board = server.board;
+    memcpy(lanes, server.lanes, sizeof lanes);
     if (mine) {
         server.pid = 0;
         server.fd = server.pidfd = -1;
+        server.board = NULL;
     }
     rawlock_release(&server.lock);
     if (!mine)
         return;
-    weft__sys_pidfd_signal(pidfd, SIGKILL);
+    weft__sys_shutdown(fd, SHUT_WR); /* it ends its spares and itself, unless somebody has stopped it */
+    if (!ended(pidfd, weft__sys_now() + SECOND_NS))
+        weft__sys_pidfd_signal(pidfd, SIGKILL);
     weft__sys_reap(pid);
+    close_all(lanes, WEFT__LANES);
     weft__sys_close(fd);
     weft__sys_close(pidfd);
+    rawlock_acquire(&server.lock);
+    drop_board(board);
+    rawlock_release(&server.lock);
 }
 
 int weft_forkserver_stop(void)
@@ -311,121 +230,220 @@ void weft__server_end(void)
     weft_forkserver_stop();
 }
 
-/* One try, for the server `pid`. */
-static int send_request(pid_t pid, const weft__message *m)
+/* ---- a start ---- */
+
+static void let_go(const weft__held *held)
+{
+    weft__sys_close(held->pidfd);
+    free_seat(held->seat);
+    drop_board(held->board);
+}
+
+/* The spare of this seat, which was taken: 0 and *held with a reference to the board; -ESRCH: it has ended. */
+static int hold(weft__seat *seat, weft__held *held)
+{
+    int pidfd = weft__sys_pidfd_open(seat->pid);
+    *held = (weft__held){seat->pid, pidfd, seat, server.board};
+    if (pidfd < 0) {
+        free_seat(seat);
+        return pidfd;
+    }
+    server.board->refs++;
+    if (!(load_acquire(&seat->state) & WEFT__SEAT_DEAD) && !ended(pidfd, 0))
+        return 0;
+    let_go(held);
+    return -ESRCH;
+}
+
+/* Few are ready: ask for more, once. While children end, the server makes as many anew without being told. */
+static void poke(weft__board *board)
+{
+    unsigned ready = 0;
+    for (unsigned i = 0; i < WEFT__LANES; i++)
+        ready += load_relaxed(&board->ready[i]) != 0;
+    if (ready <= LOW && swap_acq_rel(&board->poked, 1) == 0)
+        weft__sys_message_send(server.fd,
+                               &(weft__message){.head = &(weft__question){0}, .head_size = sizeof(weft__question)});
+}
+
+/* To the spare of this seat and lane. What cannot be sent (a descriptor is none) ends it. */
+static int send_to(unsigned lane, weft__seat *seat, const weft__message *m, weft__held *held)
+{
+    weft__request *q = m->head, end = {.serial = seat->serial};
+    int err = hold(seat, held);
+    if (err == -ESRCH)
+        return err;
+    q->serial = seat->serial;
+    bool held_it = err == 0;
+    if (held_it && (err = weft__sys_message_send(server.lanes[lane], m)) == 0)
+        return 0;
+    weft__sys_message_send(server.lanes[lane], &(weft__message){.head = &end, .head_size = sizeof end});
+    if (held_it)
+        let_go(held);
+    return err;
+}
+
+/* Give the request to a spare. 0; -EAGAIN: there is none now. */
+static int give(pid_t pid, const weft__message *m, weft__held *held)
+{
+    int err = -EAGAIN;
+    rawlock_acquire(&server.lock);
+    weft__board *board = server.board;
+    if (server.pid != pid)
+        err = -EPIPE;
+    for (unsigned i = 0; i < WEFT__LANES && (err == -EAGAIN || err == -ESRCH); i++) {
+        unsigned lane = server.next_lane++ % WEFT__LANES;
+        uint32_t seat = load_relaxed(&board->ready[lane]) != 0 ? swap_acq_rel(&board->ready[lane], 0) : 0;
+        if (seat == 0)
+            continue;
+        add_acq_rel(&board->starts, 1);
+        err = send_to(lane, &board->seats[seat - 1], m, held);
+    }
+    if (err == 0)
+        poke(board);
+    rawlock_release(&server.lock);
+    return err == -ESRCH ? -EAGAIN : err;
+}
+
+/* Whether the server has the code at fn, which is here. What was loaded after its start makes that uncertain. */
+static bool is_known(weft_process_fn *fn)
+{
+    uint64_t loads;
+    return weft__sys_is_code_of((const void *)fn, &loads) && loads == server.loads;
+}
+
+/* Send a question. Its number, and in *fd a copy of the descriptor by which its answer comes. */
+static int send_question(pid_t pid, weft__question *q, int *fd)
 {
     rawlock_acquire(&server.lock);
-    int err = server.pid == pid ? weft__sys_message_send(server.fd, m) : -EPIPE;
+    *fd = server.pid == pid ? weft__sys_dup(server.fd) : -EPIPE;
+    if (++server.questions == 0)
+        server.questions++;
+    q->number = server.questions;
+    int err = *fd < 0 ? *fd : weft__sys_message_send(*fd, &(weft__message){.head = q, .head_size = sizeof *q});
     rawlock_release(&server.lock);
+    if (err < 0 && *fd >= 0)
+        weft__sys_close(*fd);
     return err;
 }
 
-/* It takes requests as fast as it forks, so its queue is full only among very many callers. */
-static int send_waiting(pid_t pid, const weft__message *m, weft_until until)
+/* Ask the server, and return its answer. */
+static int ask(pid_t pid, weft_process_fn *fn, weft_until until)
 {
-    int err;
-    while ((err = send_request(pid, m)) == -EAGAIN) {
-        if (weft_left(until) == 0)
-            return -ETIMEDOUT;
-        weft_sleep(weft_in_ms(1));
-    }
-    return err;
-}
-
-/* -EPIPE: it ended without an answer. */
-static int await_answer(int fd, weft__held *held, weft_until until)
-{
-    answer a = {0};
-    int err = weft_fd_wait(fd, WEFT_POLLIN, until);
-    weft__message m = {.head = &a, .head_size = sizeof a, .fds = &held->pidfd, .fd_count = 1};
+    weft__question q = {.fn = fn};
+    weft__answer a = {0};
+    weft__message m = {.head = &a, .head_size = sizeof a};
+    int fd, err = weft_lock_acquire_until(&asking, until);
     if (err < 0)
         return err;
-    long size = weft__sys_message_receive(fd, &m);
-    if (size < (long)sizeof a)
-        return size < 0 && size != -ECONNRESET ? (int)size : -EPIPE;
-    if (a.err == 0 && m.fd_count == 0)
-        return -EMFILE; /* it came, and there was no room for it here */
-    held->pid = a.pid;
-    held->status = fd;
-    return a.err;
+    if ((err = send_question(pid, &q, &fd)) < 0)
+        goto release;
+    while (a.number != q.number && (err = weft_fd_wait(fd, WEFT_POLLIN, until)) >= 0) {
+        long size = weft__sys_message_receive(fd, &m);
+        if (size == 0 || size == -ECONNRESET) {
+            err = -EPIPE;
+            break;
+        }
+        if (size < 0 && size != -EAGAIN) {
+            err = (int)size;
+            break;
+        }
+    }
+    if (a.number == q.number)
+        err = a.err;
+    weft__sys_close(fd);
+release:
+    weft_lock_release(&asking);
+    return err;
 }
 
-/* Send the request with fds[1] for the answer, and wait for that at answer_fd. */
-static int ask(request *q, const void *bytes, int *fds, unsigned n, int answer_fd, weft__held *held)
+static int have_child(const weft__message *m, weft__held *held)
 {
     weft_until until = weft_in_seconds(ANSWER_SECONDS);
+    const weft__request *q = m->head;
     pid_t pid = weft_forkserver_pid();
-    weft__message m = {.head = q, .head_size = sizeof *q, .fds = fds, .fd_count = n};
-    if (q->arg_size > 0 && !q->in_file) {
-        m.data = (void *)bytes;
-        m.size = q->arg_size;
-    }
-    int err = send_waiting(pid, &m, until);
-    weft__sys_close(fds[0]); /* only the server's copy is left: its death ends the socket */
-    if (err == 0)
-        err = await_answer(answer_fd, held, until);
+    int was = weft_shield(1); /* a child that was asked for is to be held */
+    int err = is_known(q->fn) ? 0 : ask(pid, q->fn, until);
+    while (err == 0 && (err = give(pid, m, held)) == -EAGAIN)
+        err = ask(pid, NULL, until);
     if (err == -EPIPE)
         forget(pid);
+    weft_shield(was);
     return err;
 }
 
 int weft__server_child(const weft__child *c, size_t arg_size, bool daemon, weft__held *held)
 {
-    request q = {.fn = c->fn,
-                 .arg = c->arg,
-                 .arg_size = arg_size,
-                 .in_file = arg_size > INLINE_MAX,
-                 .daemon = daemon,
-                 .keep_stdin = c->keep_stdin};
-    int fds[FDS_MAX], ends[2], file = -1;
+    weft__request q = {.fn = c->fn,
+                       .arg = c->arg,
+                       .arg_size = arg_size,
+                       .in_file = arg_size > WEFT__REQUEST_INLINE,
+                       .daemon = daemon,
+                       .keep_stdin = c->keep_stdin};
+    int fds[WEFT__REQUEST_FDS], file = -1;
     int err = weft_forkserver_start();
     if (err < 0)
         return err;
     memcpy(q.name, c->name, sizeof q.name);
     if (q.in_file && (file = weft__sys_memory_file(c->arg, arg_size)) < 0)
         return file;
-    if ((err = weft__sys_message_pair(ends)) < 0)
-        goto close_file;
-    unsigned n = 0;
-    fds[n++] = ends[1];
+    weft__message m = {.head = &q, .head_size = sizeof q, .fds = fds};
     if (q.in_file)
-        fds[n++] = file;
+        m.fds[m.fd_count++] = file;
     if (c->fd_count > 0)
-        memcpy(fds + n, c->fds, c->fd_count * sizeof *fds);
-    int was = weft_shield(1); /* a child that was asked for is to be held */
-    err = ask(&q, c->arg, fds, n + c->fd_count, ends[0], held);
-    weft_shield(was);
-    if (err < 0)
-        weft__sys_close(ends[0]);
-close_file:
+        memcpy(m.fds + m.fd_count, c->fds, c->fd_count * sizeof *fds);
+    m.fd_count += c->fd_count;
+    if (arg_size > 0 && !q.in_file) {
+        m.data = c->arg;
+        m.size = arg_size;
+    }
+    err = have_child(&m, held);
     if (file >= 0)
         weft__sys_close(file);
     return err;
 }
 
-int weft__server_code(int pidfd, int status, int *code)
+/* ---- an end ---- */
+
+static bool is_told(const weft__held *held)
 {
-    struct pollfd end = {.fd = pidfd, .events = POLLIN}, report = {.fd = status, .events = POLLIN};
-    if (weft__sys_poll(&end, 1, 0) <= 0)
-        return -EAGAIN;
-    weft__sys_poll(&report, 1,
-                   weft__sys_now() + REPORT_NS); /* it ended: the server, if there is one, is about to say so */
-    answer a;
-    weft__message m = {.head = &a, .head_size = sizeof a};
-    long size = weft__sys_message_receive(status, &m);
-    if (size == (long)sizeof a) {
-        *code = a.code;
-        return 0;
-    }
-    if (size == -EAGAIN)
-        return -EAGAIN;
-    pid_t pid = weft_forkserver_pid();
+    return load_acquire(&held->seat->state) & (WEFT__SEAT_SAID | WEFT__SEAT_DEAD);
+}
+
+/* Whether the server of this child is gone. One that is found dead is forgotten. */
+static bool is_server_gone(const weft__held *held)
+{
     rawlock_acquire(&server.lock);
-    bool dead = server.pid == pid && pid != 0 && gone(server.fd);
+    bool mine = server.board == held->board, dead = mine && ended(server.pidfd, 0);
+    pid_t pid = server.pid;
     rawlock_release(&server.lock);
     if (dead)
         forget(pid);
-    return -ECHILD;
+    return !mine || dead;
+}
+
+int weft__server_await(const weft__held *held, weft_until until)
+{
+    int err = weft_fd_wait(held->pidfd, WEFT_POLLIN, until);
+    for (int64_t ns = LOOK_NS; err >= 0 && !is_told(held) && !is_server_gone(held);
+         ns = ns < LOOK_MOST_NS ? ns * 2 : ns)
+        err = weft_left(until) == 0 ? -ETIMEDOUT : weft_sleep(weft_in(ns)); /* the server is about to say it */
+    return err < 0 ? err : 0;
+}
+
+int weft__server_code(const weft__held *held, int *code)
+{
+    if (!ended(held->pidfd, 0))
+        return -EAGAIN;
+    for (int64_t until = weft__sys_now() + SECOND_NS; !is_told(held) && !is_server_gone(held);) {
+        if (weft__sys_now() > until)
+            return -EAGAIN; /* somebody has stopped the server */
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    }
+    if (!is_told(held))
+        return -ECHILD;
+    *code = held->seat->code;
+    return 0;
 }
 
 /* ---- fork ---- */
@@ -444,12 +462,15 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
     server.lock.word = 0;
-    if (server.fd >= 0)
+    asking = (weft_lock)WEFT_LOCK_INIT;
+    if (server.pid != 0) {
         weft__sys_close(server.fd);
-    if (server.pidfd >= 0)
         weft__sys_close(server.pidfd);
+        close_all(server.lanes, WEFT__LANES);
+    }
     server.fd = server.pidfd = -1;
     server.pid = 0;
+    server.board = NULL; /* it is not mapped here */
 }
 
 __attribute__((constructor(102))) static void watch_fork(void)

@@ -9,7 +9,7 @@
  * R4  a daemon dies with its parent: by the parent's exit function, and, when that is killed, by the kernel's parent
  *     death signal if the main thread forked, else by a thread in the child that waits on the parent's pidfd (the
  *     signal is sent when the forking *thread* ends).
- * R5  a child of the fork server's (forkserver.c) is no child of this process: its code comes by `status`.
+ * R5  a child of the fork server's (forkserver.c) is no child of this process: its code is in held.seat.
  * Lock order: a record's lock, then children_lock (a leaf, held across fork).
  * Pinned by tests/process/process_test.c. */
 #include "process/forkserver.h"
@@ -45,9 +45,8 @@ typedef struct weft__process {
     weft__list link; /* children */
     weft_process *handle;
     weft_lock lock;
-    pid_t pid, parent;
-    int pidfd;
-    int status;   /* R5; -1: a child of this process */
+    weft__held held;
+    pid_t parent;
     bool listed;  /* children_lock */
     bool awaited; /* children_lock: by the end of this process */
     bool reaped;  /* lock */
@@ -63,6 +62,8 @@ static WEFT__FORK_PAGE uint32_t started;  /* atomic: for default names */
 static WEFT__FORK_PAGE bool watches_exit; /* children_lock */
 static WEFT__FORK_PAGE pid_t parent;      /* of this process, if weft started it */
 static WEFT__FORK_PAGE char self_name[NAME_SIZE] = "MainProcess";
+static WEFT__FORK_PAGE weft__seat *seat; /* of this process, if it was a spare of the fork server's */
+static WEFT__FORK_PAGE pid_t seat_of;
 static int handed[WEFT_PROCESS_FDS_MAX]; /* over to this process, by the one that started it */
 static WEFT__FORK_PAGE unsigned handed_count;
 
@@ -79,14 +80,18 @@ static void unlist(weft__process *r)
 
 /* ---- its end ---- */
 
+static bool by_server(const weft__process *r)
+{
+    return r->held.seat != NULL;
+}
+
 /* Look whether it has ended. 0 and *code, -EAGAIN while it runs, -ECHILD. */
 static int look(weft__process *r, int *code)
 {
     int err = 0;
     weft_lock_acquire(&r->lock);
     if (!r->reaped) {
-        err =
-            r->status < 0 ? weft__sys_pidfd_reap(r->pidfd, &r->code) : weft__server_code(r->pidfd, r->status, &r->code);
+        err = by_server(r) ? weft__server_code(&r->held, &r->code) : weft__sys_pidfd_reap(r->held.pidfd, &r->code);
         r->reaped = err != -EAGAIN;
         r->lost = err == -ECHILD;
         if (r->reaped)
@@ -117,11 +122,8 @@ int weft_process_join(weft_process *p, int *code, weft_until until)
     int err = weft_process_exit_code(p, code);
     if (err != -EAGAIN)
         return err;
-    err = 0;
-    if (p->record->status >= 0) /* the server tells after it has reaped: one wake for both, while the server lives */
-        err = weft_fd_wait(p->record->status, WEFT_POLLIN, until);
-    if (err >= 0)
-        err = weft_fd_wait(p->record->pidfd, WEFT_POLLIN, until);
+    const weft__held *held = &p->record->held;
+    err = by_server(p->record) ? weft__server_await(held, until) : weft_fd_wait(held->pidfd, WEFT_POLLIN, until);
     int ended = look(p->record, code);
     return ended == -EAGAIN && err < 0 ? err : ended;
 }
@@ -137,7 +139,7 @@ int weft_process_signal(weft_process *p, int signal)
     if (err < 0)
         return err;
     err = look(p->record, NULL); /* one that has ended takes signals until it is reaped */
-    return err == -EAGAIN ? weft__sys_pidfd_signal(p->record->pidfd, signal) : -ESRCH;
+    return err == -EAGAIN ? weft__sys_pidfd_signal(p->record->held.pidfd, signal) : -ESRCH;
 }
 
 int weft_process_terminate(weft_process *p)
@@ -157,9 +159,9 @@ int weft_process_close(weft_process *p)
         return 0;
     if (r->parent == getpid() && look(r, NULL) == -EAGAIN)
         return -EBUSY;
-    weft__sys_close(r->pidfd);
-    if (r->status >= 0)
-        weft__sys_close(r->status);
+    weft__sys_close(r->held.pidfd);
+    if (by_server(r) && r->parent == getpid())
+        weft__server_release(&r->held);
     weft__free(r);
     p->record = NULL;
     return 0;
@@ -169,7 +171,7 @@ int weft_process_close(weft_process *p)
 
 pid_t weft_process_pid(const weft_process *p)
 {
-    return p->record != NULL ? p->record->pid : 0;
+    return p->record != NULL ? p->record->held.pid : 0;
 }
 
 const char *weft_process_name(const weft_process *p)
@@ -184,7 +186,7 @@ int weft_process_daemon(const weft_process *p)
 
 int weft_process_sentinel(const weft_process *p)
 {
-    return p->record != NULL ? p->record->pidfd : -EBADF;
+    return p->record != NULL ? p->record->held.pidfd : -EBADF;
 }
 
 const char *weft_process_self_name(void)
@@ -207,7 +209,7 @@ int weft_processes_each(void (*fn)(weft_process *p, void *arg), void *arg)
     int n = 0;
     rawlock_acquire(&children_lock);
     for (weft__list *l = children.next; l != &children; l = l->next) {
-        struct pollfd ended = {.fd = container_of(l, weft__process, link)->pidfd, .events = POLLIN};
+        struct pollfd ended = {.fd = container_of(l, weft__process, link)->held.pidfd, .events = POLLIN};
         if (weft__sys_poll(&ended, 1, 0) != 0)
             continue; /* ended, and not joined yet */
         fn(container_of(l, weft__process, link)->handle, arg);
@@ -225,7 +227,7 @@ static void kill_daemons(void)
     for (weft__list *l = children.next; l != &children; l = l->next) {
         weft__process *r = container_of(l, weft__process, link);
         if (r->daemon)
-            weft__sys_pidfd_signal(r->pidfd, SIGKILL);
+            weft__sys_pidfd_signal(r->held.pidfd, SIGKILL);
     }
     rawlock_release(&children_lock);
 }
@@ -249,7 +251,7 @@ static void await_children(void)
     kill_daemons();
     weft__process *r;
     while ((r = next_to_await()) != NULL) {
-        struct pollfd ended = {.fd = r->pidfd, .events = POLLIN};
+        struct pollfd ended = {.fd = r->held.pidfd, .events = POLLIN};
         while (weft__sys_poll(&ended, 1, INT64_MAX) < 0)
             ;
     }
@@ -292,6 +294,10 @@ __attribute__((noreturn)) static void end(int code)
     await_children();
     weft__threads_wait();
     fflush(NULL);
+    if (seat != NULL && seat_of == getpid()) { /* not in a child of a child */
+        seat->code = code;
+        or_acq_rel(&seat->state, WEFT__SEAT_SAID);
+    }
     _exit(code);
 }
 
@@ -331,6 +337,8 @@ void weft__process_child(const weft__child *c)
     parent = c->parent;
     memcpy(self_name, c->name, NAME_SIZE);
     handed_count = c->fd_count;
+    seat = c->seat;
+    seat_of = seat != NULL ? getpid() : 0;
     if (c->fd_count > 0)
         memcpy(handed, c->fds, c->fd_count * sizeof *handed);
     if (!c->keep_stdin)
@@ -404,9 +412,9 @@ static int fork_child(start *s)
     if (pid < 0 && err == 0)
         err = -errno;
     if (pid > 0) {
-        s->r->pid = pid;
-        s->r->pidfd = weft__sys_pidfd_open(pid);
-        err = s->r->pidfd < 0 ? s->r->pidfd : 0;
+        s->r->held.pid = pid;
+        s->r->held.pidfd = weft__sys_pidfd_open(pid);
+        err = s->r->held.pidfd < 0 ? s->r->held.pidfd : 0;
         if (err < 0) { /* no descriptor left: it must not run on without a handle */
             weft__sys_kill(pid, SIGKILL);
             weft__sys_reap(pid);
@@ -420,15 +428,8 @@ static int fork_child(start *s)
 
 static int serve_child(start *s)
 {
-    weft__held held = {.pidfd = -1};
     weft__child c = describe(s);
-    int err = weft__server_child(&c, s->options->arg_size, s->r->daemon, &held);
-    if (err == 0) {
-        s->r->pid = held.pid;
-        s->r->pidfd = held.pidfd;
-        s->r->status = held.status;
-    }
-    return err;
+    return weft__server_child(&c, s->options->arg_size, s->r->daemon, &s->r->held);
 }
 
 static int start_process(start *s)
@@ -444,8 +445,7 @@ static int start_process(start *s)
     weft__process *r = s->r = weft__malloc(sizeof *r);
     if (r == NULL)
         return -ENOMEM;
-    *r = (weft__process){
-        .handle = s->p, .parent = getpid(), .pidfd = -1, .status = -1, .daemon = s->options->daemon != 0};
+    *r = (weft__process){.handle = s->p, .held = {.pidfd = -1}, .parent = getpid(), .daemon = s->options->daemon != 0};
     make_name(r, s->options->name);
     int err = by_server ? serve_child(s) : fork_child(s);
     if (err < 0) {

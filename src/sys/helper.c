@@ -3,8 +3,9 @@
 
 #include "sys/sys.h"
 
-#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -60,14 +61,35 @@ void weft__sys_child_ends_clear(int fd)
         ;
 }
 
-pid_t weft__sys_reap_any(int *code)
+void weft__sys_stdin_back(int kept)
+{
+    if (kept < 0 || dup2(kept, 0) < 0)
+        close(0);
+}
+
+int weft__sys_above_streams(int fd)
+{
+    if (fd > 2)
+        return fd;
+    int above = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int err = above < 0 ? -errno : above;
+    close(fd);
+    return err;
+}
+
+pid_t weft__sys_ended_any(int *code)
 {
     siginfo_t info = {0};
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) < 0)
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
         if (errno != EINTR)
             return 0;
     *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
     return info.si_pid;
+}
+
+void weft__sys_set_group(pid_t group)
+{
+    setpgid(0, group);
 }
 
 static int ascending(const void *a, const void *b)
@@ -100,8 +122,34 @@ void weft__sys_close_all_but(int *kept, unsigned n)
     close_between(first, ~0u);
 }
 
+typedef struct looked {
+    const void *code;
+    uint64_t loads;
+    bool found;
+} looked;
+
+static int look_into(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    looked *l = arg;
+    if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs)
+        l->loads = info->dlpi_adds + info->dlpi_subs;
+    for (unsigned i = 0; i < info->dlpi_phnum && !l->found; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        l->found = h->p_type == PT_LOAD && (h->p_flags & PF_X) &&
+                   (uintptr_t)l->code - (info->dlpi_addr + h->p_vaddr) < h->p_memsz;
+    }
+    return l->found;
+}
+
+bool weft__sys_is_code_of(const void *code, uint64_t *loads)
+{
+    looked l = {.code = code};
+    dl_iterate_phdr(look_into, &l);
+    *loads = l.loads;
+    return l.found;
+}
+
 bool weft__sys_is_code(const void *code)
 {
-    Dl_info info;
-    return dladdr(code, &info) != 0;
+    return weft__sys_is_code_of(code, &(uint64_t){0});
 }

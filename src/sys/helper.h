@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The signals of a program: its mask, and what it does about SIGCHLD. */
@@ -26,13 +27,25 @@ void weft__sys_flush(void);
 int weft__sys_child_ends(void);
 void weft__sys_child_ends_clear(int fd);
 
-/* Reap one child that has ended: its pid, and *code as weft__sys_pidfd_reap; 0 when none has. */
-pid_t weft__sys_reap_any(int *code);
+/* A child that has ended and is not reaped: its pid, and *code as weft__sys_pidfd_reap; 0 when none has. */
+pid_t weft__sys_ended_any(int *code);
+
+/* Move this process to a process group; 0: one of its own. */
+void weft__sys_set_group(pid_t group);
 
 /* Close all descriptors above 2 but these. Reorders them. */
 void weft__sys_close_all_but(int *kept, unsigned n);
 
+/* Make `kept` standard input again; where it is none, close that. */
+void weft__sys_stdin_back(int kept);
+
+/* The same file at a number above those of the standard streams; fd is closed if it was one. Or -errno. */
+int weft__sys_above_streams(int fd);
+
 /* Whether `code` is in a file that this process has loaded. */
 bool weft__sys_is_code(const void *code);
+
+/* The same, and how many files were loaded and unloaded ever. */
+bool weft__sys_is_code_of(const void *code, uint64_t *loads);
 
 #endif

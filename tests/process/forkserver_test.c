@@ -477,16 +477,18 @@ TEST(forkserver_failures_leave_nothing)
     weft_process p = WEFT_PROCESS_INIT;
     weft__sys_plan(WEFT__SYS_FORK, 1, 1, -EAGAIN, 0);
     CHECK_ERR(-EAGAIN, weft_forkserver_start());
-    weft__sys_plan(WEFT__SYS_SOCKET, 1, 1, -EMFILE, 0);
-    CHECK_ERR(-EMFILE, weft_forkserver_start());
+    for (unsigned nth = 1; nth <= 7; nth++) {
+        weft__sys_plan(WEFT__SYS_SOCKET, nth, 1, -EMFILE, 0);
+        CHECK_ERR(-EMFILE, weft_forkserver_start());
+    }
     weft__sys_plan_none();
     CHECK_OK(weft_forkserver_start());
-    weft__sys_plan(WEFT__SYS_SOCKET, 1, 1, -EMFILE, 0);
-    CHECK_ERR(-EMFILE, try_start(&p, give_back, NULL));
     weft__sys_plan(WEFT__SYS_MALLOC, 1, 1, -ENOMEM, 0);
     CHECK_ERR(-ENOMEM, try_start(&p, give_back, NULL));
-    weft__sys_plan(WEFT__SYS_RECV, 1, 1, -ENOMEM, 0);
+    weft__sys_plan(WEFT__SYS_RECV, 1, 1, -ENOMEM, 0); /* of the answer: is there a spare? */
     CHECK_ERR(-ENOMEM, try_start(&p, give_back, NULL));
+    weft__sys_plan(WEFT__SYS_SEND, 1, 2, -ENOBUFS, 0);
+    CHECK_ERR(-ENOBUFS, try_start(&p, give_back, NULL));
     weft__sys_plan_none();
     start(&p, give_back, (void *)1);
     CHECK_INT(1, join_and_close(&p));
