@@ -110,7 +110,11 @@ WEFT_API int weft_process_close(weft_process *p);
  *
  * The children's parent in the system's eyes is the server, and weft_process_parent() tells who asked for them. All
  * calls above serve them. The server ends with this process, also when that is killed. If the server itself is killed,
- * its daemons end, others run on, and their codes are lost: join returns -ECHILD at their end, never later. */
+ * its daemons end, others run on, and their codes are lost: join returns -ECHILD at their end, never later.
+ *
+ * After the first start the server keeps up to four children in reserve ("weft-spare" in ps) that wait to be given a
+ * function, so a start is as a rule a message and no fork. What ended a spare as it was taken is seen as the end of the
+ * child: one that is killed at that moment has the code -SIGKILL. Here it takes eight descriptors. */
 
 /* Start it, if it does not run: the first line of main is a good place. A first weft_process_start with WEFT_FORKSERVER
  * does it, too. Returns 0; -WEFT_ETHREADS: there are other threads already, which it cannot get rid of; -EAGAIN,
@@ -120,8 +124,8 @@ WEFT_API int weft_forkserver_start(void);
 /* Its process id, 0 when it does not run. */
 WEFT_API pid_t weft_forkserver_pid(void);
 
-/* End it. Returns 0, also when it does not run. Daemons it made end; the codes of others are lost. Nobody may be
- * starting a process by it. */
+/* End it and its spares. Returns 0, also when it does not run. Daemons it made end; others run on, and the codes of
+ * those that end later may be lost. Nobody may be starting a process by it. */
 WEFT_API int weft_forkserver_stop(void);
 
 /* ---- the calling process ---- */

@@ -1,5 +1,5 @@
-/* forkserver.c - the fork server: a child that keeps children in readiness for its parent. This is the parent's side; the
- * server's is forkserver_serve.c, which says what a spare and a lane are.
+/* forkserver.c - the fork server: a child that keeps children in readiness for its parent. This is the parent's side;
+ * the server's is forkserver_serve.c, which says what a spare and a lane are.
  *
  * A start takes a spare and sends it what to run, its argument's bytes (a memory file when there are many), and
  * descriptors. Nobody waits for an answer. Where there is no spare, the caller asks the server for one; one asks at a
@@ -232,26 +232,19 @@ void weft__server_end(void)
 
 /* ---- a start ---- */
 
-static void let_go(const weft__held *held)
-{
-    weft__sys_close(held->pidfd);
-    free_seat(held->seat);
-    drop_board(held->board);
-}
-
-/* The spare of this seat, which was taken: 0 and *held with a reference to the board; -ESRCH: it has ended. */
+/* The spare of this seat, which was taken: 0 and *held with a reference to the board; -ESRCH: it has ended. Its seat is
+ * let go in any other case, by the caller. */
 static int hold(weft__seat *seat, weft__held *held)
 {
     int pidfd = weft__sys_pidfd_open(seat->pid);
     *held = (weft__held){seat->pid, pidfd, seat, server.board};
-    if (pidfd < 0) {
-        free_seat(seat);
+    if (pidfd < 0)
         return pidfd;
-    }
-    server.board->refs++;
-    if (!(load_acquire(&seat->state) & WEFT__SEAT_DEAD) && !ended(pidfd, 0))
+    if (!(load_acquire(&seat->state) & WEFT__SEAT_DEAD) && !ended(pidfd, 0)) {
+        server.board->refs++;
         return 0;
-    let_go(held);
+    }
+    weft__sys_close(pidfd);
     return -ESRCH;
 }
 
@@ -266,20 +259,31 @@ static void poke(weft__board *board)
                                &(weft__message){.head = &(weft__question){0}, .head_size = sizeof(weft__question)});
 }
 
+/* Have a spare that was taken end. */
+static void discard(unsigned lane, weft__seat *seat)
+{
+    weft__request end = {.serial = seat->serial};
+    int err = weft__sys_message_send(server.lanes[lane], &(weft__message){.head = &end, .head_size = sizeof end});
+    if (err < 0 && !(load_acquire(&seat->state) & WEFT__SEAT_DEAD))
+        weft__sys_kill(seat->pid, SIGKILL);
+}
+
 /* To the spare of this seat and lane. What cannot be sent (a descriptor is none) ends it. */
 static int send_to(unsigned lane, weft__seat *seat, const weft__message *m, weft__held *held)
 {
-    weft__request *q = m->head, end = {.serial = seat->serial};
+    weft__request *q = m->head;
     int err = hold(seat, held);
-    if (err == -ESRCH)
-        return err;
-    q->serial = seat->serial;
     bool held_it = err == 0;
+    q->serial = seat->serial;
     if (held_it && (err = weft__sys_message_send(server.lanes[lane], m)) == 0)
         return 0;
-    weft__sys_message_send(server.lanes[lane], &(weft__message){.head = &end, .head_size = sizeof end});
-    if (held_it)
-        let_go(held);
+    if (err != -ESRCH)
+        discard(lane, seat);
+    free_seat(seat);
+    if (held_it) {
+        weft__sys_close(held->pidfd);
+        drop_board(held->board);
+    }
     return err;
 }
 
@@ -309,7 +313,7 @@ static int give(pid_t pid, const weft__message *m, weft__held *held)
 static bool is_known(weft_process_fn *fn)
 {
     uint64_t loads;
-    return weft__sys_is_code_of((const void *)fn, &loads) && loads == server.loads;
+    return weft__sys_is_code_of((const void *)fn, &loads) && (loads == 0 || loads == server.loads);
 }
 
 /* Send a question. Its number, and in *fd a copy of the descriptor by which its answer comes. */

@@ -16,6 +16,8 @@
  * V4  the server is in a process group of its own, and so are spares until they begin: a signal for the group of
  *     their parent, such as a Ctrl-C, does not lie in wait for children that are started after it.
  * V5  spares that die in vain are not replaced for ever: LOST_MOST in a row.
+ * V6  what was taken begins, though the server is told to end right after: it waits for that, and a child that is no
+ *     daemon takes its death signal back before it says that it has begun.
  * Pinned by tests/process/forkserver_test.c and spare_test.c. */
 #include "process/forkserver.h"
 
@@ -39,7 +41,8 @@
 enum {
     SPARES = 4,
     LOST_MOST = 16,
-    AGAIN_NS = 1000000, /* a spare was taken and has not begun yet: look again */
+    BEGIN_NS = 2000000000, /* a child that was started has so long to begin, when its server ends */
+    AGAIN_NS = 1000000,    /* a spare was taken and has not begun yet: look again */
     SEATS_ROOM = 64
 };
 
@@ -51,6 +54,7 @@ typedef struct made {
 typedef struct serving {
     pid_t parent, self, group;
     int control, ends, parent_fd;
+    int stdin_kept; /* for children that keep it; < 0: there was none */
     weft__signals signals;
     weft__board *board;
     int lanes[WEFT__LANES];
@@ -94,7 +98,7 @@ static void reap_all(serving *s)
     int code;
     pid_t pid;
     weft__sys_child_ends_clear(s->ends);
-    while ((pid = weft__sys_ended_any(&code)) > 0) {
+    while ((pid = weft__sys_ended(0, &code)) > 0) {
         weft__seat *seat = NULL;
         for (unsigned i = 0; i < s->count && seat == NULL; i++)
             if (s->children[i].pid == pid) {
@@ -109,15 +113,33 @@ static void reap_all(serving *s)
     }
 }
 
-/* Nobody will ask any more. */
+/* Take back the spare that waits at this lane. False: the parent has taken it. */
+static bool take_back(serving *s, unsigned lane)
+{
+    uint32_t number = s->waits[lane] != NULL ? number_of(s, s->waits[lane]) : 0;
+    return number != 0 && cas_acq_rel(&s->board->ready[lane], &number, 0);
+}
+
+/* Nobody will ask any more. What was started begins, though it may not have had a processor yet. */
 __attribute__((noreturn)) static void leave(serving *s)
 {
-    for (unsigned i = 0; i < s->count; i++) {
-        const made *m = &s->children[i];
-        if (load_acquire(&m->seat->state) & WEFT__SEAT_BEGUN)
+    bool back[WEFT__LANES];
+    int code;
+    for (unsigned i = 0; i < WEFT__LANES; i++)
+        if ((back[i] = take_back(s, i)))
+            weft__sys_kill(s->waits[i]->pid, SIGKILL);
+    int64_t until = weft__sys_now() + BEGIN_NS;
+    for (unsigned i = 0; i < WEFT__LANES; i++) {
+        weft__seat *seat = s->waits[i];
+        if (seat == NULL)
             continue;
-        weft__sys_kill(m->pid, SIGKILL);
-        weft__sys_reap(m->pid);
+        while (!back[i] && !(load_acquire(&seat->state) & WEFT__SEAT_BEGUN) && weft__sys_now() < until &&
+               !weft__sys_ended(seat->pid, &code))
+            weft__sys_poll(NULL, 0, weft__sys_now() + AGAIN_NS);
+        if (load_acquire(&seat->state) & WEFT__SEAT_BEGUN)
+            continue;
+        weft__sys_kill(seat->pid, SIGKILL);
+        weft__sys_reap(seat->pid);
     }
     _exit(0);
 }
@@ -174,25 +196,24 @@ __attribute__((noreturn)) static void be_spare(serving *s, int lane, weft__seat 
 {
     weft__request q;
     int fds[WEFT__REQUEST_FDS];
+    int kept[] = {lane, s->stdin_kept};
     weft__sys_death_signal(SIGKILL);
     if (getppid() != s->self)
         _exit(1);
-    weft__sys_thread_set_name(pthread_self(), "weft-spare");
-    weft__sys_close_all_but(&lane, 1);
-    int stdin_kept = weft__sys_dup(0);
-    weft__sys_null_stdin();
+    weft__sys_set_name("weft-spare");
+    weft__sys_close_all_but(kept, WEFT__ARRAY_LEN(kept));
 
     unsigned n = await_request(s, lane, seat->serial, &q, fds), first = q.in_file;
-    or_acq_rel(&seat->state, WEFT__SEAT_BEGUN);
     weft__sys_set_group(s->group);
     if (!q.daemon)
         weft__sys_death_signal(0);
+    or_acq_rel(&seat->state, WEFT__SEAT_BEGUN); /* from here on the server lets it be */
     if (q.keep_stdin)
-        weft__sys_stdin_back(stdin_kept);
+        weft__sys_stdin_back(s->stdin_kept);
     weft__sys_close(lane);
-    if (stdin_kept >= 0)
-        weft__sys_close(stdin_kept);
-    weft__sys_thread_set_name(pthread_self(), "MainThread");
+    if (s->stdin_kept >= 0)
+        weft__sys_close(s->stdin_kept);
+    weft__sys_set_name("MainThread");
     void *arg = take_argument(s, &q, fds[0]);
     if (q.in_file)
         weft__sys_close(fds[0]);
@@ -327,7 +348,7 @@ static void settle(serving *s, int err)
 
 void weft__serve(pid_t parent, int control, const int lanes[WEFT__LANES], weft__board *board)
 {
-    int kept[WEFT__LANES + 1];
+    int kept[WEFT__LANES + 2];
     serving *s = calloc(1, sizeof *s);
     if (s == NULL)
         _exit(1);
@@ -340,8 +361,11 @@ void weft__serve(pid_t parent, int control, const int lanes[WEFT__LANES], weft__
     kept[WEFT__LANES] = s->control = weft__sys_above_streams(control);
     for (unsigned i = 0; i < WEFT__LANES; i++)
         kept[i] = s->lanes[i] = weft__sys_above_streams(lanes[i]);
+    int in = weft__sys_dup(0);
+    kept[WEFT__LANES + 1] = s->stdin_kept = in >= 0 ? weft__sys_above_streams(in) : -1;
+    weft__sys_null_stdin();
     weft__sys_close_all_but(kept, WEFT__ARRAY_LEN(kept));
-    weft__sys_thread_set_name(pthread_self(), "weft-forkserver");
+    weft__sys_set_name("weft-forkserver");
     s->ends = weft__sys_child_ends();
     s->parent_fd = weft__sys_pidfd_open(parent);
     if (s->ends < 0 || s->parent_fd < 0 || getppid() != parent)

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdio_ext.h>
-#include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -57,8 +57,8 @@ int weft__sys_child_ends(void)
 void weft__sys_child_ends_clear(int fd)
 {
     struct signalfd_siginfo info;
-    while (read(fd, &info, sizeof info) > 0)
-        ;
+    while (read(fd, &info, sizeof info) < 0 && errno == EINTR)
+        ; /* however many have ended, it is one signal */
 }
 
 void weft__sys_stdin_back(int kept)
@@ -77,10 +77,10 @@ int weft__sys_above_streams(int fd)
     return err;
 }
 
-pid_t weft__sys_ended_any(int *code)
+pid_t weft__sys_ended(pid_t pid, int *code)
 {
     siginfo_t info = {0};
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+    while (waitid(pid > 0 ? P_PID : P_ALL, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
         if (errno != EINTR)
             return 0;
     *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
@@ -92,9 +92,19 @@ void weft__sys_set_group(pid_t group)
     setpgid(0, group);
 }
 
-static int ascending(const void *a, const void *b)
+void weft__sys_set_name(const char *name)
 {
-    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+    prctl(PR_SET_NAME, name);
+}
+
+static void sort(int *a, unsigned n)
+{
+    for (unsigned i = 1; i < n; i++)
+        for (unsigned k = i; k > 0 && a[k - 1] > a[k]; k--) {
+            int higher = a[k - 1];
+            a[k - 1] = a[k];
+            a[k] = higher;
+        }
 }
 
 static void close_between(unsigned first, unsigned last)
@@ -111,8 +121,7 @@ static void close_between(unsigned first, unsigned last)
 void weft__sys_close_all_but(int *kept, unsigned n)
 {
     unsigned first = 3;
-    if (n > 0)
-        qsort(kept, n, sizeof *kept, ascending);
+    sort(kept, n);
     for (unsigned i = 0; i < n; i++) {
         if (kept[i] < (int)first)
             continue;
@@ -125,6 +134,7 @@ void weft__sys_close_all_but(int *kept, unsigned n)
 typedef struct looked {
     const void *code;
     uint64_t loads;
+    unsigned files;
     bool found;
 } looked;
 
@@ -138,6 +148,9 @@ static int look_into(struct dl_phdr_info *info, size_t size, void *arg)
         l->found = h->p_type == PT_LOAD && (h->p_flags & PF_X) &&
                    (uintptr_t)l->code - (info->dlpi_addr + h->p_vaddr) < h->p_memsz;
     }
+    if (l->found && l->files == 0)
+        l->loads = 0; /* the program itself, which comes first */
+    l->files++;
     return l->found;
 }
 

@@ -27,8 +27,11 @@ void weft__sys_flush(void);
 int weft__sys_child_ends(void);
 void weft__sys_child_ends_clear(int fd);
 
-/* A child that has ended and is not reaped: its pid, and *code as weft__sys_pidfd_reap; 0 when none has. */
-pid_t weft__sys_ended_any(int *code);
+/* This child, or any for 0, if it has ended and is not reaped: its pid, and *code as weft__sys_pidfd_reap; else 0. */
+pid_t weft__sys_ended(pid_t pid, int *code);
+
+/* Name the calling thread, as `ps` shows it. At most 15 bytes. */
+void weft__sys_set_name(const char *name);
 
 /* Move this process to a process group; 0: one of its own. */
 void weft__sys_set_group(pid_t group);
@@ -45,7 +48,7 @@ int weft__sys_above_streams(int fd);
 /* Whether `code` is in a file that this process has loaded. */
 bool weft__sys_is_code(const void *code);
 
-/* The same, and how many files were loaded and unloaded ever. */
+/* The same, and how many files were loaded and unloaded ever; 0: code of the program itself, which was always there. */
 bool weft__sys_is_code_of(const void *code, uint64_t *loads);
 
 #endif

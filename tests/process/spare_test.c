@@ -265,6 +265,56 @@ TEST(spares_codes_are_known_however_they_end)
     CHECK_OK(weft_forkserver_stop());
 }
 
+static uint32_t *begun; /* atomic */
+
+static int count_up(void *arg)
+{
+    (void)arg;
+    add_acq_rel(begun, 1);
+    return 0;
+}
+
+/* A start has no answer from the child: it may be stopped before the child had a processor. It runs all the same. */
+TEST_LIMIT(60, spares_that_were_given_something_do_it_though_their_server_is_stopped)
+{
+    begun = share(sizeof *begun);
+    for (uint32_t i = 1; i <= 20; i++) {
+        weft_process p = WEFT_PROCESS_INIT;
+        int code = 0;
+        start_and_join(1);
+        start(&p, count_up, NULL);
+        CHECK_OK(weft_forkserver_stop());
+        int err = weft_process_join(&p, &code, WEFT_FOREVER);
+        CHECK(err == -ECHILD || code == 0);
+        CHECK_INT(i, load_acquire(begun));
+        CHECK_OK(weft_process_close(&p));
+    }
+}
+
+static int read_stdin(void *arg)
+{
+    char c = 0;
+    (void)arg;
+    return read(0, &c, 1) == 1 ? c : 0;
+}
+
+TEST(spares_have_standard_input_when_it_is_to_be_kept)
+{
+    int ends[2];
+    CHECK_OK(pipe2(ends, O_CLOEXEC));
+    CHECK_INT(0, dup2(ends[0], 0));
+    CHECK_INT(2, write(ends[1], "ab", 2));
+    for (int i = 0; i < 4; i++) {
+        weft_process p = WEFT_PROCESS_INIT;
+        CHECK_OK(weft_process_start(&p, read_stdin, NULL,
+                                    &(weft_process_options){.method = WEFT_FORKSERVER, .keep_stdin = i % 2}));
+        CHECK_INT(i == 1 ? 'a' : i == 3 ? 'b' : 0, join_and_close(&p));
+    }
+    close(ends[0]);
+    close(ends[1]);
+    CHECK_OK(weft_forkserver_stop());
+}
+
 static void ignore_it(int signal)
 {
     (void)signal;
