@@ -92,6 +92,30 @@ BENCH_BASELINE(lock_uncontended_pthread_alone)
     lock_and_unlock(b);
 }
 
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+
+BENCH_BASELINE(rwlock_read_uncontended_pthread)
+{
+    core_keep_second_thread();
+    bench_start(b);
+    for (uint64_t i = 0; i < b->n; i++) {
+        pthread_rwlock_rdlock(&rwlock);
+        pthread_rwlock_unlock(&rwlock);
+    }
+    bench_stop(b);
+}
+
+BENCH_BASELINE(rwlock_write_uncontended_pthread)
+{
+    core_keep_second_thread();
+    bench_start(b);
+    for (uint64_t i = 0; i < b->n; i++) {
+        pthread_rwlock_wrlock(&rwlock);
+        pthread_rwlock_unlock(&rwlock);
+    }
+    bench_stop(b);
+}
+
 static uint64_t shared_count;
 
 static void *lock_contended_worker(void *arg)

@@ -3,6 +3,7 @@
 #include "core.h"
 
 #include <weft/lock.h>
+#include <weft/rwlock.h>
 
 #include <pthread.h>
 #if BENCH_HAVE_GLIB
@@ -50,6 +51,30 @@ BENCH(rlock_uncontended_thread, .baseline = "lock_uncontended_pthread", .cores =
     for (uint64_t i = 0; i < b->n; i++) {
         weft_rlock_acquire(&rlock);
         weft_rlock_release(&rlock);
+    }
+    bench_stop(b);
+}
+
+static weft_rwlock rwlock;
+
+BENCH(rwlock_read_uncontended_thread, .baseline = "rwlock_read_uncontended_pthread", .cores = 1)
+{
+    core_keep_second_thread();
+    bench_start(b);
+    for (uint64_t i = 0; i < b->n; i++) {
+        weft_rwlock_acquire_read(&rwlock);
+        weft_rwlock_release_read(&rwlock);
+    }
+    bench_stop(b);
+}
+
+BENCH(rwlock_write_uncontended_thread, .baseline = "rwlock_write_uncontended_pthread", .cores = 1)
+{
+    core_keep_second_thread();
+    bench_start(b);
+    for (uint64_t i = 0; i < b->n; i++) {
+        weft_rwlock_acquire_write(&rwlock);
+        weft_rwlock_release_write(&rwlock);
     }
     bench_stop(b);
 }

@@ -71,7 +71,7 @@ enum {
 enum {
     WEFT_SHARED = 1, /* the object lies in memory shared between processes and works across them */
     WEFT_LOCK_HANDOFF =
-        2 /* weft_lock only: it is released by others than its taker, as a signal is; see weft/deadlock.h */
+        2 /* weft_lock, weft_rwlock: it is released by others than its taker, as a signal is; see weft/deadlock.h */
 };
 
 /* The deadline `ns` nanoseconds from now. A negative `ns` is a deadline already past; a sum beyond the clock's range is

@@ -1,8 +1,9 @@
 /* weft/deadlock.h - a program that hangs says why: who waits for whom, where it was taken and where it is awaited.
  *
  * Always on, and free until somebody has slept for a moment in a wait that another waiter must end. What it finds,
- * within 100 ms: rings through locks, rlocks, rwlocks, joins, futures and pools, a waiter that waits for itself, and
- * the state in which every thread and coroutine of the process waits for another one and nobody is left to wake them.
+ * within 100 ms: rings through locks, rlocks, rwlocks and their readers, joins, futures and pools, a waiter that waits
+ * for itself, and the state in which every thread and coroutine of the process waits for another one and nobody is left
+ * to wake them.
  * What it reports once, on stderr unless told otherwise:
  *
  *     weft: deadlock: 2 waiters in a ring
@@ -32,6 +33,14 @@ enum weft_deadlock_action {
     WEFT_DEADLOCK_OFF
 };
 
+/* One who can end a wait, perhaps of several: the readers of an rwlock, the workers of a pool. */
+typedef struct weft_deadlock_holder {
+    uint32_t id;
+    const char *kind; /* "thread" or "coroutine"; "" when it has ended */
+    const char *name;
+    const char *taken_at; /* "" when it is not known */
+} weft_deadlock_holder;
+
 /* One waiter of a deadlock; the texts are valid during the call only. */
 typedef struct weft_deadlock_member {
     uint32_t id;
@@ -43,7 +52,10 @@ typedef struct weft_deadlock_member {
     int64_t since;          /* when it was first seen asleep, on weft_now's clock: at most a moment after it was */
     const char *awaited_at; /* "eat1 (noodle.c:21)" */
     const char *taken_at;   /* where its holder took it; "" when there is none or it is not known */
-    uint32_t holder;        /* id of the member that holds it or must end it; 0 when it is not one */
+    uint32_t holder;    /* id of who holds it or must end it, or of the only one of several that is in the ring; 0 when
+                               it is not one */
+    unsigned n_holders; /* all of them that are known, of many the first eight */
+    const weft_deadlock_holder *holders;
 } weft_deadlock_member;
 
 enum {

@@ -6,7 +6,7 @@
  * allocates. All zero is free and private.
  *
  * Shared: a writer that dies leaves -EOWNERDEAD, as with weft_lock; private: one that a fork left behind does, in the
- * child. Readers have no names: one that dies while reading, or is left behind, keeps writers out for ever. Use a
+ * child. Nobody is told of a reader that dies while reading, or is left behind: it keeps writers out for ever. Use a
  * weft_lock where that must not be. */
 #ifndef WEFT_RWLOCK_H
 #define WEFT_RWLOCK_H
@@ -22,7 +22,7 @@ typedef struct weft_rwlock {
     uint32_t state;   /* atomic: readers inside; WRITING and PENDING bits */
     uint32_t turn;    /* atomic: counts writers that have gone; what readers sleep on */
     uint32_t waiters; /* atomic: readers that may sleep; too high after a process died asleep */
-    uint32_t flags;
+    uint32_t flags;   /* atomic */
 } weft_rwlock;
 
 #define WEFT_RWLOCK_INIT                                                                                               \
@@ -30,7 +30,8 @@ typedef struct weft_rwlock {
         WEFT_LOCK_INIT, 0, 0, 0, 0                                                                                     \
     }
 
-/* `flags`: 0 or WEFT_SHARED. Returns 0 or -EINVAL. */
+/* `flags`: 0, WEFT_SHARED, WEFT_LOCK_HANDOFF (it is released by others than its takers: weft/deadlock.h) or both.
+ * Returns 0 or -EINVAL. */
 WEFT_API int weft_rwlock_init(weft_rwlock *l, unsigned flags);
 
 /* Check that it is free; panics if not. */

@@ -368,14 +368,22 @@ bool weft__future_expect(weft_future *f, uint32_t *expected)
     return true;
 }
 
-/* A pool's futures are ended by its workers; one that somebody plays the worker for, by anybody. */
+/* A pool's futures are ended by its workers; one that somebody plays the worker for, by anybody, though he who began it
+ * can be named. */
+void weft__future_enders(const weft_future *f, const weft_future *seen, const weft__sleep *s, weft__enders *e)
+{
+    if (seen->ops != NULL && seen->ops->enders != NULL)
+        seen->ops->enders(f, s, e);
+    else if (seen->ops == NULL && (seen->word & WEFT__FUTURE_STATE) == WEFT_RUNNING)
+        weft__enders_add(e, seen->runner);
+}
+
 static void future_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
 {
     weft_future f;
-    uint32_t sleep = load_acquire(&sleeper->waits);
-    if (weft__peek_awaited(&f, object, sizeof f, sleeper) == 0 && !(f.word & WEFT__FUTURE_DONE) && f.ops != NULL &&
-        f.ops->enders != NULL)
-        f.ops->enders(object, sleeper, sleep, e);
+    weft__sleep s = {.sleeper = sleeper, .number = load_acquire(&sleeper->waits)};
+    if (weft__peek_awaited(&f, object, sizeof f, sleeper) == 0 && !(f.word & WEFT__FUTURE_DONE))
+        weft__future_enders(object, &f, &s, e);
 }
 
 const weft__awaited weft__future_kind = {.what = weft__future_what, .held = "run by", .enders = future_enders};

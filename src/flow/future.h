@@ -57,9 +57,9 @@ typedef struct weft__future_ops {
     /* The pool that has it. For reports. */
     struct weft_executor *(*pool)(const weft_future *f);
 
-    /* For reports, on the watch thread: who can give f its outcome, for which `sleeper` waits in the sleep of this
-     * number. The table is never freed. */
-    void (*enders)(const weft_future *f, const weft__waiter *sleeper, uint32_t sleep, struct weft__enders *e);
+    /* For reports, on the watch thread: who can give f its outcome, which somebody waits for in this sleep. The table
+     * is never freed. */
+    void (*enders)(const weft_future *f, const weft__sleep *s, struct weft__enders *e);
 } weft__future_ops;
 
 struct weft_future {
@@ -146,6 +146,10 @@ static inline bool weft__future_is_done(const weft_future *f)
 {
     return load_acquire(&f->word) & WEFT__FUTURE_DONE;
 }
+
+/* For reports, on the watch thread: who can give f, which was copied to *seen in this sleep and was not done, its
+ * outcome. */
+void weft__future_enders(const weft_future *f, const weft_future *seen, const weft__sleep *s, weft__enders *e);
 
 /* As weft_future_wait, which was called at `where`. */
 int weft__future_wait(weft_future *f, weft_until until, const void *where);

@@ -57,34 +57,54 @@ static void help_crowd(weft_future **futures, size_t n, const crowd *c, weft_unt
             weft__future_help(futures[i], until);
 }
 
-/* For reports. One of those that are not done may end it, and each of them has its own who can: known if all are. */
+/* ---- for reports ---- */
+
+/* Who can end a wait for several futures: who can end any of those that are not done. */
+typedef struct tally {
+    const weft__sleep *sleep;
+    weft__enders *e;
+    const weft__future_ops *queue; /* the pool whose workers are in it already: any of them may take a job that waits */
+    bool open;                     /* somebody else than those may */
+} tally;
+
+static void tally_up(tally *t, const weft_future *f, const weft_future *seen)
+{
+    bool waits = (seen->word & WEFT__FUTURE_STATE) == WEFT_PENDING;
+    if (waits && seen->ops != NULL && seen->ops == t->queue)
+        return;
+    weft__enders *e = t->e;
+    weft__enders one = {.ids = e->ids + e->n, .max = e->max - e->n};
+    one.wheres = e->wheres != NULL ? e->wheres + e->n : NULL;
+    weft__future_enders(f, seen, t->sleep, &one);
+    e->n += one.n;
+    e->missed += one.missed;
+    t->open = t->open || !one.known || one.all;
+    t->queue = waits ? seen->ops : t->queue;
+}
+
 static void crowd_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
 {
     static weft_future *futures[TOLD]; /* the watch thread's */
     crowd c;
-    uint32_t sleep = load_acquire(&sleeper->waits);
+    weft__sleep s = {.sleeper = sleeper, .number = load_acquire(&sleeper->waits)};
+    tally t = {.sleep = &s, .e = e};
     if (weft__peek_awaited(&c, object, sizeof c, sleeper) < 0 || c.n > TOLD ||
-        weft__peek_in_sleep(futures, c.futures, c.n * sizeof *futures, sleeper, sleep) < 0)
+        weft__peek_in_sleep(futures, c.futures, c.n * sizeof *futures, &s) < 0)
         return;
     for (size_t i = 0; i < c.n; i++) {
         weft_future f;
-        weft__enders one = {.ids = e->ids + e->n, .max = e->max - e->n};
-        if (weft__peek_in_sleep(&f, futures[i], sizeof f, sleeper, sleep) < 0)
+        if (weft__peek_in_sleep(&f, futures[i], sizeof f, &s) < 0)
             return;
         if ((f.word & WEFT__FUTURE_DONE) && c.what == WEFT_FIRST_ERROR && f.error == 0)
             continue;
-        if ((f.word & WEFT__FUTURE_DONE) || f.ops == NULL || f.ops->enders == NULL)
+        if (f.word & WEFT__FUTURE_DONE)
             return;
-        f.ops->enders(futures[i], sleeper, sleep, &one);
-        if (!one.known || one.all)
-            return;
-        e->n += one.n;
+        tally_up(&t, futures[i], &f);
     }
-    e->known = true;
+    e->known = !t.open;
 }
 
 static const weft__awaited several_kind = {.what = "one of several futures", .held = "run by", .enders = crowd_enders};
-static const weft__awaited completion_kind = {.what = "completion of futures"};
 
 static int wait_in_crowd(crowd *c, weft_future **futures, size_t n, weft_until until, member *members)
 {
@@ -197,6 +217,33 @@ struct weft_completions {
     weft__watcher *ready, **ready_last; /* locked */
     entry entries[];
 };
+
+/* For reports. A future that leaves the set may be freed; as long as as many are left as were, none has left. */
+static void set_enders(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    const weft_completions *set = object;
+    weft_completions c;
+    weft__sleep s = {.sleeper = sleeper, .number = load_acquire(&sleeper->waits)};
+    tally t = {.sleep = &s, .e = e};
+    if (weft__peek_awaited(&c, set, sizeof c, sleeper) < 0 || c.ready != NULL || c.n > TOLD)
+        return;
+    s.while_is = &set->left;
+    s.was = c.left;
+    for (size_t i = 0; i < c.n; i++) {
+        entry given;
+        weft_future f;
+        if (weft__peek_in_sleep(&given, &set->entries[i], sizeof given, &s) < 0)
+            return;
+        if (given.future == NULL)
+            continue;
+        if (weft__peek_in_sleep(&f, given.future, sizeof f, &s) < 0 || (f.word & WEFT__FUTURE_DONE))
+            return;
+        tally_up(&t, given.future, &f);
+    }
+    e->known = !t.open;
+}
+
+static const weft__awaited completion_kind = {.what = "completion of futures", .held = "run by", .enders = set_enders};
 
 static void put_ready(weft__watcher *w, weft_future *f)
 {

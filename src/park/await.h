@@ -17,10 +17,12 @@
 typedef struct weft__enders {
     uint32_t *ids; /* room for `max`; ids of waiters, no 0 */
     unsigned n, max;
-    bool known;     /* nobody but these can end it; else anybody may */
-    bool all;       /* it needs all of them; else any of them is enough */
-    bool awake;     /* the sleeper only counts as asleep: it has yet to do what may let others go on */
-    uint32_t where; /* low half of the address at which the ender took the object; 0: none, or not known */
+    bool known;       /* nobody but these can end it; else anybody may */
+    bool all;         /* it needs all of them; else any of them is enough */
+    bool awake;       /* the sleeper only counts as asleep: it has yet to do what may let others go on */
+    unsigned missed;  /* those for whom there was no room */
+    uint32_t where;   /* low half of the address at which a single ender took the object; 0: none, or not known */
+    uint32_t *wheres; /* the same of each, when there may be several; NULL: not asked for */
 } weft__enders;
 
 struct weft__awaited {
@@ -41,15 +43,35 @@ struct weft__awaited {
  * followed. */
 int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper);
 
-/* The same of what the awaited object leads to, as what was copied of it in the sleep of this number (`waits`) says. */
-int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__waiter *sleeper, uint32_t sleep);
+/* How long what the awaited object leads to is there: as long as the sleep of this number (`waits`) lasts, and as long
+ * as a number in the object stays what it was. */
+typedef struct weft__sleep {
+    const weft__waiter *sleeper;
+    uint32_t number;
+    const size_t *while_is; /* in the object; NULL: the sleep is enough */
+    size_t was;
+} weft__sleep;
+
+/* The same of what the awaited object leads to, as what was copied of it in this sleep says. */
+int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__sleep *s);
+
+static inline void weft__enders_add_at(weft__enders *e, uint32_t id, uint32_t where)
+{
+    if (id == 0)
+        return;
+    if (e->n == e->max) {
+        e->known = false;
+        e->missed++;
+        return;
+    }
+    if (e->wheres != NULL)
+        e->wheres[e->n] = where;
+    e->ids[e->n++] = id;
+}
 
 static inline void weft__enders_add(weft__enders *e, uint32_t id)
 {
-    if (id != 0 && e->n < e->max)
-        e->ids[e->n++] = id;
-    else if (id != 0)
-        e->known = false;
+    weft__enders_add_at(e, id, 0);
 }
 
 /* The caller is about to sleep in a wait of this kind; park tells the watch thread. */

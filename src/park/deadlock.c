@@ -105,6 +105,10 @@ void weft__report_object_name(weft__symbols *s, const void *object, char buf[WEF
 
 typedef struct texts {
     char name[NAME], object[NAME], awaited[PLACE], taken[PLACE];
+    weft_deadlock_holder holders[WEFT__FOUND_ENDERS];
+    struct {
+        char name[NAME], taken[PLACE];
+    } of_holders[WEFT__FOUND_ENDERS];
 } texts;
 
 typedef struct report {
@@ -115,6 +119,22 @@ typedef struct report {
     bool ring;
     int64_t now;
 } report;
+
+static void describe_holders(weft__symbols *s, const weft__found *f, texts *t)
+{
+    for (unsigned i = 0; i < f->n; i++) {
+        const weft__waiter *w = weft__waiter_by_id(f->enders[i]);
+        if (w != NULL)
+            w->ops->name(w, t->of_holders[i].name, NAME);
+        weft__symbol_place(s, weft__symbol_code(f->takings[i]), t->of_holders[i].taken, PLACE);
+        t->holders[i] = (weft_deadlock_holder){
+            .id = f->enders[i],
+            .kind = w != NULL ? w->ops->kind : "",
+            .name = t->of_holders[i].name,
+            .taken_at = t->of_holders[i].taken,
+        };
+    }
+}
 
 static void describe(weft__symbols *s, const weft__found *f, weft_deadlock_member *m, texts *t)
 {
@@ -136,32 +156,33 @@ static void describe(weft__symbols *s, const weft__found *f, weft_deadlock_membe
         .awaited_at = t->awaited,
         .taken_at = t->taken,
         .holder = f->holder,
+        .n_holders = f->n,
+        .holders = t->holders,
     };
+    describe_holders(s, f, t);
 }
 
-static const weft_deadlock_member *by_id(const report *r, uint32_t id)
+static void print_holder(FILE *out, const weft_deadlock_holder *h, bool itself)
 {
-    for (unsigned i = 0; i < r->n; i++)
-        if (r->members[i].id == id)
-            return &r->members[i];
-    return NULL;
-}
-
-static void print_holder(FILE *out, const report *r, unsigned i)
-{
-    const weft_deadlock_member *m = &r->members[i], *h = by_id(r, m->holder);
-    if (m->holder == 0)
-        return;
-    const char *held = r->found[i].kind->held;
-    fprintf(out, "        %s ", held != NULL ? held : "ended by");
-    if (h == m)
+    if (itself)
         fprintf(out, "itself");
-    else if (h != NULL)
+    else if (h->kind[0] != 0)
         fprintf(out, "%s \"%s\" (%u)", h->kind, h->name, (unsigned)h->id);
     else
-        fprintf(out, "waiter %u%s", (unsigned)m->holder,
-                weft__waiter_by_id(m->holder) != NULL ? "" : ", which has ended");
-    fprintf(out, m->taken_at[0] != 0 ? ", taken at %s\n" : "\n", m->taken_at);
+        fprintf(out, "waiter %u, which has ended", (unsigned)h->id);
+    fprintf(out, h->taken_at[0] != 0 ? ", taken at %s\n" : "\n", h->taken_at);
+}
+
+static void print_holders(FILE *out, const weft__found *f, const weft_deadlock_member *m)
+{
+    const char *held = f->kind != NULL && f->kind->held != NULL ? f->kind->held : "ended by";
+    const char *next = f->all ? "and" : "or";
+    for (unsigned i = 0; i < m->n_holders; i++) {
+        fprintf(out, "        %s ", i == 0 ? held : next);
+        print_holder(out, &m->holders[i], m->holders[i].id == m->id);
+    }
+    if (f->more != 0)
+        fprintf(out, "        %s %u more\n", next, f->more);
 }
 
 static void print_member(FILE *out, const report *r, unsigned i)
@@ -177,8 +198,8 @@ static void print_member(FILE *out, const report *r, unsigned i)
     fprintf(out, "\n");
     if (m->awaited_at[0] != 0)
         fprintf(out, "        awaited at %s\n", m->awaited_at);
-    print_holder(out, r, i);
-    if (!r->ring && m->holder == 0 && strcmp(m->what, "condition") == 0)
+    print_holders(out, &r->found[i], m);
+    if (!r->ring && m->n_holders == 0 && strcmp(m->what, "condition") == 0)
         fprintf(out, "        all its waiters wait, nobody can notify\n");
 }
 

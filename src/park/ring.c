@@ -20,7 +20,8 @@
 enum {
     NODES_MAX = 4096, /* a walk that meets more gives up */
     EDGES_MAX = 1 << 16,
-    SLOTS = 2 * NODES_MAX
+    SLOTS = 2 * NODES_MAX,
+    MANY = 64
 };
 
 typedef struct node {
@@ -32,9 +33,10 @@ typedef struct node {
 } node;
 
 static node nodes[NODES_MAX];
-static uint32_t ids[EDGES_MAX];   /* whom an edge leads to */
-static uint16_t heads[EDGES_MAX]; /* which node that is */
-static uint16_t places[SLOTS];    /* id -> node + 1, open addressing */
+static uint32_t ids[EDGES_MAX];    /* whom an edge leads to */
+static uint32_t wheres[EDGES_MAX]; /* where that one took it */
+static uint16_t heads[EDGES_MAX];  /* which node that is */
+static uint16_t places[SLOTS];     /* id -> node + 1, open addressing */
 static unsigned n_nodes, n_edges;
 
 /* ---- the walk ---- */
@@ -58,9 +60,6 @@ static unsigned node_of(uint32_t id)
 
 static bool ask(const weft__found *f, weft__enders *e)
 {
-    e->n = 0;
-    e->known = e->all = false;
-    e->where = 0;
     if (f->kind == NULL || f->kind->enders == NULL)
         return false;
     f->kind->enders(f->object, f->waiter, e);
@@ -77,14 +76,13 @@ static bool expand(node *nd)
         nd->found.id = id;
         return true;
     }
-    weft__enders e = {.ids = &ids[n_edges], .max = EDGES_MAX - n_edges};
+    weft__enders e = {.ids = &ids[n_edges], .wheres = &wheres[n_edges], .max = EDGES_MAX - n_edges};
     if (!ask(&nd->found, &e) || !weft__found_still(&nd->found))
         return e.max != 0;
     nd->n = e.n;
     nd->all = e.all;
     nd->lost = true;
-    nd->found.holder = e.n == 1 ? e.ids[0] : 0;
-    nd->found.taken = e.where;
+    weft__found_enders(&nd->found, &e);
     n_edges += e.n;
     for (unsigned i = 0; i < e.n; i++) {
         unsigned k = node_of(e.ids[i]);
@@ -160,17 +158,44 @@ static bool member(const node *nd)
     return nd->lost && nd->reached && nd->reaches;
 }
 
+/* It waits for all of them, and one that is on the ring is among those that were found again. */
+static bool needs_member(const node *nd, const weft__enders *again)
+{
+    for (unsigned i = 0; i < nd->n; i++)
+        for (unsigned k = 0; member(&nodes[heads[nd->first + i]]) && k < again->n; k++)
+            if (again->ids[k] == ids[nd->first + i])
+                return true;
+    return false;
+}
+
 /* R1: the second look. */
 static bool confirm(const node *nd)
 {
-    uint32_t again[64];
-    weft__enders e = {.ids = again, .max = WEFT__ARRAY_LEN(again)};
+    static uint32_t again[EDGES_MAX];
+    weft__enders e = {.ids = again, .max = EDGES_MAX};
     if (!weft__found_still(&nd->found))
         return false;
-    if (nd->n > e.max)
+    if (nd->n > MANY && !nd->all)
         return true; /* many ways on; all were lost a moment ago, and each of them is looked at */
-    return ask(&nd->found, &e) && weft__found_still(&nd->found) && e.n == nd->n &&
-           memcmp(again, &ids[nd->first], e.n * sizeof *again) == 0;
+    if (!ask(&nd->found, &e) || !weft__found_still(&nd->found))
+        return false;
+    if (nd->all)
+        return needs_member(nd, &e); /* others that it needs may come and go */
+    return e.n == nd->n && memcmp(again, &ids[nd->first], e.n * sizeof *again) == 0;
+}
+
+/* Of several that can end its wait, the one that is on the ring, if it is one. */
+static void name_holder(node *nd)
+{
+    for (unsigned i = 0; i < nd->n && nd->n > 1; i++) {
+        if (!member(&nodes[heads[nd->first + i]]))
+            continue;
+        uint32_t id = nd->found.holder;
+        nd->found.holder = id == 0 || id == ids[nd->first + i] ? ids[nd->first + i] : 0;
+        nd->found.taken = nd->found.holder != 0 ? wheres[nd->first + i] : 0;
+        if (nd->found.holder == 0)
+            return;
+    }
 }
 
 static void tell(void)
@@ -182,6 +207,7 @@ static void tell(void)
             continue;
         if (!confirm(&nodes[i]))
             return;
+        name_holder(&nodes[i]);
         members[n++] = nodes[i].found;
     }
     weft__deadlock_report(members, n, n, true);

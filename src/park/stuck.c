@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 enum {
-    LISTED = 100 /* waiters in one report */
+    LISTED = 100, /* waiters in one report */
+    ENDERS = 256  /* of each, those who could end its wait */
 };
 
 typedef struct look {
@@ -107,12 +108,11 @@ static void add_sleeper(weft__waiter *w, void *arg)
     all->total++;
     if (all->n == LISTED)
         return;
-    uint32_t holder[8];
-    weft__enders e = {.ids = holder, .max = WEFT__ARRAY_LEN(holder)};
+    static uint32_t ids[ENDERS], wheres[ENDERS];
+    weft__enders e = {.ids = ids, .wheres = wheres, .max = ENDERS};
     if (f.kind != NULL && f.kind->enders != NULL)
         f.kind->enders(f.object, w, &e);
-    f.holder = e.n == 1 ? holder[0] : 0;
-    f.taken = e.where;
+    weft__found_enders(&f, &e);
     all->at[all->n++] = f;
 }
 

@@ -92,6 +92,7 @@ void weft__waiter_renew(weft__waiter *w)
     w->shield = 0;
     w->token = 0;
     w->helping = NULL;
+    store_relaxed(&w->n_reads, 0);
     if (unlikely(w->locals != NULL)) /* of one that a fork left behind in the parent */
         weft__locals_drop(w);
     store_relaxed(&w->word, NULL);

@@ -68,6 +68,9 @@ enum {
     WEFT__TOKEN_ASLEEP = 2
 };
 #define WEFT__WOKEN(i) ((uint32_t)WEFT__WOKEN0 + (uint32_t)(i))
+enum {
+    WEFT__READS = 4 /* rwlocks that a waiter reads at once, and is known to read */
+};
 
 struct weft__waiter {
     uint32_t state;  /* atomic: the claim word, one of the values above */
@@ -97,6 +100,11 @@ struct weft__waiter {
     const void *object;
     const void *where; /* an address in the function that called weft */
     int64_t until;
+
+    /* The rwlocks that it reads, the one it took last is the last; atomic for readers. See sync/rwlock.c. */
+    uint32_t n_reads;
+    uint32_t reads_at[WEFT__READS]; /* low half of the address at which it took it */
+    const void *reads[WEFT__READS];
 
     weft__waiter *next_of_thread; /* constant: the list of those that are threads */
 

@@ -71,18 +71,48 @@ bool weft__found_still(const weft__found *f)
            load_acquire(&f->waiter->id) == f->id;
 }
 
-int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper)
+void weft__found_enders(weft__found *f, const weft__enders *e)
 {
-    uint32_t waits = load_acquire(&sleeper->waits);
-    if (!weft__waiter_asleep(sleeper) || load_acquire(&sleeper->object) != object)
-        return -EAGAIN;
-    return weft__peek_in_sleep(to, object, size, sleeper, waits);
+    f->n = 0;
+    f->more = e->missed;
+    f->all = e->all;
+    for (unsigned i = 0; i < e->n; i++) {
+        unsigned k = 0;
+        while (k < f->n && f->enders[k] != e->ids[i])
+            k++;
+        if (k < f->n)
+            continue; /* it runs several of those that are waited for */
+        if (k == WEFT__FOUND_ENDERS) {
+            f->more++;
+            continue;
+        }
+        f->enders[k] = e->ids[i];
+        f->takings[k] = e->wheres != NULL ? e->wheres[i] : 0;
+        f->n++;
+    }
+    if (e->n == 1 && e->where != 0)
+        f->takings[0] = e->where;
+    f->holder = f->n == 1 && f->more == 0 ? f->enders[0] : 0;
+    f->taken = f->holder != 0 ? f->takings[0] : 0;
 }
 
-int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__waiter *sleeper, uint32_t sleep)
+int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper)
 {
+    weft__sleep s = {.sleeper = sleeper, .number = load_acquire(&sleeper->waits)};
+    if (!weft__waiter_asleep(sleeper) || load_acquire(&sleeper->object) != object)
+        return -EAGAIN;
+    return weft__peek_in_sleep(to, object, size, &s);
+}
+
+int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__sleep *s)
+{
+    size_t is = s->was;
     int err = weft__sys_peek(to, from, size);
-    return err < 0 || (weft__waiter_asleep(sleeper) && load_acquire(&sleeper->waits) == sleep) ? err : -EAGAIN;
+    if (err == 0 && s->while_is != NULL)
+        err = weft__sys_peek(&is, s->while_is, sizeof is);
+    if (err == 0 && (is != s->was || !weft__waiter_asleep(s->sleeper) || load_acquire(&s->sleeper->waits) != s->number))
+        err = -EAGAIN;
+    return err;
 }
 
 /* ---- looking ---- */

@@ -49,6 +49,10 @@ static inline void weft__watch_poke(void)
 
 /* ---- for the files of the watch thread only ---- */
 
+enum {
+    WEFT__FOUND_ENDERS = 8 /* so many of those who can end a wait are named */
+};
+
 /* One waiter as it was found asleep. */
 typedef struct weft__found {
     weft__waiter *waiter;
@@ -57,6 +61,10 @@ typedef struct weft__found {
     uint32_t id, waits;
     uint32_t holder; /* id of who must end its wait; 0 when that is not one */
     uint32_t taken;  /* low half of the address at which the holder took the object; 0: not known */
+    unsigned n;      /* the same of each who can end its wait, */
+    unsigned more;   /* and how many more there are */
+    bool all;        /* all of them must, or any of them */
+    uint32_t enders[WEFT__FOUND_ENDERS], takings[WEFT__FOUND_ENDERS];
 } weft__found;
 
 /* True: it sleeps, in the wait that *f describes. */
@@ -64,6 +72,9 @@ bool weft__find(weft__waiter *w, weft__found *f);
 
 /* Whether it still is the same sleep. */
 bool weft__found_still(const weft__found *f);
+
+/* Note who can end its wait. */
+void weft__found_enders(weft__found *f, const weft__enders *e);
 
 /* ring.c: look for a ring through this sleeper, and report it. */
 void weft__ring_look(weft__waiter *w);

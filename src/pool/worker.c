@@ -230,10 +230,10 @@ static void add_workers(weft_executor *ex, weft__enders *e)
 }
 
 /* Who runs a job ends it; one that waits in the queue, any worker. A job with a time limit ends by itself. */
-static void job_enders(const weft_future *f, const weft__waiter *sleeper, uint32_t sleep, weft__enders *e)
+static void job_enders(const weft_future *f, const weft__sleep *s, weft__enders *e)
 {
     weft__job j;
-    if (weft__peek_in_sleep(&j, f, sizeof j, sleeper, sleep) < 0 || j.limits != NULL)
+    if (weft__peek_in_sleep(&j, f, sizeof j, s) < 0 || j.limits != NULL)
         return;
     if ((j.future.word & WEFT__FUTURE_STATE) == WEFT_PENDING) {
         add_workers(weft__job_pool(&j), e);

@@ -1,7 +1,7 @@
 /* rwlock.c - weft_rwlock: a weft_lock among the writers, and a word that counts the readers inside.
  *
- * write   take `writer`; set PENDING, which keeps newcomers out; sleep on `state` until no reader is inside; set
- * WRITING.
+ * write   take `writer`; nobody inside: set WRITING. Else set PENDING, which keeps newcomers out, and sleep on `state`
+ *         until no reader is inside.
  * read    no writer: count in. Else sleep on `turn`, which changes when a writer goes; who has waited for one writer
  *         passes the next one's PENDING (not its WRITING), so readers cannot be starved; such readers are a bounded
  *         crowd, so the writer cannot be either.
@@ -10,11 +10,15 @@
  * I2  the reader that leaves last with PENDING set wakes it.
  * I3  a reader reads `turn` before it finds a writer in `state`, and sleeps on that value of `turn`; the writer clears
  *     `state` before it changes `turn`: no wake is lost.
- * Pinned by tests/model/rwlock_model.c and tests/sync/rwlock_test.c. */
+ * I4  for reports, a reader notes in its own waiter what it reads, after it has counted in, and takes the note out
+ *     before it counts out: memory that nobody else writes. The notes are believed while they are as many as the
+ *     readers; who cannot note, or releases what it has not noted, marks the lock: its readers have no names any more.
+ * Pinned by tests/model/rwlock_model.c, tests/sync/once_rwlock_test.c and tests/fault/deadlock_*_test.c. */
 #include <weft/rwlock.h>
 
 #include "base/panic.h"
 #include "sync/lock.h"
+#include "sys/aside.h"
 
 #include <errno.h>
 
@@ -22,32 +26,154 @@
 #define PENDING (UINT32_C(1) << 30)
 #define READERS (PENDING - 1)
 
+/* In flags, which are atomic: not all readers are noted, or not by those who will release. */
+#define NAMELESS 0x100u
+
 static unsigned domain_of(const weft_rwlock *l)
 {
-    return l->flags & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
+    return load_relaxed(&l->flags) & WEFT_SHARED ? WEFT__SHARED_WORD : 0;
 }
 
 /* The writer goes, or gives up: the readers' turn. */
 static void open_to_readers(weft_rwlock *l)
 {
     and_seq_cst(&l->state, READERS);
+    if (load_seq_cst(&l->waiters) == 0)
+        return; /* who counts itself in from here on finds no writer in `state` */
     add_seq_cst(&l->turn, 1);
-    if (load_seq_cst(&l->waiters) != 0)
-        weft__wake(&l->turn, UINT32_MAX, domain_of(l));
+    weft__wake(&l->turn, UINT32_MAX, domain_of(l));
 }
 
 /* ---- for reports ---- */
+
+#ifndef WEFT_MODEL /* not explored: nobody's steps depend on the notes */
+
+static WEFT__COLD void no_names(weft_rwlock *l)
+{
+    if (load_relaxed(&l->flags) == 0)
+        or_seq_cst(&l->flags, NAMELESS);
+}
+
+static WEFT__COLD void note_slow(weft_rwlock *l, const void *where)
+{
+    weft__waiter *w = weft__self();
+    uint32_t n = w->n_reads;
+    if (n == WEFT__READS) {
+        no_names(l);
+        return;
+    }
+    store_release(&w->reads_at[n], (uint32_t)(uintptr_t)where);
+    store_release(&w->reads[n], l);
+    store_release(&w->n_reads, n + 1);
+}
+
+/* I4: the caller reads it from now on. */
+static inline void note(weft_rwlock *l, const void *where)
+{
+    weft__waiter *w = weft__self_waiter;
+    if (unlikely(load_relaxed(&l->flags) != 0))
+        return;
+    if (unlikely(w == NULL) || unlikely(w->n_reads == WEFT__READS)) {
+        note_slow(l, where);
+        return;
+    }
+    uint32_t n = w->n_reads;
+    store_release(&w->reads_at[n], (uint32_t)(uintptr_t)where);
+    store_release(&w->reads[n], l);
+    store_release(&w->n_reads, n + 1);
+}
+
+static WEFT__COLD void unnote_slow(weft_rwlock *l)
+{
+    weft__waiter *w = weft__self();
+    uint32_t n = w->n_reads, i = n;
+    while (i > 0 && w->reads[i - 1] != l)
+        i--;
+    if (i == 0) { /* it was not noted, or another than its reader lets go of it */
+        no_names(l);
+        return;
+    }
+    for (; i < n; i++) {
+        store_release(&w->reads_at[i - 1], w->reads_at[i]);
+        store_release(&w->reads[i - 1], w->reads[i]);
+    }
+    store_release(&w->n_reads, n - 1);
+}
+
+/* It is about to let go. */
+static inline void unnote(weft_rwlock *l)
+{
+    weft__waiter *w = weft__self_waiter;
+    uint32_t n = likely(w != NULL) ? w->n_reads : 0;
+    if (likely(n > 0) && likely(w->reads[n - 1] == l))
+        store_release(&w->n_reads, n - 1);
+    else if (n > 0 || load_relaxed(&l->flags) == 0)
+        unnote_slow(l);
+}
+
+#else
+
+static void note(weft_rwlock *l, const void *where)
+{
+    (void)l, (void)where;
+}
+
+static void unnote(weft_rwlock *l)
+{
+    (void)l;
+}
+
+#endif
 
 /* Readers and writers alike wait for the writer that holds `writer`. */
 static void writer_ends(const void *object, const weft__waiter *sleeper, weft__enders *e)
 {
     (void)sleeper;
-    weft__lock_enders(&((const weft_rwlock *)object)->writer, false, e);
+    weft__lock_enders(&((const weft_rwlock *)object)->writer, true, e);
+}
+
+typedef struct search {
+    const weft_rwlock *lock;
+    weft__enders *e;
+    uint32_t found;
+} search;
+
+static void find_reader(weft__waiter *w, void *arg)
+{
+    search *s = arg;
+    uint32_t n = load_acquire(&w->n_reads), before = s->found;
+    for (uint32_t i = 0; i < n && i < WEFT__READS; i++) {
+        if (load_acquire(&w->reads[i]) != s->lock)
+            continue;
+        if (s->found++ == before) /* once, however often it reads */
+            weft__enders_add_at(s->e, load_acquire(&w->id), load_acquire(&w->reads_at[i]));
+    }
+}
+
+/* A writer waits for all readers. One that comes or goes at the moment may be counted and not noted. */
+static void readers_end(const void *object, const weft__waiter *sleeper, weft__enders *e)
+{
+    enum {
+        LOOKS = 3
+    };
+    weft_rwlock l;
+    (void)sleeper;
+    for (unsigned i = 0; i < LOOKS && weft__sys_peek(&l, object, sizeof l) == 0 && l.flags == 0; i++) {
+        search s = {.lock = object, .e = e};
+        e->n = e->missed = 0;
+        weft__waiters_each(find_reader, &s);
+        e->where = e->n == 1 && e->wheres != NULL ? e->wheres[0] : 0;
+        e->known = e->all = true;
+        if (s.found == (l.state & READERS))
+            return;
+    }
+    e->n = e->missed = 0;
+    e->known = false;
 }
 
 static const weft__awaited read_kind = {.what = "rwlock (read)", .held = "written by", .enders = writer_ends};
 static const weft__awaited write_kind = {.what = "rwlock (write)", .held = "written by", .enders = writer_ends};
-static const weft__awaited drain_kind = {.what = "rwlock (write), for its readers"}; /* they have no names */
+static const weft__awaited drain_kind = {.what = "rwlock (write)", .held = "read by", .enders = readers_end};
 
 /* ---- reading ---- */
 
@@ -107,20 +233,27 @@ static int read_slow(weft_rwlock *l, weft_until until, unsigned flags, const voi
 
 int weft_rwlock_acquire_read_until(weft_rwlock *l, weft_until until)
 {
-    return likely(count_in(l, false)) ? 0 : read_slow(l, until, 0, WEFT__CALLER());
+    const void *where = WEFT__CALLER();
+    int err = likely(count_in(l, false)) ? 0 : read_slow(l, until, 0, where);
+    if (likely(err == 0))
+        note(l, where);
+    return err;
 }
 
 void weft_rwlock_acquire_read(weft_rwlock *l)
 {
-    if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, WEFT__CALLER()) == -EOWNERDEAD)
+    const void *where = WEFT__CALLER();
+    if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, where) == -EOWNERDEAD)
         weft__panic("weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p, or a fork left the "
                     "thread that wrote behind; use the _until calls and weft_rwlock_recover to handle that",
                     (void *)l);
+    note(l, where);
 }
 
 void weft_rwlock_release_read(weft_rwlock *l)
 {
     unsigned domain = domain_of(l);
+    unnote(l);
     uint32_t before = sub_seq_cst(&l->state, 1);
     if ((before & READERS) == 0)
         weft__panic("weft_rwlock_release_read: the rwlock at %p is not held for reading", (void *)l);
@@ -140,7 +273,10 @@ static int write_with(weft_rwlock *l, weft_until until, unsigned flags, const vo
             return taken;              /* held, as the dead one held it */
         weft_lock_recover(&l->writer); /* it never came to write */
     }
-    uint32_t seen = or_seq_cst(&l->state, PENDING) | PENDING;
+    uint32_t seen = 0;
+    if (likely(cas_acquire(&l->state, &seen, WRITING)))
+        return 0;
+    seen = or_seq_cst(&l->state, PENDING) | PENDING;
     int err = 0;
     for (;;) {
         while ((seen & READERS) == 0)
@@ -186,7 +322,7 @@ int weft_rwlock_recover(weft_rwlock *l)
 
 int weft_rwlock_init(weft_rwlock *l, unsigned flags)
 {
-    if (flags & ~(unsigned)WEFT_SHARED)
+    if (flags & ~(unsigned)(WEFT_SHARED | WEFT_LOCK_HANDOFF))
         return -EINVAL;
     *l = (weft_rwlock){.flags = flags};
     return weft_lock_init(&l->writer, flags);

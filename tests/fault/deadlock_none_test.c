@@ -58,6 +58,17 @@ NONE(consumer_that_naps, "put0 put0 put0 put0", "nap get0 nap get0")
 NONE(condition_that_is_notified_late, "lock0 | cond0 unlock0", "| nap lock0 notify0 unlock0")
 NONE(condition_whose_lock_is_held_for_long, "lock0 | cond0 unlock0", "| lock0 nap notify0 nap unlock0")
 NONE(reader_and_writer, "read0 nap unread0", "write0 nap unwrite0", "read0 unread0")
+NONE(reader_that_naps_with_the_lock_of_a_writer, "read0 lock0 | nap unlock0 unread0", "| write0 unwrite0 lock0 unlock0")
+NONE(readers_that_write_one_after_the_other, "read0 nap unread0 write0 unwrite0", "read0 nap unread0 write0 unwrite0")
+NONE(writer_that_waits_for_a_while, "read0 | lock0 unlock0 unread0", "lock0 | timed-write0 unlock0")
+/* A read hold that another lets go of; it is known, or has been seen, that this lock is used so. */
+NONE(read_hold_that_is_handed_over, "handoff0 read0 | lock0 unlock0", "lock0 | write0 unwrite0 unlock0",
+     "| nap unread0")
+NONE(read_hold_that_was_passed_on, "read0 | | read0 | lock0 unlock0", "lock0 | | | write0 unwrite0 unlock0",
+     "| unread0 | | nap unread0")
+/* The first one's is a note of a lock that was in this place before. */
+NONE(read_hold_of_a_lock_that_is_no_more, "read0 | | | lock0 unlock0", "lock0 | | | write0 unwrite0 unlock0",
+     "| unread0 renew0 | read0 | nap unread0")
 NONE(join_of_one_that_naps, "nap", "join0")
 NONE(chain_of_joins, "nap", "join0", "join1", "join2")
 NONE(once_that_naps, "once0 nap", "once0 nap")

@@ -128,13 +128,29 @@ static int sleeps(void *arg, void **result)
     return weft_sleep(weft_in_ms(300));
 }
 
+/* The same, by completions. */
+static int waits_for_a_completion(void *arg, void **result)
+{
+    weft_completions *c;
+    weft_future *f;
+    (void)arg, (void)result;
+    add_seq_cst(&begun, 1);
+    until_begun(4);
+    CHECK_OK(weft_completions_new(&c, several, 2));
+    int err = weft_completions_next(c, &f, WEFT_FOREVER);
+    if (err == 0)
+        weft_future_unref(f);
+    weft_completions_free(c);
+    return err;
+}
+
 /* A job waits for whichever of two is done first, and one of them, or both, wait for it. */
-static int wait_for_the_first(make_pool *make, weft_job_fn *second_job)
+static int wait_for_the_first(make_pool *make, weft_job_fn *first_job, weft_job_fn *second_job)
 {
     collect_reports(WEFT_DEADLOCK_ERROR);
     CHECK_OK(make(&pool, &(weft_pool_options){.workers = 1, .name = "one"}));
     CHECK_OK(make(&other, &(weft_pool_options){.workers = 2, .name = "two"}));
-    CHECK_OK(weft_submit(pool, waits_for_the_first, NULL, &first));
+    CHECK_OK(weft_submit(pool, first_job, NULL, &first));
     CHECK_OK(weft_submit(other, waits_for, &first, &several[0]));
     CHECK_OK(weft_submit(other, second_job, &first, &several[1]));
     add_seq_cst(&begun, 1);
@@ -149,34 +165,58 @@ static int wait_for_the_first(make_pool *make, weft_job_fn *second_job)
     return sum;
 }
 
-static void ring_through_the_first(make_pool *make)
+static void ring_through_the_first(make_pool *make, weft_job_fn *first_job, const char *text)
 {
-    CHECK_INT(-EDEADLK, wait_for_the_first(make, waits_for)); /* one of them; then the others' waits ended well */
+    CHECK_INT(-EDEADLK,
+              wait_for_the_first(make, first_job, waits_for)); /* one of them; then the others' waits ended well */
     CHECK_INT(1, reports());
     CHECK_INT(1, report_at(0)->ring);
     CHECK_INT(3, report_at(0)->n);
-    CHECK(strstr(report_at(0)->text, "waits for one of several futures") != NULL);
+    const char *at = strstr(report_at(0)->text, text);
+    CHECK(at != NULL && (at = strstr(at, "run by ")) != NULL && strstr(at, "\n        or ") != NULL);
 }
 
 TEST(pool_ring_through_the_first_of_several_threads)
 {
-    ring_through_the_first(weft_thread_pool_new);
+    ring_through_the_first(weft_thread_pool_new, waits_for_the_first, "waits for one of several futures");
+}
+
+TEST(pool_ring_through_completions_threads)
+{
+    ring_through_the_first(weft_thread_pool_new, waits_for_a_completion, "waits for completion of futures");
 }
 
 TEST(pool_ring_through_the_first_of_several_coroutines)
 {
-    ring_through_the_first(weft_co_pool_new);
+    ring_through_the_first(weft_co_pool_new, waits_for_the_first, "waits for one of several futures");
+}
+
+TEST(pool_ring_through_completions_coroutines)
+{
+    ring_through_the_first(weft_co_pool_new, waits_for_a_completion, "waits for completion of futures");
 }
 
 TEST(pool_first_of_several_that_one_can_end_is_not_reported_threads)
 {
-    CHECK_INT(0, wait_for_the_first(weft_thread_pool_new, sleeps));
+    CHECK_INT(0, wait_for_the_first(weft_thread_pool_new, waits_for_the_first, sleeps));
     CHECK_INT(0, reports());
 }
 
 TEST(pool_first_of_several_that_one_can_end_is_not_reported_coroutines)
 {
-    CHECK_INT(0, wait_for_the_first(weft_co_pool_new, sleeps));
+    CHECK_INT(0, wait_for_the_first(weft_co_pool_new, waits_for_the_first, sleeps));
+    CHECK_INT(0, reports());
+}
+
+TEST(pool_completions_of_which_one_can_come_are_not_reported_threads)
+{
+    CHECK_INT(0, wait_for_the_first(weft_thread_pool_new, waits_for_a_completion, sleeps));
+    CHECK_INT(0, reports());
+}
+
+TEST(pool_completions_of_which_one_can_come_are_not_reported_coroutines)
+{
+    CHECK_INT(0, wait_for_the_first(weft_co_pool_new, waits_for_a_completion, sleeps));
     CHECK_INT(0, reports());
 }
 
@@ -224,6 +264,47 @@ TEST(pool_future_that_nobody_sets_is_stuck)
     CHECK_ERR(-EDEADLK, weft_future_wait(first, WEFT_FOREVER));
     CHECK_INT(0, report_at(0)->ring);
     weft_future_unref(first);
+}
+
+static weft_event never = WEFT_EVENT_INIT;
+
+static int begins_and_waits(void *f)
+{
+    CHECK_INT(1, weft_future_begin(f));
+    add_seq_cst(&begun, 1);
+    return weft_event_wait(&never, WEFT_FOREVER);
+}
+
+static void end_it(void)
+{
+    CHECK_OK(weft_future_set_result(second, NULL));
+    weft_event_set(&never);
+}
+
+/* Who began a future that is waited for is named, though another might set it. */
+TEST(pool_completions_that_nobody_brings_are_stuck)
+{
+    need_stuck();
+    weft_thread t = WEFT_THREAD_INIT;
+    weft_completions *c;
+    weft_future *f;
+    on_report = end_it;
+    collect_reports(WEFT_DEADLOCK_REPORT);
+    CHECK_OK(weft_future_new(&first));
+    CHECK_OK(weft_future_new(&second));
+    CHECK_OK(weft_thread_start(&t, begins_and_waits, first, &(weft_thread_options){.name = "promiser"}));
+    until_begun(1);
+    CHECK_OK(weft_completions_new(&c, (weft_future *[]){first, second}, 2));
+    CHECK_OK(weft_completions_next(c, &f, WEFT_FOREVER));
+    CHECK_PTR(second, f);
+    CHECK_INT(0, report_at(0)->ring);
+    const char *at = strstr(report_at(0)->text, "waits for completion of futures");
+    CHECK(at != NULL && strstr(at, "run by thread \"promiser\"") != NULL);
+    weft_future_unref(f);
+    weft_completions_free(c);
+    CHECK_OK(weft_thread_join(&t, NULL, WEFT_FOREVER));
+    weft_future_unref(first);
+    weft_future_unref(second);
 }
 
 TEST(pool_select_without_deadline_can_be_stuck)

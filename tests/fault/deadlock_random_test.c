@@ -1,6 +1,7 @@
 /* deadlock_random_test.c - random programs that are correct: locks of several kinds are taken in one order, what is
  * waited for is always given, hand-over locks go round; and pauses at any place let the watch thread look. They all
- * end, and nothing is reported. The seed is printed when one fails; WEFT_SEED runs one again. */
+ * end, and nothing is reported. The seed is printed when one fails; WEFT_SEED runs one again, or, with WEFT_SECONDS,
+ * that one and those after it for so long. WEFT_SOAK_LOG is a file that gets a line which says how many there were. */
 #include "fault/deadlock_support.h"
 
 #include <weft/co.h>
@@ -159,14 +160,27 @@ static void run_program(uint64_t seed)
         FAIL("seed %llu:\n%s", (unsigned long long)seed, report_at(0)->text);
 }
 
+static void say(uint64_t n, uint64_t seed)
+{
+    const char *name = getenv("WEFT_SOAK_LOG");
+    FILE *log = name != NULL ? fopen(name, "a") : NULL;
+    if (log == NULL)
+        return;
+    fprintf(log, "%llu programs from seed %llu, %u reports\n", (unsigned long long)n, (unsigned long long)seed,
+            reports());
+    fclose(log);
+}
+
 TEST_LIMIT(7200, random_correct_programs_are_left_alone)
 {
-    const char *one = getenv("WEFT_SEED");
-    uint64_t seed = one != NULL ? strtoull(one, NULL, 10) : (uint64_t)weft_now();
+    const char *first = getenv("WEFT_SEED"), *seconds = getenv("WEFT_SECONDS");
+    uint64_t seed = first != NULL ? strtoull(first, NULL, 10) : (uint64_t)weft_now(), n = 0;
     /* A minute, or an hour; the sanitizers look for other things, and have a third of it. */
-    weft_until end = weft_in_seconds((double)test_rounds(test_limit_factor() > 1 ? 20 : 60, 3600));
+    long usual = test_rounds(test_limit_factor() > 1 ? 20 : 60, 3600);
+    weft_until end = weft_in_seconds(seconds != NULL ? strtod(seconds, NULL) : first != NULL ? 0 : (double)usual);
     collect_reports(WEFT_DEADLOCK_REPORT);
     do
-        run_program(seed++);
-    while (one == NULL && weft_left(end) > 0);
+        run_program(seed + n++);
+    while (weft_left(end) > 0);
+    say(n, seed);
 }

@@ -41,6 +41,19 @@ RING(onces, "0>1 1>0", "once0 | once1", "once1 | once0")
 RING(once_and_lock, "0>1 1>0", "once0 | lock0", "lock0 | once0")
 RING(once_and_join, "0>1 1>0", "once0 | join1", "| once0")
 RING(handed_over_lock_between, "0>1 1>0", "hand0 lock0 | lock1", "lock1 | lock0")
+RING(reader_and_lock, "0>1 1>0", "read0 | lock0", "lock0 | write0")
+RING(readers_that_write_crosswise, "0>1 1>0", "read0 | write1", "read1 | write0")
+RING(three_readers_that_write, "0>1 1>2 2>0", "read0 | write1", "read1 | write2", "read2 | write0")
+RING(reader_that_wants_to_write, "0>0", "read0 write0")
+RING(two_readers_that_want_to_write, "0>1 1>0", "read0 | write0", "read0 | write0")
+RING(reader_that_reads_again_behind_a_writer, "0>1 1>0", "read0 | awaited-write0 read0", "| write0")
+/* Another reader may let go; it does not help. */
+RING(writer_that_waits_for_two_readers, "0>1 1>0", "read0 | lock0", "lock0 | write0", "read0 | nap nap nap")
+RING(reader_that_joins_a_writer, "0>1 1>0", "read0 | join1", "| write0")
+RING(once_and_reader, "0>1 1>0", "once0 | write0", "read0 | once0")
+RING(reader_of_four, "0>1 1>0", "read0 read1 read2 read3 | lock0", "lock0 | write1")
+RING(reader_that_let_go_of_another, "0>1 1>0", "read0 read1 unread0 | lock0", "lock0 | write1")
+RING(reader_that_reads_twice, "0>1 1>0", "read0 read0 read0 unread0 | lock0", "lock0 | write0")
 /* Who waits in a condition whose lock somebody holds for ever can neither be notified nor come back. */
 RING(condition_whose_lock_is_held, "0>1 1>0", "lock1 lock0 | cond0", "| lock0 lock1")
 
@@ -56,6 +69,36 @@ TEST(ring_names_places_and_variables)
         CHECK(strstr(r->members[i].awaited_at, "_word (deadlock_support.c:") != NULL);
         CHECK(strstr(r->members[i].taken_at, "_word (deadlock_support.c:") != NULL);
         CHECK(strncmp(r->members[i].object_name, "locks", 5) == 0);
+#endif
+    }
+}
+
+static const char *line_of(const report *r, const char *begin)
+{
+    const char *at = strstr(r->text, begin);
+    if (at == NULL)
+        FAIL("no '%s' in:\n%s", begin, r->text);
+    return at;
+}
+
+/* S000-35: each reader by its name, and where it came in. */
+TEST_IN(THREAD, ring_names_all_readers_that_a_writer_waits_for)
+{
+    static const char *const three[] = {"read0 | lock0", "lock0 | write0", "read0 | nap nap nap", NULL};
+    check_ring(three, "0>1 1>0", MIXED);
+    const report *r = report_at(0);
+    const char *writer = line_of(r, "coroutine \"actor1\"");
+    CHECK(strstr(writer, "waits for rwlock (write)") != NULL);
+    CHECK(strstr(writer, "read by thread \"actor0\"") != NULL || strstr(writer, "and thread \"actor0\"") != NULL);
+    CHECK(strstr(writer, "read by thread \"actor2\"") != NULL || strstr(writer, "and thread \"actor2\"") != NULL);
+    for (unsigned i = 0; i < r->n; i++) {
+        if (strcmp(r->members[i].name, "actor1") != 0)
+            continue;
+        CHECK_INT(2, r->members[i].n_holders);
+        CHECK_INT(r->members[1 - i].id, r->members[i].holder); /* of the two, the one in the ring */
+#if WEFT_HAVE_LIBDW
+        CHECK(strstr(r->members[i].taken_at, "rwlock_word (deadlock_support.c:") != NULL);
+        CHECK(strncmp(r->members[i].object_name, "rwlocks", 7) == 0);
 #endif
     }
 }

@@ -46,7 +46,8 @@ STUCK(condition_with_rlock, "rlock0 rlock0 cond-rlock0")
 STUCK(hand_over_lock, "hand0 hand0")
 STUCK(hand_over_locks_crosswise, "hand0 | hand1", "hand1 | hand0")
 STUCK(writer_whose_reader_waits, "read0 | event0", "| write0")
-STUCK(reader_that_reads_again_behind_a_writer, "read0 | awaited-write0 read0", "| write0")
+/* More than a waiter is known to read at once. */
+STUCK(ring_through_a_fifth_read_hold, "read0 read1 read2 read3 read4 | lock0", "lock0 | write4")
 STUCK(joins_of_one_that_waits, "event0", "join0")
 STUCK(after_a_while, "nap event0", "nap nap sem0")
 STUCK(all_kinds, "event0", "sem0", "get0", "barrier0", "lock0 cond0")
@@ -56,6 +57,15 @@ TEST(stuck_condition_says_that_nobody_can_notify)
     static const char *const one[] = {"lock0 cond0", NULL};
     check_stuck(one, THREADS);
     CHECK(strstr(report_at(0)->text, "all its waiters wait, nobody can notify") != NULL);
+}
+
+TEST(stuck_writer_is_told_who_reads)
+{
+    static const char *const three[] = {"read0 | event0", "| write0", "read0 | event0", NULL};
+    check_stuck(three, MIXED);
+    const char *writer = strstr(report_at(0)->text, "waits for rwlock (write)");
+    CHECK(writer != NULL && strstr(writer, "        read by thread \"actor") != NULL);
+    CHECK(writer != NULL && strstr(writer, "        and thread \"actor") != NULL);
 }
 
 /* A thread that ends was the last one that could have set the event. */

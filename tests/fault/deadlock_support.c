@@ -52,6 +52,10 @@ static void collect(const weft_deadlock *d, void *arg)
         r->members[i].object = m->object;
         r->members[i].id = m->id;
         r->members[i].holder = m->holder;
+        CHECK(m->n_holders <= HOLDERS_MAX);
+        r->members[i].n_holders = m->n_holders;
+        for (unsigned k = 0; k < m->n_holders; k++)
+            r->members[i].holders[k] = m->holders[k].id;
     }
     store_release(&n_reports, n + 1);
     if (on_report != NULL)
@@ -137,6 +141,26 @@ static int join(actor *other)
                              : weft_thread_join(&other->thread, NULL, WEFT_FOREVER);
 }
 
+static int rwlock_word(const char *word, unsigned i)
+{
+    if (strcmp(word, "read") == 0)
+        return weft_rwlock_acquire_read(&rwlocks[i]), 0;
+    if (strcmp(word, "unread") == 0)
+        return weft_rwlock_release_read(&rwlocks[i]), 0;
+    if (strcmp(word, "write") == 0)
+        return weft_rwlock_acquire_write(&rwlocks[i]), 0;
+    if (strcmp(word, "timed-write") == 0)
+        return weft_rwlock_acquire_write_until(&rwlocks[i], weft_in_ms(150));
+    if (strcmp(word, "unwrite") == 0)
+        return weft_rwlock_release_write(&rwlocks[i]), 0;
+    if (strcmp(word, "renew") == 0)
+        return weft_rwlock_init(&rwlocks[i], 0);
+    if (strcmp(word, "handoff") == 0)
+        return weft_rwlock_init(&rwlocks[i], WEFT_LOCK_HANDOFF);
+    FAIL("no word '%s'", word);
+    return 0;
+}
+
 static int lock_word(const char *word, unsigned i)
 {
     if (strcmp(word, "lock") == 0)
@@ -155,16 +179,7 @@ static int lock_word(const char *word, unsigned i)
         return weft_rlock_acquire(&rlocks[i]), 0;
     if (strcmp(word, "runlock") == 0)
         return weft_rlock_release(&rlocks[i]), 0;
-    if (strcmp(word, "read") == 0)
-        return weft_rwlock_acquire_read(&rwlocks[i]), 0;
-    if (strcmp(word, "unread") == 0)
-        return weft_rwlock_release_read(&rwlocks[i]), 0;
-    if (strcmp(word, "write") == 0)
-        return weft_rwlock_acquire_write(&rwlocks[i]), 0;
-    if (strcmp(word, "unwrite") == 0)
-        return weft_rwlock_release_write(&rwlocks[i]), 0;
-    FAIL("no word '%s'", word);
-    return 0;
+    return rwlock_word(word, i);
 }
 
 static int select_word(const char *word, unsigned i)
@@ -224,10 +239,10 @@ static const void *object_of(const char *word, unsigned i)
     const struct {
         const char *word;
         const void *object;
-    } objects[] = {{"lock", &locks[i]},      {"until", &locks[i]},  {"hand", &hands[i]}, {"rlock", &rlocks[i]},
-                   {"read", &rwlocks[i]},    {"event", &events[i]}, {"sem", &sems[i]},   {"get", queues[i]},
-                   {"put", queues[i]},       {"cond", &conds[i]},   {"once", &onces[i]}, {"barrier", &barriers[i]},
-                   {"cond-rlock", &conds[i]}};
+    } objects[] = {{"lock", &locks[i]},       {"until", &locks[i]},     {"hand", &hands[i]},   {"rlock", &rlocks[i]},
+                   {"read", &rwlocks[i]},     {"write", &rwlocks[i]},   {"event", &events[i]}, {"sem", &sems[i]},
+                   {"get", queues[i]},        {"put", queues[i]},       {"cond", &conds[i]},   {"once", &onces[i]},
+                   {"barrier", &barriers[i]}, {"cond-rlock", &conds[i]}};
     for (unsigned k = 0; k < WEFT__ARRAY_LEN(objects); k++)
         if (strcmp(word, objects[k].word) == 0)
             return objects[k].object;
@@ -316,7 +331,10 @@ static void check_edge(const report *r, unsigned from, unsigned to)
         f++;
     while (t < r->n && number_of(r->members[t].name) != (int)to)
         t++;
-    if (f == r->n || t == r->n || r->members[f].holder != r->members[t].id)
+    bool found = f < r->n && t < r->n && r->members[f].holder == r->members[t].id;
+    for (unsigned i = 0; f < r->n && t < r->n && i < r->members[f].n_holders; i++)
+        found = found || r->members[f].holders[i] == r->members[t].id;
+    if (!found)
         FAIL("actor%u does not wait for actor%u in:\n%s", from, to, r->text);
     if (actors[from].object != NULL)
         CHECK_PTR(actors[from].object, r->members[f].object);

@@ -6,6 +6,8 @@
  *     hand0 unhand0                  the same with WEFT_LOCK_HANDOFF
  *     rlock0 runlock0                a weft_rlock
  *     read0 unread0 write0 unwrite0  a weft_rwlock
+ *     timed-write0                   acquire_write_until for 150 ms
+ *     renew0 handoff0                it is initialised anew; with WEFT_LOCK_HANDOFF
  *     event0 set0   sem0 post0   get0 put0 (a queue of two)   barrier0 (of nine parties)
  *     cond0 notify0 cond-rlock0      a condition with lock0 or rlock0, which the actor holds
  *     join1                          the end of actor 1
@@ -31,7 +33,8 @@ enum actors {
 enum {
     ACTORS_MAX = 8,
     REPORTS_MAX = 8,
-    MEMBERS_MAX = 32
+    MEMBERS_MAX = 32,
+    HOLDERS_MAX = 8
 };
 
 /* A report, copied. */
@@ -43,6 +46,8 @@ typedef struct report {
         char name[32], kind[16], what[32], object_name[32], awaited_at[160], taken_at[160];
         const void *object;
         uint32_t id, holder;
+        unsigned n_holders;
+        uint32_t holders[HOLDERS_MAX];
     } members[MEMBERS_MAX];
 } report;
 
@@ -72,7 +77,7 @@ void await_actors(void);
 int actor_result(unsigned i);
 
 /* The actors hang in one ring, which is reported once, by the names of its members, and says for each edge "0>1" that
- * actor 0 waits for actor 1. */
+ * actor 0 waits for actor 1, perhaps among others. */
 void check_ring(const char *const *actors, const char *edges, enum actors kind);
 
 /* They all end, and nothing is reported. */

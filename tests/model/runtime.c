@@ -83,9 +83,9 @@ int weft__peek_awaited(void *to, const void *object, size_t size, const weft__wa
     return -EFAULT;
 }
 
-int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__waiter *sleeper, uint32_t sleep)
+int weft__peek_in_sleep(void *to, const void *from, size_t size, const weft__sleep *s)
 {
-    (void)to, (void)from, (void)size, (void)sleeper, (void)sleep;
+    (void)to, (void)from, (void)size, (void)s;
     return -EFAULT;
 }
 
