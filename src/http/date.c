@@ -64,7 +64,7 @@ static bool read_text(const char **p, const char *end, const char *text, size_t 
     return true;
 }
 
-#define READ(literal) read_text(p, end, literal, sizeof(literal) - 1)
+#define READ(literal) read_text(p, end, "" literal "", sizeof("" literal "") - 1)
 
 static bool read_digits(const char **p, const char *end, int count, int *out)
 {

@@ -37,7 +37,8 @@ static inline void weft__out_span(weft__out *o, weft__span s)
     weft__out_bytes(o, s.data, s.len);
 }
 
-#define weft__out_text(o, literal) weft__out_bytes((o), (literal), sizeof(literal) - 1)
+/* `literal` must be one: a pointer does not compile. */
+#define weft__out_text(o, literal) weft__out_bytes((o), "" literal "", sizeof("" literal "") - 1)
 
 void weft__out_u64(weft__out *o, uint64_t value);
 void weft__out_hex(weft__out *o, uint64_t value); /* lower case, no leading zeros: chunk sizes, entity tags */

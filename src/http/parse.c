@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) bool same_nocase(const char *name, 
     }
 }
 
-#define SAME(name, literal) same_nocase((name), (literal), sizeof(literal) - 1)
+#define SAME(name, literal) same_nocase((name), "" literal "", sizeof("" literal "") - 1)
 
 static unsigned field_of(const char *name, size_t len)
 {

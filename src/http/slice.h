@@ -19,7 +19,7 @@ typedef struct weft__slice {
 } weft__slice;
 
 /* A span over a string literal. */
-#define WEFT__SPAN(literal) ((weft__span){(literal), sizeof(literal) - 1})
+#define WEFT__SPAN(literal) ((weft__span){"" literal "", sizeof("" literal "") - 1})
 
 static inline weft__span weft__slice_span(const char *buf, weft__slice s)
 {
