@@ -92,7 +92,8 @@ void weft__waiter_renew(weft__waiter *w)
     w->shield = 0;
     w->token = 0;
     w->helping = NULL;
-    store_relaxed(&w->n_reads, 0);
+    for (unsigned i = 0; i < WEFT__READS; i++)
+        store_relaxed(&w->reads[i], NULL);
     if (unlikely(w->locals != NULL)) /* of one that a fork left behind in the parent */
         weft__locals_drop(w);
     store_relaxed(&w->word, NULL);

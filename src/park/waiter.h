@@ -101,10 +101,9 @@ struct weft__waiter {
     const void *where; /* an address in the function that called weft */
     int64_t until;
 
-    /* The rwlocks that it reads, the one it took last is the last; atomic for readers. See sync/rwlock.c. */
-    uint32_t n_reads;
+    /* The rwlocks that it reads, in any order; atomic for readers. See sync/rwlock.c. */
+    const void *reads[WEFT__READS]; /* NULL: none in this place */
     uint32_t reads_at[WEFT__READS]; /* low half of the address at which it took it */
-    const void *reads[WEFT__READS];
 
     weft__waiter *next_of_thread; /* constant: the list of those that are threads */
 

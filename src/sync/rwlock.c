@@ -48,23 +48,28 @@ static void open_to_readers(weft_rwlock *l)
 
 #ifndef WEFT_MODEL /* not explored: nobody's steps depend on the notes */
 
-static WEFT__COLD void no_names(weft_rwlock *l)
+static void no_names(weft_rwlock *l)
 {
     if (load_relaxed(&l->flags) == 0)
         or_seq_cst(&l->flags, NAMELESS);
 }
 
+static inline void put_note(weft__waiter *w, unsigned place, const weft_rwlock *l, const void *where)
+{
+    store_release(&w->reads_at[place], (uint32_t)(uintptr_t)where);
+    store_release(&w->reads[place], l);
+}
+
 static WEFT__COLD void note_slow(weft_rwlock *l, const void *where)
 {
     weft__waiter *w = weft__self();
-    uint32_t n = w->n_reads;
-    if (n == WEFT__READS) {
+    unsigned i = 0;
+    while (i < WEFT__READS && w->reads[i] != NULL)
+        i++;
+    if (i < WEFT__READS)
+        put_note(w, i, l, where);
+    else
         no_names(l);
-        return;
-    }
-    store_release(&w->reads_at[n], (uint32_t)(uintptr_t)where);
-    store_release(&w->reads[n], l);
-    store_release(&w->n_reads, n + 1);
 }
 
 /* I4: the caller reads it from now on. */
@@ -73,42 +78,32 @@ static inline void note(weft_rwlock *l, const void *where)
     weft__waiter *w = weft__self_waiter;
     if (unlikely(load_relaxed(&l->flags) != 0))
         return;
-    if (unlikely(w == NULL) || unlikely(w->n_reads == WEFT__READS)) {
+    if (likely(w != NULL) && likely(w->reads[0] == NULL))
+        put_note(w, 0, l, where);
+    else
         note_slow(l, where);
-        return;
-    }
-    uint32_t n = w->n_reads;
-    store_release(&w->reads_at[n], (uint32_t)(uintptr_t)where);
-    store_release(&w->reads[n], l);
-    store_release(&w->n_reads, n + 1);
 }
 
-static WEFT__COLD void unnote_slow(weft_rwlock *l)
+static void unnote_slow(weft_rwlock *l)
 {
     weft__waiter *w = weft__self();
-    uint32_t n = w->n_reads, i = n;
-    while (i > 0 && w->reads[i - 1] != l)
-        i--;
-    if (i == 0) { /* it was not noted, or another than its reader lets go of it */
-        no_names(l);
-        return;
-    }
-    for (; i < n; i++) {
-        store_release(&w->reads_at[i - 1], w->reads_at[i]);
-        store_release(&w->reads[i - 1], w->reads[i]);
-    }
-    store_release(&w->n_reads, n - 1);
+    unsigned i = 0;
+    while (i < WEFT__READS && w->reads[i] != l)
+        i++;
+    if (i < WEFT__READS)
+        store_release(&w->reads[i], NULL);
+    else
+        no_names(l); /* it was not noted, or another than its reader lets go of it */
 }
 
-/* It is about to let go. */
-static inline void unnote(weft_rwlock *l)
+/* It is about to let go. False: the note must be looked for. */
+static inline bool unnote(weft_rwlock *l)
 {
     weft__waiter *w = weft__self_waiter;
-    uint32_t n = likely(w != NULL) ? w->n_reads : 0;
-    if (likely(n > 0) && likely(w->reads[n - 1] == l))
-        store_release(&w->n_reads, n - 1);
-    else if (n > 0 || load_relaxed(&l->flags) == 0)
-        unnote_slow(l);
+    if (unlikely(w == NULL) || unlikely(w->reads[0] != l))
+        return false;
+    store_release(&w->reads[0], NULL);
+    return true;
 }
 
 #else
@@ -118,9 +113,15 @@ static void note(weft_rwlock *l, const void *where)
     (void)l, (void)where;
 }
 
-static void unnote(weft_rwlock *l)
+static void unnote_slow(weft_rwlock *l)
 {
     (void)l;
+}
+
+static bool unnote(weft_rwlock *l)
+{
+    (void)l;
+    return true;
 }
 
 #endif
@@ -141,13 +142,10 @@ typedef struct search {
 static void find_reader(weft__waiter *w, void *arg)
 {
     search *s = arg;
-    uint32_t n = load_acquire(&w->n_reads), before = s->found;
-    for (uint32_t i = 0; i < n && i < WEFT__READS; i++) {
-        if (load_acquire(&w->reads[i]) != s->lock)
-            continue;
-        if (s->found++ == before) /* once, however often it reads */
+    uint32_t before = s->found;
+    for (unsigned i = 0; i < WEFT__READS; i++)
+        if (load_acquire(&w->reads[i]) == s->lock && s->found++ == before) /* once, however often it reads */
             weft__enders_add_at(s->e, load_acquire(&w->id), load_acquire(&w->reads_at[i]));
-    }
 }
 
 /* A writer waits for all readers. One that comes or goes at the moment may be counted and not noted. */
@@ -240,25 +238,45 @@ int weft_rwlock_acquire_read_until(weft_rwlock *l, weft_until until)
     return err;
 }
 
-void weft_rwlock_acquire_read(weft_rwlock *l)
+WEFT__COLD static void must_read(weft_rwlock *l, const void *where)
 {
-    const void *where = WEFT__CALLER();
-    if (unlikely(!count_in(l, false)) && read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, where) == -EOWNERDEAD)
+    if (read_slow(l, WEFT_FOREVER, WEFT__UNCANCELLABLE, where) == -EOWNERDEAD)
         weft__panic("weft_rwlock_acquire_read: a writing process died with the shared rwlock at %p, or a fork left the "
                     "thread that wrote behind; use the _until calls and weft_rwlock_recover to handle that",
                     (void *)l);
     note(l, where);
 }
 
-void weft_rwlock_release_read(weft_rwlock *l)
+void weft_rwlock_acquire_read(weft_rwlock *l)
+{
+    if (likely(count_in(l, false)))
+        note(l, WEFT__CALLER());
+    else
+        must_read(l, WEFT__CALLER());
+}
+
+static inline void count_out(weft_rwlock *l)
 {
     unsigned domain = domain_of(l);
-    unnote(l);
     uint32_t before = sub_seq_cst(&l->state, 1);
-    if ((before & READERS) == 0)
-        weft__panic("weft_rwlock_release_read: the rwlock at %p is not held for reading", (void *)l);
-    if ((before & READERS) == 1 && (before & PENDING))
+    if (unlikely((before & (PENDING | READERS)) == (PENDING | 1)))
         weft__wake(&l->state, 1, domain);
+    else if (unlikely((before & READERS) == 0))
+        weft__panic("weft_rwlock_release_read: the rwlock at %p is not held for reading", (void *)l);
+}
+
+WEFT__COLD static void release_unnoted(weft_rwlock *l)
+{
+    unnote_slow(l);
+    count_out(l);
+}
+
+void weft_rwlock_release_read(weft_rwlock *l)
+{
+    if (likely(unnote(l)))
+        count_out(l);
+    else
+        release_unnoted(l);
 }
 
 /* ---- writing ---- */

@@ -371,5 +371,5 @@ TEST(lock_flags_are_checked)
     CHECK_OK(weft_lock_init(&l, WEFT_LOCK_HANDOFF));
     CHECK_ERR(-EINVAL, weft_lock_init(&l, 1u << 20));
     CHECK_ERR(-EINVAL, weft_rlock_init(&r, WEFT_LOCK_HANDOFF));
-    CHECK_ERR(-EINVAL, weft_rwlock_init(&w, WEFT_LOCK_HANDOFF));
+    CHECK_ERR(-EINVAL, weft_rwlock_init(&w, 0x100));
 }
