@@ -141,7 +141,7 @@ class Server:
 
     def read_url(self):
         line = self.process.stdout.readline().decode().strip()
-        if not line.startswith(("http://", "tcp://")):
+        if not line.startswith(("http://", "https://", "tcp://")):
             self.process.wait(STOP_LIMIT_S)
             self.fail("did not print its URL")
         return line if line.endswith("/") or line.startswith("tcp") else line + "/"
