@@ -37,7 +37,7 @@ weft__out *weft__out_take(weft_conn *c)
         o->worker = w;
     }
     o->first = o->last = NULL;
-    o->total = 0;
+    o->pieces = o->total = 0;
     o->conn = c;
     c->out = o;
     return o;
@@ -76,7 +76,7 @@ static bool room_for(const weft__out *o, size_t size)
 static int add_buffer(weft_conn *c)
 {
     weft__worker *w = c->worker;
-    if (c->out != NULL && (c->out->total >= w->server->options.output_max || c->out->total >= 60u * 16000u)) {
+    if (c->out != NULL && (c->out->total >= w->server->options.output_max || c->out->pieces == WEFT__OUT_PIECES)) {
         int err = weft_conn_flush(c, WEFT_FOREVER);
         if (err < 0)
             return err;
@@ -94,6 +94,7 @@ static int add_buffer(weft_conn *c)
     else
         o->first = b;
     o->last = b;
+    o->pieces++;
     return 0;
 }
 
@@ -231,16 +232,11 @@ int weft_conn_send(weft_conn *c, const struct iovec *pieces, unsigned n, unsigne
     unsigned used = 0;
     if (n > WEFT__OUT_PIECES)
         weft__panic("weft_conn_send with %u pieces: at most %d", n, WEFT__OUT_PIECES);
-    if (c->out != NULL) {
-        for (weft__buffer *b = c->out->first; b != NULL; b = b->next)
-            used++;
-        if (used + n > WEFT__OUT_PIECES) {
-            int err = flush_with(c, WEFT__SEND_MORE, until);
-            if (err < 0)
-                return err;
-        }
+    if (c->out != NULL && c->out->pieces + n > WEFT__OUT_PIECES) {
+        int err = flush_with(c, WEFT__SEND_MORE, until);
+        if (err < 0)
+            return err;
     }
-    used = 0;
     if (c->out != NULL) {
         used = weft__out_pieces(c->out);
         memcpy(iov, c->out->iov, used * sizeof(iov[0]));

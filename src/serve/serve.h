@@ -112,8 +112,9 @@ struct weft__out {
     weft__worker *worker;
     weft__out *next; /* free list */
     weft__buffer *first, *last;
-    uint32_t total; /* bytes gathered */
-    uint32_t sent;  /* what send.sent was when it was last looked at */
+    uint32_t pieces; /* buffers; at most WEFT__OUT_PIECES */
+    uint32_t total;  /* bytes gathered */
+    uint32_t sent;   /* what send.sent was when it was last looked at */
     struct iovec iov[WEFT__OUT_PIECES];
 };
 

@@ -199,6 +199,21 @@ SERVE_CASE(conn_answers_larger_than_every_buffer)
     serve_stop(s);
 }
 
+SERVE_TLS_CASE(conn_gathers_more_pieces_than_one_send_takes)
+SERVE_CASE(conn_gathers_more_pieces_than_one_send_takes)
+{
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.output_max = 1 << 20}, service);
+    int fd = client_open(weft_server_port(s));
+    client_say(fd, "reserve 1000000\nsend 1000\nreserve 400000\necho after\n");
+    client_expect_pattern(fd, 1000000);
+    client_expect_pattern(fd, 1000);
+    client_expect_pattern(fd, 400000);
+    client_expect(fd, "after\n");
+    client_close(fd);
+    serve_stop(s);
+}
+
 static unsigned packets_received(int fd)
 {
     struct tcp_info info;

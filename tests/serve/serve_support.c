@@ -132,6 +132,22 @@ static int write_big(weft_conn *c, size_t size)
     return err;
 }
 
+/* So that each takes a buffer and leaves half of it unused. */
+static int write_reserved(weft_conn *c, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        unsigned char *room = weft_conn_reserve(c, 8192);
+        if (room == NULL)
+            return -ENOMEM;
+        size_t part = size - at < 8192 ? size - at : 8192;
+        for (size_t i = 0; i < part; i++)
+            room[i] = line_pattern(at + i);
+        weft_conn_commit(c, part);
+        at += part;
+    }
+    return 0;
+}
+
 static int answer_file(weft_conn *c, const char *path, uint64_t size)
 {
     char head[64];
@@ -218,6 +234,8 @@ static int run_line(weft_conn *c, char *line, line_service *service)
     }
     if (sscanf(line, "big %llu", &n) == 1)
         return write_big(c, n);
+    if (sscanf(line, "reserve %llu", &n) == 1)
+        return write_reserved(c, n);
     if (sscanf(line, "send %llu", &n) == 1)
         return send_big(c, n);
     if (sscanf(line, "file %255s %llu", path, &n) == 2)

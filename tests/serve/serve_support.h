@@ -107,6 +107,7 @@ void serve_together(const serve_kind *const *kinds, void (*body)(const serve_kin
  *      wait           at work until another client says `go`
  *      go             "went"
  *      big N          N bytes of a pattern (line_pattern) by write, without a line end
+ *      reserve N      the same by reserve and commit
  *      send N         the same by send in three pieces
  *      file PATH N    "size N\n" gathered, then N bytes of the file
  *      parts PATH N   N bytes of the file, the last 100 of them by write
