@@ -34,7 +34,7 @@ int main(int argc, char **argv)
         .idle_timeout = -1,
         .threads = strcmp(argv[1], "coroutine") == 0 ? 1 : 0,
         .max_connections = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0, /* a process */
-        .processes = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0,       /* 1: this one alone */
+        .processes = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0,       /* 0: this one alone */
     };
     int err = weft_server_open(&s, &o);
     if (err == 0)

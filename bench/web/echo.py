@@ -19,6 +19,7 @@ import servers
 import web
 
 SIZE = 64
+SPARE_FILES = 1000  # beside the connections
 MODELS = ("epoll", "epoll-et", "uring", "coroutine")
 
 
@@ -51,8 +52,8 @@ def weft(program, model):
     """With as many processes as the limit of open files makes necessary."""
 
     def argv(path, root, workload):
-        processes = workload.held // (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000) + 1
-        return [path, model, workload.held // processes + 10, processes]
+        processes = -(-workload.held // (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES))
+        return [path, model, workload.held // processes + 10, processes if processes > 1 else 0]
 
     return servers.Kind(f"weft-{model}", program, argv, ours=True)
 
@@ -115,7 +116,7 @@ def main():
         return
     if len(args.cores) < 2:
         sys.exit("echo: server and generator need a core each, and there is only one")
-    files = allow_files(max(workload.held for workload in chosen) + 1000)
+    files = allow_files(max(workload.held for workload in chosen) + SPARE_FILES)
     web.enter_namespace()
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as directory:
         bench = web.Bench(args, directory)
