@@ -35,8 +35,10 @@ extern "C" {
  *
  * Back-pressure. UDP has none, so what is too much is dropped, and counted (weft_packet_get_stats): by the limits of
  * weft_packet_options, or, when a process or loop has `queue` datagrams in hand, by the kernel, whose queue is then no
- * longer emptied. Answers go out with as few system calls as may be. What a peer that has vanished causes never ends
- * the server.
+ * longer emptied. Answers go out with as few system calls as may be.
+ *
+ * Peers that have vanished. That an answer was refused (ICMP says so to the server's host) never ends the server and is
+ * never the result of another call; `on_error` is told with the address, if it is given.
  *
  * Options. Of weft_server_options count: arg, host, port, model, poller, threads, processes, stack_size, write_timeout
  * (how long an answer may wait for the kernel to have room), idle_timeout (a peer is forgotten after it; here 0 = 10 s)

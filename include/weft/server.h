@@ -92,6 +92,11 @@ typedef struct weft_packet_options {
     /* One of these was dropped: why is -EMSGSIZE (size_max; `size` is its whole size), -EBUSY (rate), -ENOBUFS
      * (peer_queue), -EUSERS (max_connections). NULL: it is only counted. Must not wait. */
     void (*on_drop)(const struct weft_address *from, size_t size, int why, void *arg);
+
+    /* What the network says of a datagram that was sent to `to`: err is -ECONNREFUSED (nobody listens there: the peer
+     * has gone), -EHOSTUNREACH, -ENETUNREACH, -EMSGSIZE and such. It comes some time after the send, or never, and may
+     * be forged. NULL: it is not asked for. Must not wait. */
+    void (*on_error)(const struct weft_address *to, int err, void *arg);
 } weft_packet_options;
 
 /* Every field's zero is its default. Strings are copied. Times are in nanoseconds. */

@@ -6,11 +6,14 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <netinet/udp.h>
 #include <string.h>
 
 enum {
-    BUNDLE = 65536
+    BUNDLE = 65536,
+    ERRORS_AT_ONCE = 64,
+    SENDS_AGAIN = 8 /* an error that stays for so long is this datagram's own */
 };
 
 static const weft_datagram_options no_options;
@@ -40,6 +43,7 @@ static weft_datagram *new_datagram(int fd, int family, const weft__socket_file *
     }
     weft__stream_init(&d->stream, fd, false);
     d->stream.layer = &datagram_layer;
+    d->stream.watch.mends = true;
     d->family = family;
     if (file != NULL)
         d->file = *file;
@@ -224,8 +228,10 @@ static ssize_t send_one(weft_datagram *d, const void *data, size_t size, const w
         msg.msg_name = &mapped.any;
         msg.msg_namelen = mapped.size;
     }
-    for (;;) {
+    for (unsigned tries = 0;;) {
         ssize_t n = weft__sys_sendmsg(d->stream.fd, &msg, MSG_DONTWAIT);
+        if (n < 0 && weft__datagram_sends_again(d, (int)n, &tries))
+            continue;
         if (n != -EAGAIN)
             return n == -EPIPE && weft__stream_closed(&d->stream) ? -EBADF : n;
         int err = weft__datagram_wait(d, &t, WEFT_POLLOUT, d->family != AF_UNIX || msg.msg_name == NULL);
@@ -253,6 +259,77 @@ ssize_t weft_datagram_recv(weft_datagram *d, void *buf, size_t size, weft_addres
     if (from != NULL)
         *from = item.address;
     return item.size > size ? -EMSGSIZE : (ssize_t)item.size;
+}
+
+/* ---- errors that come back ---- */
+
+/* The kernel keeps what ICMP says of a socket's datagrams twice: in a queue, with the address (if it is asked to), and as
+ * an error that the next call of any kind returns instead of doing its work. */
+
+int weft__datagram_forgive(weft_datagram *d, weft__datagram_told *told, void *arg)
+{
+    d->forgives = true;
+    d->told = told;
+    d->told_arg = arg;
+    int err =
+        weft__sys_setsockopt(d->stream.fd, IPPROTO_IP, IP_RECVERR, told != NULL); /* IPv6 sockets have IPv4 peers */
+    if (d->family == AF_INET6)
+        err = weft__sys_setsockopt(d->stream.fd, IPPROTO_IPV6, IPV6_RECVERR, told != NULL);
+    return err;
+}
+
+/* One from the queue: 0 or -errno. */
+static int take_error(const weft_datagram *d)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[256];
+    } control;
+    weft_address to = {.size = 0};
+    struct msghdr msg = {.msg_name = &to.any,
+                         .msg_namelen = sizeof to.un,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof control.bytes};
+    ssize_t n = weft__sys_recvmsg(d->stream.fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
+    if (n < 0)
+        return (int)n;
+    to.size = msg.msg_namelen;
+    weft__address_unmap(&to);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+        struct sock_extended_err e;
+        bool is_report = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                         (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+        if (!is_report || c->cmsg_len < CMSG_LEN(sizeof e))
+            continue;
+        memcpy(&e, CMSG_DATA(c), sizeof e);
+        if (e.ee_origin != SO_EE_ORIGIN_LOCAL) /* that was a send's result */
+            d->told(&to, -(int)e.ee_errno, d->told_arg);
+    }
+    return 0;
+}
+
+/* One of those that ICMP's words are translated to? */
+static bool is_icmp(int err)
+{
+    static const int errors[] = {ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EMSGSIZE, EPROTO,
+                                 EHOSTDOWN,    ENONET,       ENOPROTOOPT, EACCES,   EOPNOTSUPP};
+    for (size_t i = 0; i < WEFT__ARRAY_LEN(errors); i++)
+        if (err == -errors[i])
+            return true;
+    return false;
+}
+
+bool weft__datagram_hears(const weft_datagram *d, int err)
+{
+    int taken = 0;
+    while (d->told != NULL && taken < ERRORS_AT_ONCE && take_error(d) == 0)
+        taken++;
+    return d->forgives && (is_icmp(err) || taken == ERRORS_AT_ONCE);
+}
+
+bool weft__datagram_sends_again(const weft_datagram *d, int err, unsigned *tries)
+{
+    return d->forgives && is_icmp(err) && ++*tries < SENDS_AGAIN;
 }
 
 /* ---- groups ---- */

@@ -11,10 +11,16 @@
 
 #include <sys/uio.h>
 
+/* What went wrong with a datagram that was sent to `to`: ICMP's word for it, a negative errno value. */
+typedef void weft__datagram_told(const weft_address *to, int err, void *arg);
+
 struct weft_datagram {
     weft_stream stream;
     int family;
     uint32_t no_segments; /* atomic: UDP_SEGMENT is of no use here */
+    bool forgives;        /* weft__datagram_forgive, with these two */
+    weft__datagram_told *told;
+    void *told_arg;
     weft__socket_file file;
     /* Gathering: a bundle of datagrams that came as one and are received one by one. Under `lock`, which is held by
      * the receiver, also while it waits. */
@@ -30,6 +36,17 @@ typedef struct weft__trying {
     int64_t pause;
     int last, err;
 } weft__trying;
+
+/* For a socket with many peers: what went wrong with datagrams to one of them is never the result of a call for another.
+ * told (NULL: nobody) is called with it by receivers, without a lock of the socket's unless it gathers; must not wait.
+ * Before the first call on d. 0 or -errno. */
+int weft__datagram_forgive(weft_datagram *d, weft__datagram_told *told, void *arg);
+
+/* After a try of a receiver that gave err: whether to try at once again. */
+bool weft__datagram_hears(const weft_datagram *d, int err);
+
+/* The same of a sender; `tries` counts these. */
+bool weft__datagram_sends_again(const weft_datagram *d, int err, unsigned *tries);
 
 /* A try would have had to wait: wait until another makes sense. 0, or the call's result. */
 int weft__datagram_wait(weft_datagram *d, weft__trying *t, unsigned events, bool told);

@@ -116,10 +116,14 @@ static int send_many(weft_datagram *d, const weft_datagram_item *items, unsigned
 {
     weft__trying t = {.until = until, .pause = WEFT__FIRST_PAUSE};
     outgoing o;
-    unsigned sent = 0, plain = 0;
+    unsigned sent = 0, plain = 0, tries = 0;
     while (sent < n) {
         fill(d, &o, items + sent, n - sent, plain);
         int k = weft__sys_sendmmsg(d->stream.fd, o.messages, o.count);
+        bool too_large = k == -EMSGSIZE && o.items[0] > 1;
+        if (k < 0 && !too_large && weft__datagram_sends_again(d, k, &tries))
+            continue;
+        tries = 0;
         if (k > 0) {
             for (int i = 0; i < k; i++) {
                 sent += o.items[i];
@@ -249,6 +253,8 @@ static int recv_many(weft_datagram *d, weft_datagram_item *items, unsigned n, we
         }
         if (got > 0)
             break;
+        if (d->forgives && weft__datagram_hears(d, k))
+            continue;
         if (k == -EAGAIN)
             k = weft__datagram_wait(d, &t, WEFT_POLLIN, true);
         if (k < 0)

@@ -13,16 +13,19 @@ typedef struct weft__watch {
     weft__fd_slot slot;
     weft__list waits;
     unsigned ready;
+    bool mends; /* errors pass: of datagrams that were sent before */
 } weft__watch;
 
 /* Register, for the calling scheduler's poller. Everything is taken for ready until it is tried. As weft__slot_add. */
 int weft__watch_open(weft__watch *w, weft__poller *p, int fd);
 void weft__watch_close(weft__watch *w);
 
-/* What was tried is not so: wait for it next time. But the end of input stays, and so do errors: they are told once
- * only. */
+/* What was tried is not so: wait for it next time. But the end of input stays, and so do errors that do not pass: they
+ * are told once only. */
 static inline void weft__watch_clear(weft__watch *w, unsigned events)
 {
+    if (w->mends)
+        w->ready &= ~(unsigned)WEFT_POLLERR;
     if (w->ready & (WEFT_POLLHUP | WEFT_POLLERR))
         return;
     if (w->ready & WEFT_POLLRDHUP)

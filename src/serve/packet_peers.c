@@ -6,6 +6,7 @@
  * The rate is counted by when the next datagram is due (a leaky bucket as a single number). */
 #include "serve/packet.h"
 
+#include "io/datagram.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
@@ -57,6 +58,8 @@ int weft__mail_open(weft__mail **out, weft__worker *w, int fd, bool rooms)
     for (m->nchains = CHAINS_LEAST; m->nchains < m->max_peers && m->nchains < CHAINS_MOST;)
         m->nchains *= 2;
     int err = weft_datagram_adopt(&m->socket, fd);
+    if (err == 0)
+        err = weft__datagram_forgive(m->socket, w->server->options.packet.on_error, w->server->options.arg);
     if (err == 0) {
         m->chains = weft__calloc(m->nchains, sizeof *m->chains);
         err = m->chains == NULL ? -ENOMEM : rooms ? open_rooms(m) : 0;

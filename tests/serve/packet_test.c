@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -613,6 +614,104 @@ TEST(packet_drop_is_told)
         (void)weft_sleep(weft_in_ms(1));
     CHECK_INT(-EMSGSIZE, drops.why);
     CHECK_INT(11, drops.size);
+    close(fd);
+    serve_stop(s);
+}
+
+/* ---- errors that the network reports ---- */
+
+/* In memory that all processes share. */
+struct errors {
+    uint32_t count, err, port; /* atomic */
+};
+
+static void note_error(const weft_address *to, int err, void *arg)
+{
+    struct errors *errors = arg;
+    store_seq_cst(&errors->port, weft_address_port(to));
+    store_seq_cst(&errors->err, (uint32_t)-err);
+    add_seq_cst(&errors->count, 1);
+}
+
+/* One who keeps its port and hears nobody: what is sent to it is refused. */
+static int open_deaf(unsigned *port)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    socklen_t size = sizeof a;
+    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(0, bind(fd, (struct sockaddr *)&a, sizeof a));
+    CHECK_INT(0, getsockname(fd, (struct sockaddr *)&a, &size));
+    *port = ntohs(a.sin_port);
+    a.sin_port = htons(9);
+    CHECK_INT(0, connect(fd, (struct sockaddr *)&a, sizeof a)); /* it hears from there only */
+    return fd;
+}
+
+static void send_deaf(int fd, unsigned port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(6, sendto(fd, "e deaf", 6, 0, (struct sockaddr *)&a, sizeof a));
+}
+
+/* Between those whose answers are refused, others lose nothing. */
+static void ask_among_deaf(int deaf, int fd, unsigned port)
+{
+    send_deaf(deaf, port);
+    send_text(fd, "e 1");
+    send_deaf(deaf, port);
+    send_text(fd, "e 2");
+    send_deaf(deaf, port);
+    expect(fd, "e 1");
+    expect(fd, "e 2");
+}
+
+ALL_MODELS(packet_refused_answer_is_told_and_is_no_error_of_others)
+{
+    struct errors *errors = mmap(NULL, sizeof *errors, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(errors != MAP_FAILED);
+    weft_server *s = serve_start(kind, (weft_server_options){.packet = {.handler = echo, .on_error = note_error},
+                                                             .arg = errors,
+                                                             .host = own_host(),
+                                                             .stack_size = 256 * 1024});
+    unsigned port = weft_server_port(s), deaf_port;
+    int deaf = open_deaf(&deaf_port), fd = open_client(port);
+    uint64_t rounds = 0;
+    do /* the kernel says so a limited number of times a second, to all programs together */
+        ask_among_deaf(deaf, fd, port);
+    while (++rounds < 20 || load_seq_cst(&errors->count) < 3);
+    wait_settled(s, 5 * rounds);
+    CHECK_INT(ECONNREFUSED, load_seq_cst(&errors->err));
+    CHECK_INT(deaf_port, load_seq_cst(&errors->port));
+    CHECK_INT(5 * rounds, stats_of(s).handled);
+    CHECK_INT(0, stats_of(s).unsent);
+    CHECK(load_seq_cst(&errors->count) <= 3 * rounds);
+    close(deaf);
+    close(fd);
+    serve_stop(s);
+}
+
+/* A socket that was given reports errors, because its owner before wanted them: this server does not. */
+static void packet_reports_that_nobody_wants_are_none(const serve_kind *kind);
+SERVE__ONE(30, packet_reports_that_nobody_wants_are_none, iterative)
+SERVE__ONE(30, packet_reports_that_nobody_wants_are_none, epoll)
+SERVE__ONE(30, packet_reports_that_nobody_wants_are_none, uring)
+static void packet_reports_that_nobody_wants_are_none(const serve_kind *kind)
+{
+    int given = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(0, setsockopt(given, IPPROTO_IP, IP_RECVERR, &on, sizeof on));
+    CHECK_INT(0, bind(given, (struct sockaddr *)&a, sizeof a));
+    line_service *service;
+    weft_server_options o = {.listeners = &given, .listener_count = 1, .threads = 1};
+    weft_server *s = serve(kind, o, &service);
+    unsigned deaf_port, port = weft_server_port(s);
+    int deaf = open_deaf(&deaf_port), fd = open_client(port);
+    for (int i = 0; i < 20; i++)
+        ask_among_deaf(deaf, fd, port);
+    close(deaf);
     close(fd);
     serve_stop(s);
 }
