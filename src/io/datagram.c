@@ -6,7 +6,6 @@
 #include "sys/sys.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/udp.h>
 #include <string.h>
 
@@ -263,8 +262,8 @@ ssize_t weft_datagram_recv(weft_datagram *d, void *buf, size_t size, weft_addres
 
 /* ---- errors that come back ---- */
 
-/* The kernel keeps what ICMP says of a socket's datagrams twice: in a queue, with the address (if it is asked to), and as
- * an error that the next call of any kind returns instead of doing its work. */
+/* The kernel keeps what ICMP says of a socket's datagrams twice: in a queue, with the address (if it is asked to), and
+ * as an error that the next call of any kind returns instead of doing its work. */
 
 int weft__datagram_forgive(weft_datagram *d, weft__datagram_told *told, void *arg)
 {
@@ -281,31 +280,12 @@ int weft__datagram_forgive(weft_datagram *d, weft__datagram_told *told, void *ar
 /* One from the queue: 0 or -errno. */
 static int take_error(const weft_datagram *d)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[256];
-    } control;
-    weft_address to = {.size = 0};
-    struct msghdr msg = {.msg_name = &to.any,
-                         .msg_namelen = sizeof to.un,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof control.bytes};
-    ssize_t n = weft__sys_recvmsg(d->stream.fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
-    if (n < 0)
-        return (int)n;
-    to.size = msg.msg_namelen;
-    weft__address_unmap(&to);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
-        struct sock_extended_err e;
-        bool is_report = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
-                         (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
-        if (!is_report || c->cmsg_len < CMSG_LEN(sizeof e))
-            continue;
-        memcpy(&e, CMSG_DATA(c), sizeof e);
-        if (e.ee_origin != SO_EE_ORIGIN_LOCAL) /* that was a send's result */
-            d->told(&to, -(int)e.ee_errno, d->told_arg);
-    }
-    return 0;
+    weft_address to;
+    int what;
+    int err = weft__sys_take_error(d->stream.fd, &to, &what);
+    if (err == 0 && what != 0)
+        d->told(&to, what, d->told_arg);
+    return err;
 }
 
 /* One of those that ICMP's words are translated to? */

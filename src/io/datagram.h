@@ -37,8 +37,8 @@ typedef struct weft__trying {
     int last, err;
 } weft__trying;
 
-/* For a socket with many peers: what went wrong with datagrams to one of them is never the result of a call for another.
- * told (NULL: nobody) is called with it by receivers, without a lock of the socket's unless it gathers; must not wait.
+/* For a socket with many peers: what went wrong with datagrams to one is never the result of a call for another. told
+ * (NULL: nobody) is called with it by receivers, without a lock of the socket's unless it gathers; must not wait.
  * Before the first call on d. 0 or -errno. */
 int weft__datagram_forgive(weft_datagram *d, weft__datagram_told *told, void *arg);
 

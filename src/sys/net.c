@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/errqueue.h>
 #include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netdb.h>
@@ -398,6 +399,36 @@ int weft__sys_take_socket(int fd, int type)
     if (err < 0 && err != -EBADF)
         weft__sys_close(fd);
     return err < 0 ? err : domain;
+}
+
+int weft__sys_take_error(int fd, weft__address *to, int *err)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[256];
+    } control;
+    *to = (weft__address){.size = 0};
+    *err = 0;
+    struct msghdr msg = {.msg_name = &to->any,
+                         .msg_namelen = sizeof to->un,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof control.bytes};
+    ssize_t n = weft__sys_recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
+    if (n < 0)
+        return (int)n;
+    to->size = msg.msg_namelen;
+    weft__address_unmap(to);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+        struct sock_extended_err e;
+        bool is_report = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                         (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+        if (!is_report || c->cmsg_len < CMSG_LEN(sizeof e))
+            continue;
+        memcpy(&e, CMSG_DATA(c), sizeof e);
+        if (e.ee_origin != SO_EE_ORIGIN_LOCAL)
+            *err = -(int)e.ee_errno;
+    }
+    return 0;
 }
 
 int weft__sys_dup(int fd)

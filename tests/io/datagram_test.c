@@ -217,8 +217,8 @@ TEST_WAITERS(datagram_too_large_for_the_room_is_told)
     weft_datagram_close(server);
 }
 
-/* From now on d hears from this port only: for all others nobody listens at its own, which it keeps all the same, so that
- * nobody else can take it meanwhile. */
+/* From now on d hears from this port only: for all others nobody listens at its own, which it keeps all the same, so
+ * that nobody else can take it meanwhile. */
 static void hear_only(weft_datagram *d, unsigned port)
 {
     weft_address a;
