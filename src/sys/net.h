@@ -84,8 +84,8 @@ int weft__sys_queued(int fd);
  * domain, or -errno, and then it is closed. */
 int weft__sys_take_socket(int fd, int type);
 
-/* The next of what ICMP has said of datagrams that were sent from here, if the socket keeps it (IP_RECVERR): *err is the
- * error, negative, and *to where the datagram went; or 0: this one was the result of a send. Returns 0 or -errno,
+/* The next of what ICMP has said of datagrams that were sent from here, if the socket keeps it (IP_RECVERR): *err is
+ * the error, negative, and *to where the datagram went; or 0: this one was the result of a send. Returns 0 or -errno;
  * -EAGAIN: there is none. */
 int weft__sys_take_error(int fd, weft__address *to, int *err);
 
