@@ -6,6 +6,7 @@
 
 #include <weft/co.h>
 #include <weft/event.h>
+#include <weft/future.h>
 #include <weft/lock.h>
 #include <weft/queue.h>
 #include <weft/rwlock.h>
@@ -31,6 +32,7 @@ typedef struct program {
     weft_queue *queue;
     weft_lock baton;
     uint32_t turn; /* atomic: whose turn the baton's next release is */
+    weft_future *promises[ROUNDS][ACTORS / 2][2];
 } program;
 
 typedef struct actor {
@@ -96,17 +98,38 @@ static void lock_some(actor *a)
             let_go(a, i, write);
 }
 
+/* What its neighbour promised in this round, as it comes. */
+static void await_promises(weft_future *const promises[2])
+{
+    weft_completions *set;
+    weft_future *f;
+    CHECK_OK(weft_completions_new(&set, promises, 2));
+    while (weft_completions_left(set) > 0) {
+        CHECK_OK(weft_completions_next(set, &f, WEFT_FOREVER));
+        weft_future_unref(f);
+    }
+    weft_completions_free(set);
+}
+
 /* Even actors give what their odd neighbours take. */
-static void give_or_take(actor *a)
+static void give_or_take(actor *a, weft_future *const promises[2])
 {
     int element = 0;
     pause_perhaps(a);
     if (a->index % 2 == 0) {
         CHECK_OK(weft_sem_release(&a->p->units, 1));
         CHECK_OK(weft_queue_put(a->p->queue, &element, WEFT_FOREVER));
+        unsigned first = pick(a, 2);
+        if (pick(a, 2) == 0)
+            CHECK_INT(1, weft_future_begin(promises[first]));
+        for (unsigned i = 0; i < 2; i++) {
+            pause_perhaps(a);
+            CHECK_OK(weft_future_set_result(promises[first ^ i], NULL));
+        }
     } else {
         CHECK_OK(weft_sem_acquire(&a->p->units, WEFT_FOREVER));
         CHECK_OK(weft_queue_get(a->p->queue, &element, WEFT_FOREVER));
+        await_promises(promises);
     }
 }
 
@@ -115,7 +138,7 @@ static int run(void *arg)
     actor *a = arg;
     for (unsigned i = 0; i < ROUNDS; i++) {
         lock_some(a);
-        give_or_take(a);
+        give_or_take(a, a->p->promises[i][a->index / 2]);
         if (a->index < 2) { /* 0 waits for the baton, which 1 gives back */
             if (a->index == 0)
                 weft_lock_acquire(&a->p->baton);
@@ -141,6 +164,9 @@ static void run_program(uint64_t seed)
     CHECK_OK(weft_sem_init(&p->units, 0, 0));
     CHECK_OK(weft_lock_init(&p->baton, WEFT_LOCK_HANDOFF));
     CHECK_OK(weft_queue_new(&p->queue, sizeof(int), &(weft_queue_options){.capacity = 2}));
+    weft_future **all = &p->promises[0][0][0];
+    for (unsigned i = 0; i < sizeof p->promises / sizeof *all; i++)
+        CHECK_OK(weft_future_new(&all[i]));
     for (unsigned i = 0; i < ACTORS; i++) {
         actor *a = &actors[i];
         *a = (actor){.p = p, .seed = seed * ACTORS + i, .index = i};
@@ -154,6 +180,8 @@ static void run_program(uint64_t seed)
             CHECK_OK(weft_co_join(actors[i].co, NULL, WEFT_FOREVER));
         else
             CHECK_OK(weft_thread_join(&actors[i].thread, NULL, WEFT_FOREVER));
+    for (unsigned i = 0; i < sizeof p->promises / sizeof *all; i++)
+        weft_future_unref(all[i]);
     weft_queue_free(p->queue);
     free(p);
     if (reports() != 0)
