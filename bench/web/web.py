@@ -8,6 +8,7 @@ else's traffic, and the same congestion control on every machine.
 """
 
 import argparse
+import contextlib
 import fcntl
 import fnmatch
 import json
@@ -29,12 +30,13 @@ RETRIES = 1
 
 class Workload:
     def __init__(self, name, size, connections=64, depth=1, seconds=1.5, rounds=5, idle=0, options=(), weft_options=(),
-                 ours_only=False, retries=RETRIES):
+                 ours_only=False, retries=RETRIES, half=False):
         self.name, self.size, self.connections, self.depth = name, size, connections, depth
         self.seconds, self.rounds = seconds, rounds
         self.weft_options, self.ours_only, self.retries = list(weft_options), ours_only, retries
         self.options = list(options) + (["--idle", idle] if idle else [])
         self.held = connections + idle
+        self.half = half  # something else computes on the server's core: the server has half of it, and is the limit
 
     @property
     def large(self):
@@ -54,6 +56,7 @@ WORKLOADS = [
     Workload("file_16k", 16384),
     Workload("file_1m", 1 << 20, connections=16, options=["--trunc"]),
     Workload("fresh_64", 13, options=["--fresh"]),
+    Workload("fresh_half", 13, connections=512, options=["--fresh"], half=True),
     Workload("idle_10k", 1024, idle=10000, seconds=4, rounds=3),
     Workload("slow_900", 1024, connections=16, seconds=4, rounds=3, ours_only=True,
              options=["--slow", "900", "--fresh", "--pause", "10"], weft_options=["--max-connections", "512"]),
@@ -88,12 +91,14 @@ TARGETS = [
     Target("file_1m", "server_cpu_ns", "best", at_most=1),
     Target("fresh_64", "rps", "nginx", at_least=1),
     Target("fresh_64", "server_cpu_ns", "nginx", at_most=1),
+    Target("fresh_half", "rps", "nginx", at_least=1),
     Target("idle_10k", "rss_per_idle", None, at_most=512),
     Target("idle_10k", "rps_kept", None, at_least=0.95),
     Target("idle_10k", "idle_lost", None, at_most=0),
     Target("slow_900", "p99_us", None, at_most=100000),
 ]
-METRICS = ["server_cpu_ns", "rps", "p99_us", "bytes_per_s", "rss_per_idle", "kernel_per_idle", "rps_kept", "cpu_grown", "turned_away", "idle_lost", "errors"]
+METRICS = ["server_cpu_ns", "rps", "p99_us", "server_busy", "generator_busy", "bytes_per_s", "rss_per_idle", "kernel_per_idle",
+           "rps_kept", "cpu_grown", "turned_away", "idle_lost", "errors"]
 HIGHER_IS_BETTER = {"rps", "bytes_per_s", "rps_kept"}
 
 
@@ -152,15 +157,28 @@ def load(httpload, server, workload, cores, seconds):
     return json.loads(run.stdout)
 
 
-def disturbance(windows):
+def disturbance(workload, windows):
     """The largest share of either core that somebody else used during a window."""
-    return max(max(w["core_busy"] - w["server_busy"], w["generator_core_busy"] - w["generator_busy"]) for w in windows)
+    servers_core = [] if workload.half else [w["core_busy"] - w["server_busy"] for w in windows]
+    return max(servers_core + [w["generator_core_busy"] - w["generator_busy"] for w in windows])
+
+
+@contextlib.contextmanager
+def sharing(core):
+    """Something else computes on this core, with the same claim to it as a server."""
+    other = subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=servers.run_on(core))
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
 
 
 def figures(result):
     """From what httpload printed, one number a metric."""
     windows = result["windows"]
-    values = {metric: windows[0][metric] for metric in ("server_cpu_ns", "rps", "p99_us", "bytes_per_s")}
+    values = {metric: windows[0][metric]
+              for metric in ("server_cpu_ns", "rps", "p99_us", "bytes_per_s", "server_busy", "generator_busy")}
     values["errors"] = sum(result["errors"].values())
     if result["slow"]:
         values["turned_away"] = result["slow_closed"] + result["slow_refused"]
@@ -190,13 +208,14 @@ class Bench:
     def run_once(self, kind, workload):
         seconds = workload.seconds * (0.3 if self.args.quick else 1)
         for attempt in range(1 if self.args.quick else workload.retries + 1):
-            with kind.start(self.root, self.cores[0], self.directory / kind.name, workload) as server:
+            with (kind.start(self.root, self.cores[0], self.directory / kind.name, workload) as server,
+                  sharing(self.cores[0]) if workload.half else contextlib.nullcontext()):
                 result = load(self.args.httpload, server, workload, self.cores, seconds)
                 server.check_alive()
             if any(result["errors"].values()):
                 causes = ", ".join(f"{count} {cause}" for cause, count in result["errors"].items() if count)
                 note(f"{workload.name}: {kind.name}: failed responses: {causes}")
-            if disturbance(result["windows"]) <= DISTURBED:
+            if disturbance(workload, result["windows"]) <= DISTURBED:
                 break
         else:
             self.disturbed += 1
@@ -232,6 +251,12 @@ def best_peer(values, peers, metric):
     return choose(known, key=lambda name: statistics.median(values[name][metric])) if known else None
 
 
+def generator_was_the_limit(values, *names):
+    """Of all of these: it had no time left, and the servers had."""
+    return all(statistics.median(values[name]["generator_busy"]) > 0.95 and statistics.median(values[name]["server_busy"]) < 0.9
+               for name in names)
+
+
 def report_target(target, values, failed, peers, group="web"):
     """A line for each of our servers. One that failed, or whose responses failed, misses, however fast it was else."""
     for name in fnmatch.filter(failed, target.ours):
@@ -256,6 +281,8 @@ def report_target(target, values, failed, peers, group="web"):
             line[f"{limit}_at_most"] = target.at_most
         if target.at_least is not None:
             line[f"{limit}_at_least"] = target.at_least
+        if target.metric == "rps" and baseline in values and generator_was_the_limit(values, name, baseline):
+            line["note"] = "the generator was the limit"
         errors = sum(values[name]["errors"])
         if errors:
             line["note"] = f"{errors} responses failed"
