@@ -18,6 +18,8 @@ int load_tls_open(const char *ca, bool insecure)
                                                .error_size = sizeof error});
     if (err == -EOPNOTSUPP)
         return cmd_usage(LOAD_COMMAND, "this weft was built without TLS (OpenSSL)");
+    if (err == -ELIBACC)
+        return cmd_usage(LOAD_COMMAND, "OpenSSL, which TLS needs, is not there: %s", error);
     if (err < 0)
         return cmd_usage(LOAD_COMMAND, "--ca: %s", error[0] != 0 ? error : weft_strerror(err));
     return CMD_OK;

@@ -48,6 +48,8 @@ int web_tls_open(weft_tls **tls, const cmd_texts *certificates, const cmd_texts 
                                                .error_size = sizeof error});
     if (err == -EOPNOTSUPP)
         return cmd_usage(WEB_COMMAND, "--tls-cert: this weft was built without TLS (OpenSSL)");
+    if (err == -ELIBACC)
+        return cmd_usage(WEB_COMMAND, "--tls-cert: OpenSSL, which TLS needs, is not there: %s", error);
     if (err < 0)
         return cmd_usage(WEB_COMMAND, "the certificate or its key cannot be used: %s",
                          error[0] != 0 ? error : weft_strerror(err));

@@ -12,10 +12,10 @@
  *     err = weft_stream_accept(&s, listener, WEFT_FOREVER); // then, in a coroutine of the connection's own:
  *     err = weft_tls_start(s, tls, NULL, weft_in_ms(10000));
  *
- * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work:
- * without it weft_tls_new is -EOPNOTSUPP. A handshake takes about a millisecond of computing on its thread. A server
- * lets clients resume their sessions for two hours, by tickets whose key changes every hour, also in processes forked
- * since.
+ * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work;
+ * the first context loads it, and weft_tls_new is -EOPNOTSUPP without. A handshake takes about a millisecond of
+ * computing on its thread. A server lets clients resume their sessions for two hours, by tickets whose key changes
+ * every hour, also in processes forked since.
  *
  * The end. A peer that ends its session properly is 0 from weft_stream_recv. A connection that ends without it, by
  * which somebody on the way could cut a message short, is -WEFT_ETRUNCATED. Other errors: -WEFT_ETLS (no common version
@@ -69,8 +69,8 @@ typedef struct weft_tls_options {
 } weft_tls_options;
 
 /* Make a context. Returns 0 and *t; -EINVAL: a certificate, key or list is not what it should be, or a server has none;
- * -ENOENT, -EACCES: of a file; -ENOMEM; -EOPNOTSUPP: this library has no TLS. Reads the files now (which blocks) and
- * only again by weft_tls_reload. Allocates. */
+ * -ENOENT, -EACCES: of a file; -ENOMEM; -EOPNOTSUPP: this library has no TLS; -ELIBACC: OpenSSL is not installed. Reads
+ * the files now (which blocks) and only again by weft_tls_reload. Allocates. */
 WEFT_API int weft_tls_new(weft_tls **t, int side, const weft_tls_options *options);
 
 /* Server: read the files of the certificates and keys anew, by their names. Handshakes from now on use them; sessions
@@ -88,7 +88,7 @@ enum {
 /* For trials: make a key (P-256) and a certificate for these names and addresses ("localhost,127.0.0.1,::1"), good from
  * yesterday for a year, as PEM text for the options above. Nobody vouches for it: clients trust it where it is their
  * `ca_text`. Returns 0; -EINVAL: names that are none, or more than a certificate of this size holds; -ENOMEM;
- * -EOPNOTSUPP: no TLS here, or an OpenSSL before 3. Allocates nothing that stays. */
+ * -EOPNOTSUPP: no TLS here, or an OpenSSL before 3; -ELIBACC. Allocates nothing that stays. */
 WEFT_API int weft_tls_self_signed(char certificate[WEFT_TLS_PEM_MAX], char key[WEFT_TLS_PEM_MAX], const char *names);
 
 /* Make a TLS connection of a stream, by a handshake. `host`: whom a client means: it is sent to the server (SNI), and

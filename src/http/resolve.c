@@ -279,7 +279,7 @@ static int load_forms(weft__resolved *x, weft__entry *e)
         return x->cached ? -EAGAIN : -ESTALE;
     }
     e->type = weft__mime_type(x->site->mime, (weft__span){x->path, x->path_len});
-    bool offer = x->site->gzip && x->gz.ino == 0 && weft__gzip_there() && weft__mime_compressible(e->type) &&
+    bool offer = x->site->gzip && x->gz.ino == 0 && weft__mime_compressible(e->type) &&
                  e->version.size >= WEFT__GZIP_FILE_MIN && e->version.size <= WEFT__GZIP_FILE_MAX;
     e->vary = offer || x->gz.ino != 0;
     int err = make_form(x, e, &e->plain, fd, &e->version, false);

@@ -1,5 +1,6 @@
 /* site.c - a site: its options, what they open, and the hooks by which a server serves it. */
 #include "http/site.h"
+#include "http/gzip.h"
 #include "http/route.h"
 
 #include "base/panic.h"
@@ -131,7 +132,7 @@ static int read_numbers(weft_http *s, const weft_http_options *o)
     s->body_max = o->body_max < 0 ? 0 : o->body_max > 0 ? (uint64_t)o->body_max : 1 << 20;
     s->listing = o->listing != 0;
     s->well_known = o->well_known != 0;
-    s->gzip = o->no_gzip == 0;
+    s->gzip = o->no_gzip == 0 && weft__gzip_there();
     s->hosts = o->hosts != 0;
     if (!(o->rate_limit >= 0 && o->rate_limit <= 1e9))
         return fail("rate_limit", -EINVAL);

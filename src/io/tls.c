@@ -18,9 +18,6 @@
 
 #if WEFT_HAVE_OPENSSL
 
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
-
 enum {
     OUT_MAX = 1 << 20 /* far beyond any chain of certificates: who makes us answer and does not read is cut off */
 };
@@ -385,7 +382,8 @@ int weft_tls_session_resumed(const weft_tls_session *t)
 
 void weft__tls_thread_end(void)
 {
-    OPENSSL_thread_stop();
+    if (weft__openssl_loaded())
+        OPENSSL_thread_stop();
 }
 
 bool weft__tls_serves(const weft_tls *context)

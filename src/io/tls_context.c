@@ -13,10 +13,6 @@
 
 #if WEFT_HAVE_OPENSSL
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-
 enum {
     FILE_MAX = 4 << 20
 };
@@ -394,6 +390,9 @@ int weft_tls_new(weft_tls **out, int side, const weft_tls_options *options)
     const weft_tls_options *o = options != NULL ? options : &no_options;
     if ((side != WEFT_TLS_CLIENT && side != WEFT_TLS_SERVER) || o->verify > WEFT_TLS_REQUIRE)
         return -EINVAL;
+    int loaded = weft__openssl_load(o->error, o->error_size);
+    if (loaded < 0)
+        return loaded;
     OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL); /* others may still be at work when the process ends */
     ERR_clear_error();
     weft_tls *t = weft__calloc(1, sizeof *t);

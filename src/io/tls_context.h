@@ -5,7 +5,7 @@
 #include "io/tls.h"
 
 #if WEFT_HAVE_OPENSSL
-#include <openssl/ssl.h>
+#include "io/openssl.h"
 
 #include <pthread.h>
 

@@ -11,12 +11,6 @@
 
 #if WEFT_HAVE_OPENSSL && OPENSSL_VERSION_MAJOR >= 3
 
-#include <openssl/ec.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/rand.h>
-#include <openssl/x509v3.h>
-
 enum {
     DAY = 86400,
     DAYS = 365,
@@ -94,6 +88,9 @@ int weft_tls_self_signed(char certificate[WEFT_TLS_PEM_MAX], char key_text[WEFT_
     char all[NAMES_MAX];
     if (names == NULL || !name_all(all, sizeof all, names))
         return -EINVAL;
+    int err = weft__openssl_load(NULL, 0);
+    if (err < 0)
+        return err;
     OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL);
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *x = X509_new();

@@ -15,12 +15,6 @@
 
 #if WEFT_HAVE_OPENSSL && OPENSSL_VERSION_MAJOR >= 3
 
-#include <openssl/core_names.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
-
 enum {
     LIFE = 2 * 3600 /* of a session, in seconds: KEEP covers it and the hour that has begun */
 };

@@ -55,8 +55,9 @@ enum weft__sys_call {
     WEFT__SYS_PIPE,
     WEFT__SYS_FORK,
     WEFT__SYS_PEEK,
-    WEFT__SYS_WATCH, /* the thread of aside.h */
-    WEFT__SYS_CALLS  /* how many there are */
+    WEFT__SYS_LIBRARY, /* of library.h */
+    WEFT__SYS_WATCH,   /* the thread of aside.h */
+    WEFT__SYS_CALLS    /* how many there are */
 };
 
 /* ---- faults (fault.c) ---- */

@@ -11,9 +11,47 @@
 
 #if WEFT_HAVE_LIBURING
 
+#include "base/compiler.h"
+#include "sys/library.h"
+
 #include <liburing.h>
 #include <poll.h>
 #include <string.h>
+
+#define FUNCTIONS(X)                                                                                                   \
+    X(io_uring_get_events)                                                                                             \
+    X(io_uring_queue_exit)                                                                                             \
+    X(io_uring_queue_init_params)                                                                                      \
+    X(io_uring_register_buf_ring)                                                                                      \
+    X(io_uring_register_ring_fd)                                                                                       \
+    X(io_uring_submit)                                                                                                 \
+    X(io_uring_submit_and_get_events)                                                                                  \
+    X(io_uring_submit_and_wait)                                                                                        \
+    X(io_uring_submit_and_wait_timeout)
+
+#define MEMBER(name) __typeof__(name) *name;
+static struct {
+    FUNCTIONS(MEMBER)
+}
+#if WEFT_LINKED
+#define ADDRESS(name) .name = name,
+const lib = {FUNCTIONS(ADDRESS)};
+
+static int load(void)
+{
+    return 0;
+}
+#else
+lib;
+
+static int load(void)
+{
+#define NAME(name) #name,
+    static const char *const names[] = {FUNCTIONS(NAME)};
+    static weft__library library = {"liburing.so.2", names, WEFT__ARRAY_LEN(names), &lib, 0};
+    return weft__sys_library(&library, NULL, 0) < 0 ? -ENOSYS : 0;
+}
+#endif
 
 struct weft__uring {
     struct io_uring ring;
@@ -39,7 +77,7 @@ static int open_ring(struct io_uring *ring, unsigned entries, bool one_thread)
         params.cq_entries = entries * 8;
         int err = weft__sys_fault(WEFT__SYS_URING_SETUP);
         if (err == 0)
-            err = io_uring_queue_init_params(entries, ring, &params);
+            err = lib.io_uring_queue_init_params(entries, ring, &params);
         if (err == 0)
             return modern;
         if (err != -EINVAL)
@@ -50,10 +88,13 @@ static int open_ring(struct io_uring *ring, unsigned entries, bool one_thread)
 
 int weft__uring_open(weft__uring **out, unsigned entries, bool one_thread)
 {
+    int err = load();
+    if (err < 0)
+        return err;
     weft__uring *r = weft__calloc(1, sizeof *r);
     if (r == NULL)
         return -ENOMEM;
-    int err = open_ring(&r->ring, entries, one_thread);
+    err = open_ring(&r->ring, entries, one_thread);
     if (err < 0)
         goto fail_free;
     const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS;
@@ -62,11 +103,11 @@ int weft__uring_open(weft__uring **out, unsigned entries, bool one_thread)
         goto fail_ring;
     }
     if (one_thread)
-        io_uring_register_ring_fd(&r->ring); /* saves a look-up in each enter; without it all works too */
+        lib.io_uring_register_ring_fd(&r->ring); /* saves a look-up in each enter; without it all works too */
     *out = r;
     return err;
 fail_ring:
-    io_uring_queue_exit(&r->ring);
+    lib.io_uring_queue_exit(&r->ring);
 fail_free:
     weft__free(r);
     return err;
@@ -74,7 +115,7 @@ fail_free:
 
 void weft__uring_close(weft__uring *r)
 {
-    io_uring_queue_exit(&r->ring);
+    lib.io_uring_queue_exit(&r->ring);
     if (r->buffers != NULL)
         weft__sys_unmap(r->buffers, r->entries * sizeof(struct io_uring_buf));
     weft__free(r);
@@ -101,7 +142,7 @@ int weft__uring_enter(weft__uring *r, int64_t until_ns)
             return 0;
         err = weft__sys_fault(WEFT__SYS_URING_ENTER);
         if (err == 0)
-            err = submit ? io_uring_submit_and_get_events(ring) : io_uring_get_events(ring);
+            err = submit ? lib.io_uring_submit_and_get_events(ring) : lib.io_uring_get_events(ring);
         return err < 0 ? err : 0;
     }
     err = weft__sys_fault(WEFT__SYS_URING_ENTER);
@@ -109,13 +150,13 @@ int weft__uring_enter(weft__uring *r, int64_t until_ns)
         return err;
     struct io_uring_cqe *cqe;
     if (until_ns == INT64_MAX) {
-        err = io_uring_submit_and_wait(ring, 1);
+        err = lib.io_uring_submit_and_wait(ring, 1);
     } else {
         int64_t left = until_ns - weft__sys_now();
         if (left < 0)
             left = 0;
         struct __kernel_timespec t = {left / 1000000000, left % 1000000000};
-        err = io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL);
+        err = lib.io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL);
     }
     return err < 0 && err != -ETIME ? err : 0;
 }
@@ -141,7 +182,7 @@ static int take_sqe(weft__uring *r, struct io_uring_sqe **sqe)
     while ((*sqe = io_uring_get_sqe(&r->ring)) == NULL) {
         int err = weft__sys_fault(WEFT__SYS_URING_ENTER);
         if (err == 0)
-            err = io_uring_submit(&r->ring);
+            err = lib.io_uring_submit(&r->ring);
         if (err < 0 && err != -EINTR)
             return err;
     }
@@ -252,7 +293,7 @@ int weft__uring_buffers_open(weft__uring *r, unsigned entries)
     reg.bgid = BUFFER_GROUP;
     err = weft__sys_fault(WEFT__SYS_URING_SETUP);
     if (err == 0)
-        err = io_uring_register_buf_ring(&r->ring, &reg, 0);
+        err = lib.io_uring_register_buf_ring(&r->ring, &reg, 0);
     if (err < 0) {
         weft__sys_unmap(memory, entries * sizeof(struct io_uring_buf));
         return err;

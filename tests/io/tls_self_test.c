@@ -19,6 +19,22 @@ static X509 *read_certificate(const char *text)
     return x;
 }
 
+#if !WEFT_LINKED
+TEST(tls_without_openssl_is_said)
+{
+    char certificate[WEFT_TLS_PEM_MAX], key[WEFT_TLS_PEM_MAX], error[200] = "";
+    weft_tls *t = NULL;
+    weft_tls_options o = {.error = error, .error_size = sizeof error};
+    weft__sys_plan(WEFT__SYS_LIBRARY, 1, 2, -ELIBACC, 0);
+    CHECK_ERR(-ELIBACC, weft_tls_new(&t, WEFT_TLS_CLIENT, &o));
+    CHECK(strstr(error, "libssl") != NULL);
+    CHECK_ERR(-ELIBACC, weft_tls_self_signed(certificate, key, "localhost"));
+    weft__sys_plan_none();
+    CHECK_OK(weft_tls_new(&t, WEFT_TLS_CLIENT, &o));
+    weft_tls_free(t);
+}
+#endif
+
 TEST(tls_self_signed_is_for_its_names)
 {
     char certificate[WEFT_TLS_PEM_MAX], key[WEFT_TLS_PEM_MAX], other[WEFT_TLS_PEM_MAX];
