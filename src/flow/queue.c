@@ -31,6 +31,7 @@ enum {
     ELEMENT_MAX = 65536,
     ALIGNMENT = _Alignof(weft_queue),
     FEW = 64,          /* elements, a quarter of the capacity where that is less; and as many pauses between looks */
+    LOOKS = 8,         /* at a lock that is held, before sleeping for it */
     PAUSE_NS = 25,     /* what a pause takes, about */
     UNTIMED = 4,       /* as many pauses take no longer than the reading of the clock that would spare them */
     LOOK_MIN = 500,    /* ns */
@@ -47,11 +48,31 @@ enum {
 
 /* ---- the locks, their uncontended case inline ---- */
 
+static void pause_for(unsigned pauses)
+{
+    while (pauses-- > 0)
+        cpu_relax();
+}
+
+/* Whoever holds it is at work on another processor, for nobody waits for anything in here: also a coroutine, for which
+ * weft_lock does not, looks a while before it has its thread look for something else. */
+WEFT__NOINLINE static void enter_slow(weft_lock *l)
+{
+    uint32_t me = weft__self_id;
+    for (unsigned looks = me != 0 && weft__may_spin() ? LOOKS : 0; looks > 0; looks--) {
+        pause_for(FEW);
+        uint32_t seen = load_relaxed(&l->word);
+        if (seen == 0 && cas_acquire(&l->word, &seen, me))
+            return;
+    }
+    weft__lock_own(l);
+}
+
 static inline void enter(weft_lock *l)
 {
     uint32_t me = weft__self_id, seen = 0;
     if (unlikely(me == 0) || unlikely(!cas_acquire(&l->word, &seen, me)))
-        weft__lock_own(l);
+        enter_slow(l);
 }
 
 /* A seq_cst operation either way, for Q3: release makes a lock that is marked free by one. */
@@ -104,8 +125,8 @@ void weft__queue_pass_on(weft_queue *q, enum weft__queue_side side)
  * Two threads that work on one queue on two processors are quick while each works in its own cache, and ten times
  * slower when they run neck and neck, so that every element moves the counts' lines, or when they sleep in turns,
  * because a wake takes longer than the queue's capacity lasts. And where both have been put on one processor, each
- * wake takes it from the waker, who has then put one element, or taken one. Hence three rules for threads; coroutines
- * have other work for their processor, and may be the other side themselves. */
+ * wake takes it from the waker, who has then put one element, or taken one. Hence three rules, of which coroutines know
+ * the first alone: their thread may have other work, or the other side itself. */
 
 static inline bool is_thread(void)
 {
@@ -119,14 +140,8 @@ static inline unsigned few_of(const weft_queue *q)
     return limit < (size_t)4 * FEW ? (unsigned)limit / 4 : FEW;
 }
 
-static void pause_for(unsigned pauses)
-{
-    while (pauses-- > 0)
-        cpu_relax();
-}
-
 /* Whether the other side works on another processor than the caller, as far as is known: then waiting awake pays.
- * A guess: who is wrong loses time. Pre: the caller is a thread. */
+ * A guess: who is wrong loses time. */
 static bool apart(weft_queue *q, enum weft__queue_side side)
 {
     if (!weft__may_spin())
@@ -139,7 +154,7 @@ static bool apart(weft_queue *q, enum weft__queue_side side)
 
 /* First: who found little at its last look, which was just now, gives the other side a moment before it looks again. If
  * that brings nothing either, they are not neck and neck but waiting for each other, and for a while there is no such
- * pause. Returns whether there was one. Pre: the caller is a thread, and the side's lock is held. */
+ * pause. Returns whether there was one. Pre: the side's lock is held. */
 WEFT__NOINLINE static bool fall_behind(weft_queue *q, enum weft__queue_side side)
 {
     weft__queue_half *half = &q->halves[side];
@@ -260,11 +275,11 @@ WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
     for (;;) {
         if (q->closed)
             return -EPIPE;
-        bool thread = is_thread(), paused = thread && fall_behind(q, PUT);
-        half->other = load_seq_cst(&q->halves[GET].count);
-        size_t used = (size_t)(half->count - half->other), room = used < q->edge ? q->edge - used : 0;
-        if (thread)
-            note_gain(half, room, paused);
+        bool paused = fall_behind(q, PUT);
+        uint64_t other = load_seq_cst(&q->halves[GET].count);
+        store_relaxed(&half->other, other);
+        size_t used = (size_t)(half->count - other), room = used < q->edge ? q->edge - used : 0;
+        note_gain(half, room, paused);
         if (room >= n)
             return (long)n;
         int err = q->edge < q->limit ? grow(q) : -WEFT_EFULL;
@@ -277,11 +292,11 @@ WEFT__NOINLINE static long find_room(weft_queue *q, size_t n)
 WEFT__NOINLINE static long find_elements(weft_queue *q, size_t n)
 {
     weft__queue_half *half = &q->halves[GET];
-    bool thread = is_thread(), paused = thread && fall_behind(q, GET);
-    half->other = load_seq_cst(&q->halves[PUT].count);
-    size_t there = (size_t)(half->other - half->count);
-    if (thread)
-        note_gain(half, there, paused);
+    bool paused = fall_behind(q, GET);
+    uint64_t other = load_seq_cst(&q->halves[PUT].count);
+    store_relaxed(&half->other, other);
+    size_t there = (size_t)(other - half->count);
+    note_gain(half, there, paused);
     if (there == 0)
         return q->closed ? -EPIPE : -WEFT_EEMPTY;
     return (long)(n < there ? n : there);
@@ -293,7 +308,7 @@ WEFT__NOINLINE static void push(weft_queue *q, const char *elements, size_t n)
     weft__queue_half *half = &q->halves[PUT];
     weft__queue_push(q, half->other, half->count, elements, n);
     if (q->kind != WEFT_FIFO)
-        q->halves[GET].other = half->count + n;
+        store_relaxed(&q->halves[GET].other, half->count + n);
 }
 
 WEFT__NOINLINE static void pop(weft_queue *q, char *elements, size_t n)
@@ -301,7 +316,7 @@ WEFT__NOINLINE static void pop(weft_queue *q, char *elements, size_t n)
     weft__queue_half *half = &q->halves[GET];
     weft__queue_pop(q, half->count, half->other, elements, n);
     if (q->kind != WEFT_FIFO)
-        q->halves[PUT].other = half->count + n;
+        store_relaxed(&q->halves[PUT].other, half->count + n);
 }
 
 static inline __attribute__((always_inline)) long put_some(weft_queue *q, const char *elements, size_t n)
@@ -438,11 +453,14 @@ WEFT__NOINLINE static long get_many_slow(weft_queue *q, void *elements, size_t n
     return wait_to_get(q, elements, n, until, where);
 }
 
-/* Whether a look without the lock is enough: the queue is empty, or full. Coroutines alone ask: to threads that work at
- * one queue on two processors, every look at the other side's line costs more than a lock. */
+/* Whether a look without the lock is enough: the queue is empty, or full, as far as this side knows, and it is. Only
+ * coroutines ask: beside what a thread's sleep costs, the lock is nothing. */
 static inline bool stuck(const weft_queue *q, enum weft__queue_side side)
 {
-    return weft__self()->ops != &weft__thread_ops && !weft__queue_ready(q, side);
+    const weft__queue_half *half = &q->halves[side];
+    uint64_t between = load_relaxed(&half->count) - load_relaxed(&half->other);
+    bool known = side == GET ? between == 0 : between >= load_relaxed(&q->limit);
+    return known && !is_thread() && !weft__queue_ready(q, side);
 }
 
 int weft_queue_put(weft_queue *q, const void *element, weft_until until)
@@ -538,7 +556,7 @@ void weft_queue_close(weft_queue *q, int how)
     if (how == WEFT_CLOSE_DROP) {
         head = q->halves[GET].count;
         store_seq_cst(&q->halves[GET].count, tail);
-        q->halves[GET].other = tail; /* never behind the own count */
+        store_relaxed(&q->halves[GET].other, tail); /* never behind the own count */
     }
     leave_both(q);
     wake_all(&q->words[PUT]);

@@ -30,12 +30,12 @@ enum weft__queue_side {
 typedef struct weft__queue_half {
     weft_lock lock;
     uint64_t count; /* atomic: elements put, or taken, so far; changes under the side's lock */
-    uint64_t other; /* own: the other side's count as last read */
+    uint64_t other; /* atomic: the other side's count as last read; changes under the side's lock */
     uint32_t gain;  /* own: what that look brought */
     uint32_t skip;  /* own: looks to make without a pause before them */
     uint32_t waits; /* atomic: how often somebody of this side had to wait */
     uint32_t looks; /* atomic: for how many ns the next one looks before it sleeps */
-    uint32_t cpu;   /* atomic: 1 + the processor that the last thread of this side was on when it looked; 0: none yet */
+    uint32_t cpu;   /* atomic: 1 + the processor that the last of this side was on when it looked; 0: none yet */
     uint32_t rest;  /* atomic: waits to come in which nobody gives way */
     uint32_t rests; /* atomic: how many those were the last time */
     int64_t looked; /* own: when somebody last looked who had found little */
