@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,13 +36,31 @@ static void go_on(struct pollfd *p, const char *line)
         p->fd = -1;
 }
 
-/* Until the parent says so. */
+static void watch(int epoll, struct pollfd *p, unsigned events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = p};
+    if (p->fd >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, p->fd, &e) < 0)
+        _exit(5);
+}
+
+/* Until the parent says so. Each event is told once, and what it was about is done as far as it goes. */
 static void hold_secure(struct pollfd *p, int count, const char *line)
 {
-    while (poll(p, (nfds_t)count + 1, -1) < 0 || p[count].revents == 0)
-        for (int i = 0; i < count; i++)
-            if (p[i].fd >= 0 && p[i].revents != 0)
-                go_on(&p[i], line);
+    struct epoll_event events[64];
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 0; i < count; i++)
+        watch(epoll, &p[i], EPOLLIN | EPOLLOUT | EPOLLET);
+    watch(epoll, &p[count], EPOLLIN);
+    for (;;) {
+        int n = epoll_wait(epoll, events, 64, -1);
+        for (int i = 0; i < n; i++) {
+            struct pollfd *one = events[i].data.ptr;
+            if (one == &p[count])
+                return;
+            if (one->fd >= 0)
+                go_on(one, line);
+        }
+    }
 }
 
 static void be_far(const serve_kind *kind, int count, const char *line, int to, int from)
