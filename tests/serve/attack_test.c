@@ -568,7 +568,7 @@ TEST_LIMIT(40, attack_ten_thousand_idle_connections_cost_512_bytes_each_poll)
     hold_idle(&serve_poll, 10000, 512);
 }
 
-/* Over TLS each costs a handshake and what OpenSSL keeps of it, so it is a thousand; with WEFT_SOAK set ten thousand. */
+/* Over TLS each costs a handshake, and what OpenSSL keeps: so they are a thousand; with WEFT_SOAK set ten thousand. */
 static void hold_secure_idle(const serve_kind *kind)
 {
     hold_idle(kind, getenv("WEFT_SOAK") != NULL ? 10000 : 1000, SECURE_EACH);
