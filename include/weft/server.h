@@ -50,11 +50,13 @@ extern "C" {
  *
  * Processes. With `processes` = N, N of them run the model; so "pool" with processes is the hybrid of processes and
  * threads, "epoll" with processes that of processes and event loops. They are children of a supervisor that start
- * forks; one that dies is replaced; all of them end with the process that started them, however that ends. What a
- * handler or hook changes in memory is its process's own, unless it is mapped shared; and a lock that another thread
- * holds at the start stays held in them, so start the server before threads that hold any. Where a process serves one
- * client at a time, those who find every process taken stand in the kernel's queue, and when that has max_connections
- * less what is served, of all processes, whoever is first in it is turned away.
+ * forks; one that dies is replaced; all of them end with the process that started them, however that ends. SIGTERM to
+ * one of them, unless the program has another action than the default for it, asks it to end as if the server retired,
+ * without an end of the grace: it takes nobody new, finishes with those whom it has, and another takes its place; a
+ * second SIGTERM cuts them. What a handler or hook changes in memory is its process's own, unless it is mapped shared;
+ * and a lock that another thread holds at the start stays held in them, so start the server before threads that hold
+ * any. Where a process serves one client at a time, those who find every process taken stand in the kernel's queue, and
+ * when that has max_connections less what is served, of all processes, whoever is first in it is turned away.
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
@@ -157,8 +159,9 @@ typedef struct weft_server_options {
     /* See weft_server_tell. 0 or a negative errno value. On a thread that serves nobody; may wait. */
     int (*on_tell)(int what, void *arg);
 
-    /* A process that serves has ended without being asked to; another takes its place, unless it had one client for
-     * itself. `code` is its exit status, or minus the number of a signal. Called in a process that serves nobody. */
+    /* A process that serves has ended without being asked to (by a stop, or by SIGTERM); another takes its place, unless
+     * it had one client for itself. `code` is its exit status, or minus the number of a signal. Called in a process that
+     * serves nobody. */
     void (*on_death)(pid_t pid, int code, void *arg);
 
     weft_packet_options packet; /* with a handler in it: a server for datagrams; then `handler` is NULL */

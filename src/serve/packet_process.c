@@ -24,7 +24,8 @@
 
 enum {
     EVENTS = 64,
-    RETRY_MS = 50
+    RETRY_MS = 50,
+    SIGNAL_STACK = 64 * 1024
 };
 
 struct child {
@@ -54,6 +55,15 @@ struct task {
     int line;
 };
 
+/* SIGTERM, in a thread: no more is passed on; what has been is read, and then the end. */
+static void *wait_for_signal(void *arg)
+{
+    struct task *t = arg;
+    weft__sys_await_signal(SIGTERM);
+    (void)weft__sys_shutdown(t->line, SHUT_RD);
+    return NULL;
+}
+
 static int serve_peer(void *arg)
 {
     struct task *t = arg;
@@ -69,6 +79,8 @@ static int serve_peer(void *arg)
     weft__listen_close(s, 0); /* the mail has a duplicate */
     s->in_child = true;
     s->reports = po->reports[1];
+    if (s->holds_signal && weft__sys_thread(wait_for_signal, t, SIGNAL_STACK) < 0)
+        return 1;
     for (;;) {
         ssize_t n = weft__sys_recv(t->line, po->bytes, s->options.packet.size_max + 1, 0);
         if (n == -EAGAIN) {
@@ -299,6 +311,7 @@ int weft__packet_supervise(void *arg)
     weft_server *s = arg;
     post po = {.server = s, .n = s->options.max_connections};
     weft__sys_close(s->owner_fds[0]);
+    weft__processes_hold_signal(s);
     weft__sys_ignore(SIGINT); /* the owner tells us what it means */
     int32_t err = open_post(&po);
     (void)weft__sys_send(s->owner_fds[1], &err, sizeof err, MSG_DONTWAIT);

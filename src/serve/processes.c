@@ -12,6 +12,8 @@
  *              died young five times over, the server ends with -ECHILD.
  * P5 the end:  a worker that is still there a second after the grace is killed: the kernel takes all that it had.
  * P6 the line: clients that find every process taken stay in the kernel's queue; the supervisor keeps it short.
+ * P7 SIGTERM:  a worker finishes what it has, as when the server retires, and is replaced; a second one cuts it. The
+ *              supervisor holds the signal, so that its children have it held from their first moment.
  * Pinned by tests/serve (every case runs in processes too) and tests/serve/processes_test.c. */
 #include "serve/processes.h"
 #include "serve/packet.h"
@@ -39,20 +41,7 @@ enum {
     RETRY_MS = 50,
     LINE_MS = 20, /* how often the line is looked at while every process is taken */
     WATCH_STACK = 64 * 1024,
-    TOLD_STACK = 256 * 1024, /* runs on_tell */
     EVENTS = 64
-};
-
-/* From a worker process. */
-struct report {
-    uint32_t child;
-    enum {
-        REPORT_STARTED, /* value: 0 or -errno */
-        REPORT_STOP,    /* a handler has called weft_server_stop */
-        REPORT_HEARD,   /* on_tell has been called; value: front->told before that */
-        REPORT_FULL     /* front->full */
-    } kind;
-    int32_t value;
 };
 
 struct child {
@@ -84,11 +73,6 @@ typedef struct supervisor {
     int spare_fd;
 } supervisor;
 
-static weft__worker *set_of(weft__front *f, const weft_server *s, unsigned child)
-{
-    return f->workers + (f->sets == 1 ? 0 : child * s->nworkers);
-}
-
 /* ---- a worker process ---- */
 
 struct task {
@@ -96,85 +80,6 @@ struct task {
     unsigned index;
     int control;
 };
-
-static void send_report(const weft_server *s, int kind, int value)
-{
-    struct report r = {s->child, kind, value};
-    (void)weft__sys_pipe_write(s->reports, &r, sizeof r); /* smaller than what a pipe takes whole */
-}
-
-static void ask_to_stop(weft__front *f, enum weft__stop how, int64_t grace)
-{
-    int64_t old = load_relaxed(&f->grace);
-    while (grace < old && !cas_seq_cst(&f->grace, &old, grace)) {
-    }
-    uint32_t was = load_relaxed(&f->stopping);
-    while (was < how && !cas_seq_cst(&f->stopping, &was, how)) {
-    }
-}
-
-void weft__processes_stop(weft_server *s, enum weft__stop how, int64_t grace)
-{
-    ask_to_stop(s->front, how, grace);
-    send_report(s, REPORT_STOP, 0);
-}
-
-static bool all_taken(const weft_server *s)
-{
-    weft_server_stats stats;
-    fence_seq_cst(); /* pairs with the supervisor's: it sees our client, or we see that it has stopped looking */
-    weft_server_get_stats(s, &stats);
-    return stats.open >= weft_server_capacity(s);
-}
-
-void weft__processes_taken(weft_server *s)
-{
-    uint32_t no = 0;
-    if (all_taken(s) && load_relaxed(&s->front->full) == 0 && cas_seq_cst(&s->front->full, &no, 1))
-        send_report(s, REPORT_FULL, 0);
-}
-
-static int run_on_tell(weft_server *s, int what)
-{
-    int err = s->options.on_tell != NULL ? s->options.on_tell(what, s->options.arg) : 0;
-    int32_t none = 0;
-    if (err < 0 && s->front != NULL)
-        (void)cas_seq_cst(&s->front->tell_error, &none, err);
-    return err;
-}
-
-bool weft__processes_others_hold_fewer(const weft_server *s, uint64_t most)
-{
-    for (unsigned i = 0; i < s->front->sets; i++) {
-        const weft__worker *set = set_of(s->front, s, i);
-        uint64_t open = 0;
-        bool accepting = false;
-        for (unsigned k = 0; k < s->nworkers; k++) {
-            open += load_relaxed(&set[k].open);
-            accepting |= load_acquire(&set[k].accepting);
-        }
-        if (i != s->child && accepting && open < most)
-            return true;
-    }
-    return false;
-}
-
-/* A thread of the worker's: what the supervisor says. */
-static void *listen_to_supervisor(void *arg)
-{
-    weft_server *s = arg;
-    char byte;
-    while (weft__sys_pipe_read(s->control, &byte, 1) == 1) {
-        if (byte == WEFT__BYTE_TELL) {
-            uint32_t told = load_seq_cst(&s->front->told);
-            (void)run_on_tell(s, load_seq_cst(&s->front->what));
-            send_report(s, REPORT_HEARD, (int)told);
-        } else {
-            weft__server_stop_here(s, load_seq_cst(&s->front->stopping), load_seq_cst(&s->front->grace));
-        }
-    }
-    return NULL; /* it has ended, and so will this process */
-}
 
 /* Let go of what belongs to the supervisor and to other workers. Its poller stays: the kernel's part of it is one with
  * ours, and closing it would take out what is registered. */
@@ -197,7 +102,7 @@ static int serve_client(weft_server *s, int fd)
     own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
     s->workers = &own;
     weft__listen_close(s, 0);
-    if (weft__sys_thread(listen_to_supervisor, s, TOLD_STACK) < 0)
+    if (weft__processes_listen(s) < 0)
         return 1;
     weft__thread_serve_one(s, fd);
     add_relaxed(&all->timeouts, own.timeouts);
@@ -210,7 +115,7 @@ static int serve_client(weft_server *s, int fd)
 static int serve_many(weft_server *s, unsigned index)
 {
     for (unsigned i = 0; i < s->nworkers; i++) {
-        weft__worker *w = set_of(s->front, s, index) + i, was = *w;
+        weft__worker *w = weft__processes_set(s->front, s, index) + i, was = *w;
         weft__worker_init(w, s, i);
         w->accepted = was.accepted; /* those of who was here before */
         w->calls = was.calls;
@@ -223,11 +128,11 @@ static int serve_many(weft_server *s, unsigned index)
         w->broken = was.broken;
         w->last_id = (uint64_t)getpid() << 32;
     }
-    s->workers = set_of(s->front, s, index);
-    int err = weft__sys_thread(listen_to_supervisor, s, TOLD_STACK);
+    s->workers = weft__processes_set(s->front, s, index);
+    int err = weft__processes_listen(s);
     if (err == 0)
         err = s->model->start(s);
-    send_report(s, REPORT_STARTED, err);
+    weft__processes_report(s, WEFT__REPORT_STARTED, err);
     if (err < 0)
         return 1;
     (void)weft_server_wait(s, WEFT_FOREVER);
@@ -316,7 +221,7 @@ static void stop(supervisor *sup)
 static void give_up(supervisor *sup, int err)
 {
     store_seq_cst(&sup->front->result, err);
-    ask_to_stop(sup->front, WEFT__STOP_CLOSE, 0);
+    weft__processes_ask_to_stop(sup->front, WEFT__STOP_CLOSE, 0);
     stop(sup);
 }
 
@@ -344,9 +249,13 @@ static void note_start(supervisor *sup, struct child *c, int err)
 }
 
 /* When its place is to be taken by another. */
-static void plan_replacement(supervisor *sup, struct child *c)
+static void plan_replacement(supervisor *sup, struct child *c, bool asked)
 {
     int64_t now = weft__sys_now();
+    if (asked) {
+        c->start_at = now;
+        return;
+    }
     if (now - c->started < YOUNG_MS * WEFT_MS) {
         sup->early_deaths++;
         sup->pause_ms = sup->pause_ms == 0 ? PAUSE_LEAST_MS : sup->pause_ms * 2;
@@ -377,7 +286,7 @@ static void note_heard(supervisor *sup, struct child *c)
 static void tell_all(supervisor *sup)
 {
     struct child all = {.untold = true}; /* the last to hear, if nobody serves */
-    (void)run_on_tell(sup->server, load_seq_cst(&sup->front->what));
+    (void)weft__processes_run_on_tell(sup->server, load_seq_cst(&sup->front->what));
     sup->untold = 1;
     for (unsigned i = 0; i < sup->n; i++) {
         struct child *c = &sup->children[i];
@@ -391,7 +300,7 @@ static void tell_all(supervisor *sup)
 static void bury(supervisor *sup, struct child *c)
 {
     unsigned index = (unsigned)(c - sup->children);
-    weft__worker *set = set_of(sup->front, sup->server, index);
+    weft__worker *set = weft__processes_set(sup->front, sup->server, index);
     const weft_server_options *o = &sup->server->options;
     int code = 0;
     pid_t pid = weft_process_pid(&c->process);
@@ -402,7 +311,8 @@ static void bury(supervisor *sup, struct child *c)
     c->control = -1;
     sup->running--;
     note_heard(sup, c);
-    if (o->on_death != NULL && (sup->single ? code != 0 : !sup->stopping))
+    bool asked = code == 0 && !sup->single && load_seq_cst(&set->leaving); /* P7 */
+    if (o->on_death != NULL && (sup->single ? code != 0 : !sup->stopping && !asked))
         o->on_death(pid, code, o->arg);
     if (sup->single) {
         store_relaxed(&set->open, set->open - 1);
@@ -419,7 +329,7 @@ static void bury(supervisor *sup, struct child *c)
     if (!c->reported)
         note_start(sup, c, -ECHILD);
     if (!sup->stopping)
-        plan_replacement(sup, c);
+        plan_replacement(sup, c, asked);
 }
 
 /* ---- the supervisor: clients, in the model "process" ---- */
@@ -497,7 +407,7 @@ static int64_t look_at_line(supervisor *sup)
 {
     weft_server *s = sup->server;
     store_seq_cst(&sup->front->full, 0); /* from here on who is the last to be taken says so */
-    if (!all_taken(s)) {
+    if (!weft__processes_all_taken(s)) {
         sup->full = false;
         return INT64_MAX;
     }
@@ -517,14 +427,14 @@ static int64_t look_at_line(supervisor *sup)
 
 static void read_reports(supervisor *sup)
 {
-    struct report r;
+    struct weft__report r;
     if (weft__sys_pipe_read(sup->reports[0], &r, sizeof r) != (ssize_t)sizeof r)
         return;
-    if (r.kind == REPORT_STOP)
+    if (r.kind == WEFT__REPORT_STOP)
         stop(sup);
-    else if (r.kind == REPORT_FULL)
+    else if (r.kind == WEFT__REPORT_FULL)
         sup->full = true;
-    else if (r.kind == REPORT_HEARD && r.child < sup->n && (uint32_t)r.value == load_seq_cst(&sup->front->told))
+    else if (r.kind == WEFT__REPORT_HEARD && r.child < sup->n && (uint32_t)r.value == load_seq_cst(&sup->front->told))
         note_heard(sup, &sup->children[r.child]);
     else if (r.child < sup->n && !sup->children[r.child].reported)
         note_start(sup, &sup->children[r.child], r.value);
@@ -627,6 +537,7 @@ static int supervise(void *arg)
                       .client = -1,
                       .spare_fd = -1};
     weft__sys_close(s->owner_fds[0]);
+    weft__processes_hold_signal(s);
     weft__sys_ignore(SIGINT); /* Ctrl-C reaches the whole group of a terminal; the owner tells us what it means */
     int err = open_supervisor(&sup);
     if (err < 0 || sup.single)
@@ -754,7 +665,7 @@ fail:
 
 static void processes_notify(weft_server *s)
 {
-    ask_to_stop(s->front, load_seq_cst(&s->stopping), load_seq_cst(&s->grace));
+    weft__processes_ask_to_stop(s->front, load_seq_cst(&s->stopping), load_seq_cst(&s->grace));
     weft_lock_acquire(&s->owner_lock);
     if (s->owner_fds[0] >= 0) {
         for (unsigned i = 0; i < s->nworkers; i++)
@@ -768,7 +679,7 @@ int weft_server_tell(weft_server *s, int what, weft_until until)
 {
     if (s->in_child)
         return -EINVAL;
-    int err = run_on_tell(s, what);
+    int err = weft__processes_run_on_tell(s, what);
     if (s->front == NULL)
         return err;
     int locked = weft_lock_acquire_until(&s->tell_lock, until);

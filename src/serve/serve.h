@@ -144,6 +144,7 @@ struct weft__worker {
     bool drained;     /* nobody new is accepted */
     bool emptied;     /* who was idle has been let go */
     bool cut;
+    bool leaving; /* atomic: a worker process, by its first: a signal has asked it to end */
 
     uint32_t open;         /* atomic: connections let in and not ended */
     uint32_t refused_open; /* connections that linger after a refusal */
@@ -248,6 +249,7 @@ struct weft_server {
     const weft__model *inner; /* what each of them runs; without processes the same as `model` */
     struct weft__front *front;
     bool single;          /* a process for each client */
+    bool holds_signal;    /* the supervisor, and with it its children, hold SIGTERM */
     bool in_child;        /* this is a worker process; then: */
     unsigned child;       /* which */
     int control, reports; /* pipes from and to the supervisor */

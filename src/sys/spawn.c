@@ -320,6 +320,27 @@ void weft__sys_ignore(int which)
     signal(which, SIG_IGN);
 }
 
+bool weft__sys_hold_signal(int which)
+{
+    struct sigaction now;
+    sigset_t set;
+    if (sigaction(which, NULL, &now) < 0 || (now.sa_flags & SA_SIGINFO) || now.sa_handler != SIG_DFL)
+        return false;
+    sigemptyset(&set);
+    sigaddset(&set, which);
+    return pthread_sigmask(SIG_BLOCK, &set, NULL) == 0;
+}
+
+void weft__sys_await_signal(int which)
+{
+    sigset_t set;
+    int got = 0;
+    sigemptyset(&set);
+    sigaddset(&set, which);
+    while (sigwait(&set, &got) != 0 || got != which) {
+    }
+}
+
 int weft__sys_null(int stream)
 {
     int fd = open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);

@@ -77,6 +77,13 @@ void weft__sys_death_signal(int signal);
 /* This process ignores `signal` from now on, and so do those that it forks. */
 void weft__sys_ignore(int signal);
 
+/* Keep `signal` from this thread, and from those that it starts and forks, if its action is the default one: then it
+ * can be awaited. False: the program has an action of its own for it. */
+bool weft__sys_hold_signal(int signal);
+
+/* Wait until this process gets `signal`, which its threads hold. */
+void weft__sys_await_signal(int signal);
+
 /* ---- descriptors for programs ---- */
 
 /* /dev/null, close-on-exec, to be read as stream 0 and written as 1 or 2; or -errno. */

@@ -561,6 +561,54 @@ SERVE_CASE(handover_what_a_server_is_told_reaches_all_its_processes)
     weft_server_close(s);
 }
 
+static bool has_ended(void *arg)
+{
+    return kill(*(pid_t *)arg, 0) < 0 && errno == ESRCH;
+}
+
+/* S001-139. Under load, processes that serve are asked to end by SIGTERM, one after the other: no request is lost. */
+static void handover_processes_asked_to_end_lose_nothing(const serve_kind *kind);
+SERVE__ONE(60, handover_processes_asked_to_end_lose_nothing, prefork)
+SERVE__ONE(60, handover_processes_asked_to_end_lose_nothing, forked_pool)
+SERVE__ONE(60, handover_processes_asked_to_end_lose_nothing, forked_epoll)
+static void handover_processes_asked_to_end_lose_nothing(const serve_kind *kind)
+{
+    load *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(l != MAP_FAILED);
+    heard *h = heard_new();
+    weft_server_options o = line_options(kind, (weft_server_options){0}, &h->service);
+    o.on_tell = hear;
+    weft_server *s;
+    CHECK_OK(weft_server_open(&s, &o));
+    l->port = weft_server_port(s);
+    l->stays = kind != &serve_prefork; /* there it would keep a whole process */
+    pid_t client = fork();
+    CHECK(client >= 0);
+    if (client == 0)
+        run_load(l);
+    CHECK_OK(weft_server_start(s));
+    for (int i = 0; i < 10; i++) {
+        await_rounds(l);
+        store_seq_cst(&h->calls, 0);
+        CHECK_OK(weft_server_tell(s, i, WEFT_FOREVER));
+        CHECK_INT(4, load_seq_cst(&h->calls)); /* this one, the supervisor, the two that serve */
+        pid_t pid = h->pids[2 + i % 2];
+        CHECK_INT(0, kill(h->pids[1], SIGTERM)); /* the supervisor's end is nobody's to ask for */
+        CHECK_INT(0, kill(pid, SIGTERM));
+        wait_until(has_ended, &pid, "the end of the process");
+    }
+    await_rounds(l);
+    store_seq_cst(&l->stop, 1);
+    int status;
+    CHECK_INT(client, waitpid(client, &status, 0));
+    CHECK_INT(0, status);
+    rounds none = {l, 0};
+    CHECK(has_come(&none));
+    wait_open(s, 0);
+    CHECK_INT(0, server_stats(s).cut);
+    serve_stop(s);
+}
+
 /* A process that does not hear keeps it waiting until its end. */
 TEST(handover_telling_does_not_wait_for_the_dead)
 {

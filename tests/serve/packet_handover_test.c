@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -242,6 +243,67 @@ ALL_MODELS(packet_handover_loses_nothing)
     await_answers(l, 0);
     CHECK_INT(l->sent, load_seq_cst(&l->answered));
     CHECK_INT(l->sent, handled + end_of(s));
+}
+
+/* ---- processes that are asked to end ---- */
+
+typedef struct heard {
+    uint32_t calls; /* atomic */
+    pid_t pids[64];
+} heard;
+
+static int hear(int what, void *arg)
+{
+    (void)what;
+    heard *h = arg;
+    h->pids[add_seq_cst(&h->calls, 1) % 64] = getpid();
+    return 0;
+}
+
+static bool has_ended(void *arg)
+{
+    return kill(*(pid_t *)arg, 0) < 0 && errno == ESRCH;
+}
+
+/* By SIGTERM: what they have taken they handle, what comes meanwhile waits for those who replace them. */
+static void packet_processes_asked_to_end_lose_nothing(const serve_kind *kind);
+SERVE__ONE(60, packet_processes_asked_to_end_lose_nothing, prefork)
+SERVE__ONE(60, packet_processes_asked_to_end_lose_nothing, forked_pool)
+SERVE__ONE(60, packet_processes_asked_to_end_lose_nothing, forked_epoll)
+static void packet_processes_asked_to_end_lose_nothing(const serve_kind *kind)
+{
+    load *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    heard *h = mmap(NULL, sizeof *h, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(l != MAP_FAILED && h != MAP_FAILED);
+    weft_server_options o = options_of(kind);
+    o.on_tell = hear;
+    o.arg = h;
+    weft_server *s;
+    CHECK_OK(weft_server_open(&s, &o));
+    l->port = weft_server_port(s);
+    snprintf(l->host, sizeof l->host, "%s", own_host());
+    pid_t sender = fork();
+    CHECK(sender >= 0);
+    if (sender == 0)
+        run_load(l);
+    CHECK_OK(weft_server_start(s));
+    for (int i = 0; i < 8; i++) {
+        await_answers(l, 100);
+        store_seq_cst(&h->calls, 0);
+        CHECK_OK(weft_server_tell(s, i, WEFT_FOREVER));
+        CHECK_INT(4, load_seq_cst(&h->calls)); /* this one, the supervisor, the two that serve */
+        pid_t pid = h->pids[2 + i % 2];
+        CHECK_INT(0, kill(pid, SIGTERM));
+        wait_until(has_ended, &pid, "the end of the process");
+    }
+    await_answers(l, 100);
+    store_seq_cst(&l->stop, 1);
+    int status;
+    CHECK_INT(sender, waitpid(sender, &status, 0));
+    CHECK_INT(0, status);
+    await_answers(l, 0);
+    CHECK_INT(l->sent, load_seq_cst(&l->answered));
+    CHECK_INT(l->sent, end_of(s));
 }
 
 /* ---- what waits in a socket ---- */

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -502,6 +503,32 @@ TEST_LIMIT(30, packet_process_that_dies_is_replaced)
     }
     CHECK(atoi(before) != atoi(after));
     CHECK_INT(1, stats_of(s).cut);
+    close(fd);
+    serve_stop(s);
+}
+
+/* By SIGTERM: it handles what it has been given, and its peer has another then. */
+TEST_LIMIT(30, packet_process_of_a_peer_that_is_asked_to_end_is_replaced)
+{
+    line_service *service;
+    weft_server *s = serve(&serve_process, (weft_server_options){0}, &service);
+    int fd = open_client(weft_server_port(s));
+    struct timeval soon = {.tv_usec = 50000};
+    char number[16] = "", again[16] = "";
+    send_text(fd, "p");
+    CHECK(recv(fd, number, 15, 0) > 0);
+    ask(fd, "w", "waiting");
+    send_text(fd, "n");
+    while (stats_of(s).received < 3)
+        (void)weft_sleep(weft_in_ms(1));
+    CHECK_INT(0, kill(atoi(number), SIGTERM));
+    line_service_go(service);
+    expect(fd, "waited");
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+    do
+        send_text(fd, "p");
+    while (recv(fd, again, 15, 0) <= 0 || strcmp(again, number) == 0); /* sent on the way out, it is lost */
+    CHECK_INT(0, stats_of(s).cut);
     close(fd);
     serve_stop(s);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -283,6 +284,133 @@ TEST(processes_that_end_by_themselves_are_replaced_pool)
 TEST(processes_that_end_by_themselves_process)
 {
     die_and_be_replaced("process", 0, false);
+}
+
+/* ---- SIGTERM ---- */
+
+struct deaths {
+    uint32_t count; /* atomic, shared */
+};
+
+static void note_death(pid_t pid, int code, void *arg)
+{
+    (void)pid;
+    (void)code;
+    struct deaths *deaths = arg;
+    add_seq_cst(&deaths->count, 1);
+}
+
+/* Who is asked to end by SIGTERM serves whom it has, and nobody new, ends when they leave, and is replaced: that is no
+ * death. */
+static void ask_to_end(const char *model, unsigned processes)
+{
+    struct deaths *deaths = mmap(NULL, sizeof *deaths, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(deaths != MAP_FAILED);
+    weft_server *s;
+    weft_server_options o = {.handler = tell_pid, .model = model, .processes = processes, .threads = 2};
+    o.idle_timeout = -1;
+    o.on_death = note_death;
+    o.arg = deaths;
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_start(s));
+    unsigned port = weft_server_port(s);
+    for (int i = 0; i < 6; i++) { /* without the pauses of those who die young */
+        int fd = client_open(port);
+        pid_t pid = ask_pid(fd);
+        CHECK(pid > 0);
+        CHECK_INT(0, kill(pid, SIGTERM));
+        for (int k = 0; k < 3; k++)
+            CHECK_INT(pid, ask_pid(fd));
+        client_close(fd);
+        wait_until(is_gone, &pid, "the end of the process");
+        for (int k = 0; k < 4; k++)
+            CHECK(ask_new(port) != pid);
+    }
+    CHECK_INT(0, load_seq_cst(&deaths->count));
+    serve_stop(s);
+    check_no_zombies();
+}
+
+TEST(processes_that_are_asked_to_end_finish_and_are_replaced_prefork)
+{
+    ask_to_end("prefork", 2);
+}
+
+TEST(processes_that_are_asked_to_end_finish_and_are_replaced_pool)
+{
+    ask_to_end("pool", 2);
+}
+
+TEST(processes_that_are_asked_to_end_finish_and_are_replaced_epoll)
+{
+    ask_to_end("epoll", 2);
+}
+
+TEST(processes_that_are_asked_to_end_finish_process)
+{
+    ask_to_end("process", 0);
+}
+
+struct asked {
+    pid_t pid;
+};
+
+static bool is_gone_when_asked(void *arg)
+{
+    struct asked *asked = arg;
+    (void)kill(asked->pid, SIGTERM);
+    return is_gone(&asked->pid);
+}
+
+/* Asked again, it does not wait for its clients. */
+static void ask_twice(const char *model, unsigned processes)
+{
+    weft_server *s = serve_pids(model, processes);
+    int fd = client_open(weft_server_port(s));
+    struct asked asked = {ask_pid(fd)};
+    CHECK(asked.pid > 0);
+    wait_until(is_gone_when_asked, &asked, "the end of the process");
+    client_expect_end(fd);
+    client_close(fd);
+    CHECK(ask_new(weft_server_port(s)) != asked.pid);
+    serve_stop(s);
+}
+
+TEST(processes_that_are_asked_twice_end_at_once_prefork)
+{
+    ask_twice("prefork", 2);
+}
+
+TEST(processes_that_are_asked_twice_end_at_once_epoll)
+{
+    ask_twice("epoll", 2);
+}
+
+TEST(processes_that_are_asked_twice_end_at_once_process)
+{
+    ask_twice("process", 0);
+}
+
+/* A program that has a handler of its own for the signal has it in all its processes. */
+static void do_nothing(int which)
+{
+    (void)which;
+}
+
+TEST(processes_leave_a_handler_of_the_programs_own_alone)
+{
+    signal(SIGTERM, do_nothing);
+    weft_server *s = serve_pids("prefork", 1);
+    int fd = client_open(weft_server_port(s));
+    pid_t pid = ask_pid(fd);
+    CHECK(pid > 0);
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(0, kill(pid, SIGTERM));
+        CHECK_INT(pid, ask_pid(fd));
+    }
+    client_close(fd);
+    CHECK_INT(pid, ask_new(weft_server_port(s)));
+    serve_stop(s);
 }
 
 /* Dies in its first moments in every process but the first ones. */

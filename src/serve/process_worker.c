@@ -1,0 +1,116 @@
+/* process_worker.c - what a worker process hears (from its supervisor, and by SIGTERM) and says. Rules P1 and P7 of
+ * processes.c. Pinned by tests/serve/processes_test.c and handover_test.c. */
+#include "serve/processes.h"
+
+#include "park/park.h"
+#include "sys/spawn.h"
+#include "sys/sys.h"
+
+#include <signal.h>
+
+enum {
+    SIGNAL_STACK = 64 * 1024,
+    TOLD_STACK = 256 * 1024 /* runs on_tell */
+};
+
+void weft__processes_report(const weft_server *s, int kind, int value)
+{
+    struct weft__report r = {s->child, kind, value};
+    (void)weft__sys_pipe_write(s->reports, &r, sizeof r); /* smaller than what a pipe takes whole */
+}
+
+void weft__processes_ask_to_stop(weft__front *f, enum weft__stop how, int64_t grace)
+{
+    int64_t old = load_relaxed(&f->grace);
+    while (grace < old && !cas_seq_cst(&f->grace, &old, grace)) {
+    }
+    uint32_t was = load_relaxed(&f->stopping);
+    while (was < how && !cas_seq_cst(&f->stopping, &was, how)) {
+    }
+}
+
+void weft__processes_stop(weft_server *s, enum weft__stop how, int64_t grace)
+{
+    weft__processes_ask_to_stop(s->front, how, grace);
+    weft__processes_report(s, WEFT__REPORT_STOP, 0);
+}
+
+bool weft__processes_all_taken(const weft_server *s)
+{
+    weft_server_stats stats;
+    fence_seq_cst(); /* pairs with the supervisor's: it sees our client, or we see that it has stopped looking */
+    weft_server_get_stats(s, &stats);
+    return stats.open >= weft_server_capacity(s);
+}
+
+void weft__processes_taken(weft_server *s)
+{
+    uint32_t no = 0;
+    if (weft__processes_all_taken(s) && load_relaxed(&s->front->full) == 0 && cas_seq_cst(&s->front->full, &no, 1))
+        weft__processes_report(s, WEFT__REPORT_FULL, 0);
+}
+
+int weft__processes_run_on_tell(weft_server *s, int what)
+{
+    int err = s->options.on_tell != NULL ? s->options.on_tell(what, s->options.arg) : 0;
+    int32_t none = 0;
+    if (err < 0 && s->front != NULL)
+        (void)cas_seq_cst(&s->front->tell_error, &none, err);
+    return err;
+}
+
+bool weft__processes_others_hold_fewer(const weft_server *s, uint64_t most)
+{
+    for (unsigned i = 0; i < s->front->sets; i++) {
+        const weft__worker *set = weft__processes_set(s->front, s, i);
+        uint64_t open = 0;
+        bool accepting = false;
+        for (unsigned k = 0; k < s->nworkers; k++) {
+            open += load_relaxed(&set[k].open);
+            accepting |= load_acquire(&set[k].accepting);
+        }
+        if (i != s->child && accepting && open < most)
+            return true;
+    }
+    return false;
+}
+
+/* A thread of the worker's: what the supervisor says. */
+static void *listen_to_supervisor(void *arg)
+{
+    weft_server *s = arg;
+    char byte;
+    while (weft__sys_pipe_read(s->control, &byte, 1) == 1) {
+        if (byte == WEFT__BYTE_TELL) {
+            uint32_t told = load_seq_cst(&s->front->told);
+            (void)weft__processes_run_on_tell(s, load_seq_cst(&s->front->what));
+            weft__processes_report(s, WEFT__REPORT_HEARD, (int)told);
+        } else {
+            weft__server_stop_here(s, load_seq_cst(&s->front->stopping), load_seq_cst(&s->front->grace));
+        }
+    }
+    return NULL; /* it has ended, and so will this process */
+}
+
+void weft__processes_hold_signal(weft_server *s)
+{
+    s->holds_signal = weft__sys_hold_signal(SIGTERM);
+}
+
+/* A thread of the worker's (P7). */
+static void *wait_for_signal(void *arg)
+{
+    weft_server *s = arg;
+    weft__sys_await_signal(SIGTERM);
+    store_seq_cst(&weft__processes_set(s->front, s, s->child)->leaving, true);
+    weft__server_stop_here(s, WEFT__STOP_RETIRE, INT64_MAX);
+    weft__sys_await_signal(SIGTERM);
+    weft__server_stop_here(s, WEFT__STOP_CLOSE, 0);
+    return NULL;
+}
+
+int weft__processes_listen(weft_server *s)
+{
+    int err = weft__sys_thread(listen_to_supervisor, s, TOLD_STACK);
+    return err < 0 || !s->holds_signal ? err : weft__sys_thread(wait_for_signal, s, SIGNAL_STACK);
+}
