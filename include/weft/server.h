@@ -159,7 +159,7 @@ typedef struct weft_server_options {
     /* See weft_server_tell. 0 or a negative errno value. On a thread that serves nobody; may wait. */
     int (*on_tell)(int what, void *arg);
 
-    /* A process that serves has ended without being asked to (by a stop, or SIGTERM); another takes its place, unless it
+    /* A process that serves has ended without being asked to (by a stop, or SIGTERM); another takes its place unless it
      * had one client for itself. `code` is its exit status, or minus the number of a signal. Called in a process that
      * serves nobody. */
     void (*on_death)(pid_t pid, int code, void *arg);
