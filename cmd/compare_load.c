@@ -352,11 +352,11 @@ int compare_clients(const compare_result *result, unsigned port, unsigned client
     r->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     r->to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     raise_limit(clients + 64);
-    int err = -ENOMEM;
     r->clients = calloc(clients, sizeof *r->clients);
-    if (result->tls)
+    int err = r->clients != NULL ? 0 : -ENOMEM;
+    if (err == 0 && result->tls)
         err = weft_tls_new(&r->tls, WEFT_TLS_CLIENT, &(weft_tls_options){.ca_text = result->certificate});
-    if (r->clients != NULL && (r->tls != NULL || !result->tls))
+    if (err == 0)
         err = weft_poller_open(&r->poller, "epoll");
     if (err == 0) {
         err = go_all(r, result->duration, begun, arg);
