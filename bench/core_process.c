@@ -3,9 +3,8 @@
  *
  * A fork takes as long as there is to copy, so each side is measured in a program of its own that does nothing else, as
  * a user would run it: on all processors, Python's by bench/peers/processes.py and ours by bench/lean/processes.c. That
- * one is linked twice: with libweft.a, of which the linker takes what it uses, and with libweft.so (`_shared`), which
- * brings OpenSSL and zlib along, and a fork copies their pages. A program that has written 256 MiB starts others as
- * fast as one that has not. */
+ * one is linked twice: with libweft.a, of which the linker takes what it uses, and with libweft.so (`_shared`), the
+ * whole of which a fork copies. A program that has written 256 MiB starts others as fast as one that has not. */
 #include "core.h"
 
 #include <string.h>
