@@ -123,9 +123,9 @@ static int have_others(weft_server *s, unsigned from, unsigned n)
     int err = 0;
     for (unsigned i = 0; i < from && weft__is_packet(s) && err == 0; i++)
         err = prepare_mailbox(s, o->listeners[i], n > 1);
-    for (unsigned i = from; i < n && err >= 0; i++)
+    for (unsigned i = from, k = 0; i < n && err >= 0; i++, k = k + 1 < from ? k + 1 : 0)
         err = s->listeners[i] =
-            weft__is_packet(s) ? open_listener(o, &s->address, true) : weft__sys_dup(o->listeners[i % from]);
+            weft__is_packet(s) ? open_listener(o, &s->address, true) : weft__sys_dup(o->listeners[k]);
     return err < 0 ? err : 0;
 }
 

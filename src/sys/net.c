@@ -406,7 +406,7 @@ int weft__sys_take_error(int fd, weft__address *to, int *err)
     union {
         struct cmsghdr align;
         char bytes[256];
-    } control;
+    } control = {.bytes = {0}};
     *to = (weft__address){.size = 0};
     *err = 0;
     struct msghdr msg = {.msg_name = &to->any,
