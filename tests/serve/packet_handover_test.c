@@ -37,19 +37,10 @@ static void echo(weft_packet *p, void *arg)
     CHECK_OK(weft_packet_answer(p, p->data, p->size));
 }
 
-/* 127.0.0.1 is everybody's: a case's clients that have gone must not hear from another case's server. */
-static const char *own_host(void)
-{
-    static char text[32];
-    unsigned pid = (unsigned)getpid();
-    snprintf(text, sizeof text, "127.%u.%u.%u", 1 + (pid >> 16) % 250, pid >> 8 & 255, pid & 255);
-    return text;
-}
-
 static weft_server_options options_of(const serve_kind *kind)
 {
     return (weft_server_options){.packet.handler = echo,
-                                 .host = own_host(),
+                                 .host = serve_own_host(),
                                  .model = kind->model,
                                  .poller = kind->poller,
                                  .threads = kind->threads,
@@ -222,7 +213,7 @@ ALL_MODELS(packet_handover_loses_nothing)
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
     l->port = weft_server_port(s);
-    snprintf(l->host, sizeof l->host, "%s", own_host());
+    snprintf(l->host, sizeof l->host, "%s", serve_own_host());
     pid_t pid = fork(); /* before there are threads */
     CHECK(pid >= 0);
     if (pid == 0)
@@ -281,7 +272,7 @@ static void packet_processes_asked_to_end_lose_nothing(const serve_kind *kind)
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
     l->port = weft_server_port(s);
-    snprintf(l->host, sizeof l->host, "%s", own_host());
+    snprintf(l->host, sizeof l->host, "%s", serve_own_host());
     pid_t sender = fork();
     CHECK(sender >= 0);
     if (sender == 0)
@@ -324,7 +315,7 @@ ALL_MODELS(packet_handover_keeps_what_waits)
     weft_server *s, *next;
     CHECK_OK(weft_server_open(&s, &o));
     CHECK_OK(weft_server_start(s));
-    int fd = client_socket(own_host(), weft_server_port(s)), fds[SOCKETS];
+    int fd = client_socket(serve_own_host(), weft_server_port(s)), fds[SOCKETS];
     CHECK_INT(3, send(fd, "one", 3, 0));
     expect(fd, "one");
     o.listener_count = (unsigned)take_sockets(s, fds);
@@ -346,7 +337,7 @@ static int bound_socket(void)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in a = {.sin_family = AF_INET};
-    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
     CHECK_INT(0, bind(fd, (struct sockaddr *)&a, sizeof a));
     return fd;
 }
@@ -396,7 +387,7 @@ static void packet_handover_one_socket_becomes_several(const serve_kind *kind)
     CHECK_OK(weft_server_start(s));
     CHECK_BETWEEN(2, SOCKETS, weft_server_listeners(s, fds, SOCKETS));
     for (int i = 0; i < PEERS; i++) {
-        CHECK((peers[i] = client_socket(own_host(), weft_server_port(s))) >= 0);
+        CHECK((peers[i] = client_socket(serve_own_host(), weft_server_port(s))) >= 0);
         CHECK_INT(2, send(peers[i], "e1", 2, 0));
         CHECK_INT(2, send(peers[i], "e2", 2, 0));
     }
@@ -416,7 +407,7 @@ TEST(packet_handover_earlier_losses_are_not_counted)
     struct sockaddr_in a;
     socklen_t length = sizeof a;
     CHECK_INT(0, getsockname(fd, (struct sockaddr *)&a, &length));
-    int peer = client_socket(own_host(), ntohs(a.sin_port));
+    int peer = client_socket(serve_own_host(), ntohs(a.sin_port));
     char bytes[1000] = {0};
     for (int i = 0; i < 100; i++)
         CHECK_INT(sizeof bytes, send(peer, bytes, sizeof bytes, 0));

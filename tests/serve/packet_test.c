@@ -98,16 +98,6 @@ static void handle(weft_packet *p, void *arg)
     (void)weft_packet_answer(p, p->data, p->size);
 }
 
-/* An address of this case's own: else the answers to clients that have gone could reach another case's server, which
- * would answer them. */
-static const char *own_host(void)
-{
-    static char text[32];
-    unsigned pid = (unsigned)getpid();
-    snprintf(text, sizeof text, "127.%u.%u.%u", 1 + (pid >> 16) % 250, pid >> 8 & 255, pid & 255);
-    return text;
-}
-
 static weft_server *serve(const serve_kind *kind, weft_server_options o, line_service **service)
 {
     *service = line_service_new(false);
@@ -117,7 +107,7 @@ static weft_server *serve(const serve_kind *kind, weft_server_options o, line_se
     if (o.stack_size == 0)
         o.stack_size = 256 * 1024; /* printf under sanitizers */
     if (o.host == NULL)
-        o.host = own_host();
+        o.host = serve_own_host();
     return (*service)->server = serve_start(kind, o);
 }
 
@@ -130,7 +120,7 @@ static int open_client(unsigned port)
     struct timeval limit = {.tv_sec = (time_t)(20 * test_limit_factor())};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
     CHECK_INT(0, connect(fd, (struct sockaddr *)&a, sizeof a));
     return fd;
 }
@@ -339,7 +329,7 @@ ALL_MODELS(packet_stop_lets_handlers_finish)
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
     CHECK_INT(1, stats_of(s).handled);
     weft_server_close(s);
-    weft_server_options o = {.packet.handler = handle, .host = own_host(), .port = port};
+    weft_server_options o = {.packet.handler = handle, .host = serve_own_host(), .port = port};
     CHECK_OK(weft_server_open(&next, &o));
     weft_server_close(next);
     close(fd);
@@ -633,7 +623,7 @@ TEST(packet_drop_is_told)
 {
     struct drops drops = {0};
     weft_server_options o = {
-        .packet = {.handler = echo, .size_max = 10, .on_drop = note_drop}, .arg = &drops, .host = own_host()};
+        .packet = {.handler = echo, .size_max = 10, .on_drop = note_drop}, .arg = &drops, .host = serve_own_host()};
     weft_server *s = serve_start(&serve_epoll, o);
     int fd = open_client(weft_server_port(s));
     send_text(fd, "eleven byte");
@@ -666,7 +656,7 @@ static int open_deaf(unsigned *port)
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in a = {.sin_family = AF_INET};
     socklen_t size = sizeof a;
-    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
     CHECK_INT(0, bind(fd, (struct sockaddr *)&a, sizeof a));
     CHECK_INT(0, getsockname(fd, (struct sockaddr *)&a, &size));
     *port = ntohs(a.sin_port);
@@ -678,7 +668,7 @@ static int open_deaf(unsigned *port)
 static void send_deaf(int fd, unsigned port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
     CHECK_INT(6, sendto(fd, "e deaf", 6, 0, (struct sockaddr *)&a, sizeof a));
 }
 
@@ -700,7 +690,7 @@ ALL_MODELS(packet_refused_answer_is_told_and_is_no_error_of_others)
     CHECK(errors != MAP_FAILED);
     weft_server *s = serve_start(kind, (weft_server_options){.packet = {.handler = echo, .on_error = note_error},
                                                              .arg = errors,
-                                                             .host = own_host(),
+                                                             .host = serve_own_host(),
                                                              .stack_size = 256 * 1024});
     unsigned port = weft_server_port(s), deaf_port;
     int deaf = open_deaf(&deaf_port), fd = open_client(port);
@@ -728,7 +718,7 @@ static void packet_reports_that_nobody_wants_are_none(const serve_kind *kind)
 {
     int given = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in a = {.sin_family = AF_INET};
-    CHECK_INT(1, inet_pton(AF_INET, own_host(), &a.sin_addr));
+    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
     CHECK_INT(0, setsockopt(given, IPPROTO_IP, IP_RECVERR, &on, sizeof on));
     CHECK_INT(0, bind(given, (struct sockaddr *)&a, sizeof a));
     line_service *service;

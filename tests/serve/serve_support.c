@@ -438,7 +438,15 @@ void serve_stop(weft_server *s)
 
 /* ---- clients ---- */
 
-int client_open_from(unsigned port, const char *source)
+const char *serve_own_host(void)
+{
+    static char text[32];
+    unsigned pid = (unsigned)getpid();
+    snprintf(text, sizeof text, "127.%u.%u.%u", 1 + (pid >> 16) % 250, pid >> 8 & 255, pid & 255);
+    return text;
+}
+
+static int open_client(unsigned port, const char *source, const char *host)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     CHECK(fd >= 0);
@@ -452,7 +460,7 @@ int client_open_from(unsigned port, const char *source)
         CHECK_INT(0, bind(fd, (struct sockaddr *)&a, sizeof(a)));
     }
     a.sin_port = htons((uint16_t)port);
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_INT(1, inet_pton(AF_INET, host, &a.sin_addr));
     if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
         FAIL("connect: %s", strerror(errno));
     if (clients_encrypt)
@@ -460,9 +468,19 @@ int client_open_from(unsigned port, const char *source)
     return fd;
 }
 
+int client_open_from(unsigned port, const char *source)
+{
+    return open_client(port, source, "127.0.0.1");
+}
+
+int client_open_to(unsigned port, const char *host)
+{
+    return open_client(port, NULL, host);
+}
+
 int client_open(unsigned port)
 {
-    return client_open_from(port, NULL);
+    return client_open_to(port, "127.0.0.1");
 }
 
 ssize_t client_try_send(int fd, const void *data, size_t size)

@@ -149,9 +149,14 @@ void serve_stop(weft_server *s);
 
 unsigned char line_pattern(size_t i);
 
+/* An address of this process's own, where 127.0.0.1 is everybody's: nobody else takes a port there, and the answers to
+ * clients that have gone reach no other case's server. In memory that the next call uses again. */
+const char *serve_own_host(void);
+
 /* Clients: blocking, with a time limit on each receive that fails the case. */
 int client_open(unsigned port);
 int client_open_from(unsigned port, const char *source);
+int client_open_to(unsigned port, const char *host);
 void client_send(int fd, const void *data, size_t size);
 void client_say(int fd, const char *text);
 size_t client_recv(int fd, void *buf, size_t size); /* at least 1, or 0 at the end; a reset fails the case */

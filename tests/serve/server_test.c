@@ -68,10 +68,13 @@ SERVE_CASE(server_port_in_use_is_refused_and_free_after_the_end)
 {
     line_service *service = line_service_new(false);
     for (unsigned threads = 1; threads <= 2; threads++) {
-        weft_server *s = serve_lines(kind, (weft_server_options){.threads = threads}, service), *second = NULL;
-        weft_server_options same = {.handler = nothing, .port = weft_server_port(s), .threads = threads};
+        weft_server_options options = {.host = serve_own_host(), .threads = threads};
+        weft_server *s = serve_lines(kind, options, service), *second = NULL;
+        weft_server_options same = options;
+        same.handler = nothing;
+        same.port = weft_server_port(s);
         CHECK_ERR(-EADDRINUSE, weft_server_open(&second, &same));
-        int fd = client_open(weft_server_port(s));
+        int fd = client_open_to(weft_server_port(s), options.host);
         client_expect_reply(fd, "close\n", "bye\n"); /* our side closes first: its end waits in the kernel */
         client_close(fd);
         serve_stop(s);
