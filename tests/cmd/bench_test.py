@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`weft bench models`: its table, its lines, its JSON and its picture have what was measured, and waiting takes its time.
 
-S002-05, S000-30, S004-40, S004-41, S001-43. How fast anything is, is no matter of a test. Environment: WEFT.
+S002-05, S000-02 to S000-04, S000-30, S001-43, S001-44, S001-100, S001-109, S004-40, S004-41. How fast anything is, is no
+matter of a test. Environment: WEFT.
 """
 import json
 import os

@@ -1,5 +1,5 @@
 /* deadlock_ring_test.c - rings of waiters: each program hangs, and the one report names its ring. Each is run by
- * threads, by coroutines and by both in turns. S000-35, S001-140, X-10. */
+ * threads, by coroutines and by both in turns. S000-35, S001-140, S004-36, X-10. */
 #include "fault/deadlock_support.h"
 
 #include <string.h>

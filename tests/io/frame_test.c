@@ -1,4 +1,4 @@
-/* frame_test.c - finding and wrapping messages in plain bytes. S001-31. */
+/* frame_test.c - finding and wrapping messages in plain bytes. S001-31, S001-32. */
 #include "harness/harness.h"
 #include "io/frame.h"
 

@@ -1,5 +1,6 @@
 /* stream_test.c - streams in a thread and in coroutines over every back end: the same bodies. Each name says what is
- * true. S001-21 to S001-26: stream sockets, listen, accept, recv, send, connect; S001-118. */
+ * true. S001-21 to S001-26: stream sockets, listen, accept, recv, send, connect; S001-110, S001-111,
+ * S001-118. */
 #include "io/io_support.h"
 
 #include <weft/co.h>

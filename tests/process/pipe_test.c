@@ -1,4 +1,5 @@
-/* pipe_test.c - message pipes: whole messages, their order, both ends, descriptors, and senders that are killed. */
+/* pipe_test.c - message pipes: whole messages, their order, both ends, descriptors, and senders that are killed.
+ * S004-24. */
 #include "harness/harness.h"
 
 #include <weft/co.h>
