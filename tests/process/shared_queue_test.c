@@ -283,6 +283,7 @@ static int get_parcels(void *arg)
             CHECK_INT((uint8_t)(p.from * 31 + p.number), p.bytes[i - 8]);
         CHECK(p.number >= next[p.from]); /* G72, H87: in the order of its putter */
         next[p.from] = p.number + 1;
+        CHECK(weft_shared_queue_size(w->q) <= (size_t)PUTTERS * EACH); /* H93 */
         add_relaxed(&w->got, 1);
         add_relaxed(&w->sum, (uint64_t)p.from * EACH + p.number);
     }
@@ -558,6 +559,28 @@ TEST(shared_queue_has_room_for_64_producers)
 }
 
 /* ---- ways to another process ---- */
+
+static int put_one(void *arg)
+{
+    put(arg, "of one that has ended");
+    return 0;
+}
+
+/* H90, H94: what a process has put stays when it ends, and what lay there at its start is there once. */
+TEST(shared_queue_keeps_what_an_ended_process_has_put)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    weft_shared_queue *q = new_queue(0, 0);
+    put(q, "of the parent");
+    CHECK_OK(weft_process_start(&p, put_one, q, NULL));
+    CHECK_OK(weft_process_join(&p, NULL, WEFT_FOREVER));
+    CHECK_OK(weft_process_close(&p));
+    CHECK_INT(2, weft_shared_queue_size(q));
+    expect(q, "of the parent");
+    expect(q, "of one that has ended");
+    CHECK_ERR(-WEFT_EEMPTY, try_get(q, WEFT_NOW));
+    weft_shared_queue_free(q);
+}
 
 static weft_pipe *ends[2];
 
