@@ -23,9 +23,17 @@
 
 #define MAX_SAMPLES    31
 #define SAMPLE_LIMIT_S 120
+#define PYTHON_SAMPLES 3 /* it has no target, and is slow */
 
 struct summary {
     double low, median, high;
+};
+
+enum {
+    OURS,
+    BASE,
+    PYTHON,
+    SIDES
 };
 
 static bench_spec *specs;
@@ -100,13 +108,14 @@ static void pin_to_one_core(void)
 
 __attribute__((noreturn)) static void run_peer(const bench_spec *spec, bench *b)
 {
-    char command[512];
-    if (peers == NULL || access(peers, X_OK) != 0)
+    char command[1024];
+    const char *program = spec->is_python ? BENCH_FOLDER "/peers/python_peers.py" : peers;
+    if (program == NULL || access(program, X_OK) != 0)
         bench_skip(b, "the peers' program is not there");
-    snprintf(command, sizeof command, "'%s' %s %llu", peers, spec->peer, (unsigned long long)b->n);
+    snprintf(command, sizeof command, "'%s' %s %llu", program, spec->peer, (unsigned long long)b->n);
     FILE *f = popen(command, "r");
     if (f == NULL || fscanf(f, "%lf", &b->value) != 1 || pclose(f) != 0)
-        bench_skip(b, "the peers' program failed: %s", command);
+        bench_skip(b, "the peers' program failed: %s %s", strrchr(program, '/') + 1, spec->peer);
     b->spent_ns = (int64_t)(b->value * (double)b->n);
     b->has_value = spec->unit != NULL;
     send_result(b);
@@ -198,33 +207,55 @@ static const char *verdict(const bench_spec *spec, double value, const double *r
     return met ? "PASS" : "MISS";
 }
 
-static void print_result(const bench_spec *spec, struct summary value, struct summary base, const struct summary *ratio,
-                         const char *note)
+/* One of those that are measured in turns: ours, the baseline, Python. */
+typedef struct side {
+    const bench_spec *spec; /* NULL: it does not take part */
+    uint64_t n;
+    unsigned samples;
+    double values[MAX_SAMPLES];
+    struct summary value, ratio; /* the latter: of ours to it */
+} side;
+
+static void print_json(const side *ours, const side *base, const side *python, const char *note, const char *word)
 {
+    const bench_spec *spec = ours->spec;
+    printf("{\"bench\": \"core/%s\", \"unit\": \"%s\", \"value\": [%.4g, %.4g, %.4g]", spec->name,
+           spec->unit != NULL ? spec->unit : "ns/op", ours->value.low, ours->value.median, ours->value.high);
+    if (base->spec != NULL)
+        printf(", \"baseline\": \"%s\", \"baseline_value\": [%.4g, %.4g, %.4g], \"ratio\": [%.4g, %.4g, %.4g]",
+               spec->baseline, base->value.low, base->value.median, base->value.high, base->ratio.low,
+               base->ratio.median, base->ratio.high);
+    if (python->spec != NULL)
+        printf(", \"python_value\": [%.4g, %.4g, %.4g], \"python_ratio\": [%.4g, %.4g, %.4g]", python->value.low,
+               python->value.median, python->value.high, python->ratio.low, python->ratio.median, python->ratio.high);
+    if (spec->at_most != 0)
+        printf(", \"ratio_at_most\": %g", spec->at_most);
+    if (spec->value_at_most != 0)
+        printf(", \"value_at_most\": %g", spec->value_at_most);
+    printf(", \"note\": \"%s\", \"verdict\": \"%s\"}\n", note, word);
+}
+
+static void print_text(const side *ours, const side *base, const side *python, const char *note, const char *word)
+{
+    const bench_spec *spec = ours->spec;
     const char *unit = spec->unit != NULL ? spec->unit : "ns/op";
-    const char *word = verdict(spec, value.median, ratio != NULL ? &ratio->median : NULL);
-    if (json) {
-        printf("{\"bench\": \"core/%s\", \"unit\": \"%s\", \"value\": [%.4g, %.4g, %.4g]", spec->name, unit, value.low,
-               value.median, value.high);
-        if (ratio != NULL)
-            printf(", \"baseline\": \"%s\", \"baseline_value\": [%.4g, %.4g, %.4g], \"ratio\": [%.4g, %.4g, %.4g]",
-                   spec->baseline, base.low, base.median, base.high, ratio->low, ratio->median, ratio->high);
-        if (spec->at_most != 0)
-            printf(", \"ratio_at_most\": %g", spec->at_most);
-        if (spec->value_at_most != 0)
-            printf(", \"value_at_most\": %g", spec->value_at_most);
-        printf(", \"note\": \"%s\", \"verdict\": \"%s\"}\n", note, word);
-    } else {
-        printf("%-34s %10.4g %-9s", spec->name, value.median, unit);
-        if (ratio != NULL)
-            printf(" %10.4g %-32s %6.2f (%.2f-%.2f)", base.median, spec->baseline, ratio->median, ratio->low,
-                   ratio->high);
-        if (spec->at_most != 0)
-            printf("  target <= %g x", spec->at_most);
-        if (spec->value_at_most != 0)
-            printf("  target <= %g %s", spec->value_at_most, unit);
-        printf("  %s%s%s\n", word, note[0] != '\0' ? "  " : "", note);
-    }
+    printf("%-34s %10.4g %-9s", spec->name, ours->value.median, unit);
+    if (base->spec != NULL)
+        printf(" %10.4g %-32s %6.2f (%.2f-%.2f)", base->value.median, spec->baseline, base->ratio.median,
+               base->ratio.low, base->ratio.high);
+    if (python->spec != NULL)
+        printf("  Python %.4g, %.3g", python->value.median, python->ratio.median);
+    if (spec->at_most != 0)
+        printf("  target <= %g x", spec->at_most);
+    if (spec->value_at_most != 0)
+        printf("  target <= %g %s", spec->value_at_most, unit);
+    printf("  %s%s%s\n", word, note[0] != '\0' ? "  " : "", note);
+}
+
+static void print_result(const side *ours, const side *base, const side *python, const char *note)
+{
+    const char *word = verdict(ours->spec, ours->value.median, base->spec != NULL ? &base->ratio.median : NULL);
+    (json ? print_json : print_text)(ours, base, python, note, word);
     fflush(stdout);
 }
 
@@ -246,43 +277,66 @@ static const bench_spec *find(const char *name)
     exit(1);
 }
 
+/* How many operations a sample of this side has. False: it cannot take part, and b->skipped says why. */
+static bool prepare(side *x, const bench_spec *ours, bench *b)
+{
+    return x->spec == NULL || calibrate(x->spec, ours->cores, quick ? 20000000 : 100000000, &x->n, b);
+}
+
+/* The sides in turns, each a first time, then each a second time ..., and not always in the same order. */
+static bool take_samples(side sides[SIDES], bench *b)
+{
+    for (unsigned i = 0; i < sides[OURS].samples; i++)
+        for (unsigned turn = 0; turn < SIDES; turn++) {
+            side *x = &sides[(turn + i) % SIDES];
+            if (x->spec == NULL || i >= x->samples)
+                continue;
+            if (!sample(x->spec, x->n, sides[OURS].spec->cores, b))
+                return false;
+            x->values[i] = sample_value(b);
+        }
+    return true;
+}
+
+static void summarize_side(side *x, const side *ours)
+{
+    double ratios[MAX_SAMPLES];
+    for (unsigned i = 0; i < x->samples; i++)
+        ratios[i] = ours->values[i] / x->values[i];
+    x->value = summarize(x->values, x->samples);
+    x->ratio = summarize(ratios, x->samples);
+}
+
 static void run_spec(const bench_spec *spec)
 {
-    const bench_spec *base = spec->baseline != NULL ? find(spec->baseline) : NULL;
-    double values[MAX_SAMPLES], base_values[MAX_SAMPLES], ratios[MAX_SAMPLES];
+    bench_spec python = {.name = spec->name, .peer = spec->python, .unit = spec->unit, .is_python = 1};
+    python.fixed_n = spec->python_n != 0 ? spec->python_n : spec->unit != NULL ? spec->fixed_n : 0;
     unsigned samples = quick ? 3 : spec->samples != 0 ? spec->samples : 9;
-    int64_t target_ns = quick ? 20000000 : 100000000;
-    uint64_t n, base_n;
+    side sides[SIDES] = {
+        [OURS] = {.spec = spec, .samples = samples},
+        [BASE] = {.spec = spec->baseline != NULL ? find(spec->baseline) : NULL, .samples = samples},
+        [PYTHON] = {.spec = spec->python != NULL ? &python : NULL, .samples = PYTHON_SAMPLES},
+    };
     bench b;
-    const char *note = "";
-    char text[sizeof b.skipped];
+    char note[sizeof b.skipped] = "";
 
-    if (!calibrate(spec, spec->cores, target_ns, &n, &b)) {
+    if (!prepare(&sides[OURS], spec, &b)) {
         print_skipped(spec, b.skipped);
         return;
     }
-    if (base != NULL && !calibrate(base, spec->cores, target_ns, &base_n, &b)) {
-        memcpy(text, b.skipped, sizeof text);
-        note = text;
-        base = NULL;
-    }
-    for (unsigned i = 0; i < samples; i++) {
-        for (unsigned turn = 0; turn < 2; turn++) {
-            bool ours = (turn + i) % 2 == 0;
-            if (!ours && base == NULL)
-                continue;
-            if (!sample(ours ? spec : base, ours ? n : base_n, spec->cores, &b)) {
-                print_skipped(spec, b.skipped);
-                return;
-            }
-            (ours ? values : base_values)[i] = sample_value(&b);
+    for (unsigned i = BASE; i < SIDES; i++)
+        if (!prepare(&sides[i], spec, &b)) {
+            memcpy(note, b.skipped, sizeof note);
+            sides[i].spec = NULL;
         }
-        ratios[i] = base != NULL ? values[i] / base_values[i] : 0;
+    if (!take_samples(sides, &b)) {
+        print_skipped(spec, b.skipped);
+        return;
     }
-    struct summary ratio = summarize(ratios, samples), beside = {0, 0, 0};
-    if (base != NULL)
-        beside = summarize(base_values, samples);
-    print_result(spec, summarize(values, samples), beside, base != NULL ? &ratio : NULL, note);
+    for (unsigned i = 0; i < SIDES; i++)
+        if (sides[i].spec != NULL)
+            summarize_side(&sides[i], &sides[OURS]);
+    print_result(&sides[OURS], &sides[BASE], &sides[PYTHON], note);
 }
 
 int main(int argc, char **argv)

@@ -33,13 +33,16 @@ typedef struct bench_spec {
     void (*run)(bench *b);
     const char *baseline; /* the benchmark beside which it is measured; NULL: by itself, against value_at_most */
     const char *peer;     /* baseline done by another program: the words after its name; see bench/peers/ */
-    double at_most;       /* target for the ratio to the baseline; 0 = none */
+    const char *python; /* what bench/peers/python_peers.py calls the same: printed beside the two, without a target */
+    uint64_t python_n;  /* its operations a sample; 0: calibrated, or fixed_n where there is a unit */
+    double at_most;     /* target for the ratio to the baseline; 0 = none */
     double value_at_most; /* target for the value itself; 0 = none */
     const char *unit;     /* NULL = "ns/op" */
     uint64_t fixed_n;     /* operations a sample; 0 = calibrated */
     unsigned cores;       /* 1: the whole process on one core; 0 = on all */
     unsigned samples;     /* 0 = 9 */
     int is_baseline;      /* run only beside another */
+    int is_python;        /* of bench.c's own making: `peer` is a word of python_peers.py */
     struct bench_spec *next;
 } bench_spec;
 

@@ -81,7 +81,8 @@ static int roundtrip_sems(void *arg)
 }
 
 BENCH_PEER(roundtrip_go_channels, "pingpong")
-BENCH(roundtrip_coroutines_semaphores, .baseline = "roundtrip_go_channels", .at_most = 0.667, .cores = 1)
+BENCH(roundtrip_coroutines_semaphores, .python = "co_semaphore_roundtrip", .baseline = "roundtrip_go_channels",
+      .at_most = 0.667, .cores = 1)
 {
     core_in_coroutine(b, roundtrip_sems);
 }
@@ -109,7 +110,7 @@ static int yield_in_turns(void *arg)
 }
 
 BENCH_PEER(yield_go, "yield")
-BENCH(yield_coroutines, .baseline = "yield_go", .cores = 1)
+BENCH(yield_coroutines, .python = "co_yield", .baseline = "yield_go", .cores = 1)
 {
     core_in_coroutine(b, yield_in_turns);
 }
@@ -136,7 +137,7 @@ static int start_and_join(void *arg)
 }
 
 BENCH_PEER(start_join_go, "start_join")
-BENCH(start_join_coroutine, .baseline = "start_join_go", .at_most = 0.5, .cores = 1)
+BENCH(start_join_coroutine, .python = "co_start_join", .baseline = "start_join_go", .at_most = 0.5, .cores = 1)
 {
     core_in_coroutine(b, start_and_join);
 }
@@ -169,7 +170,7 @@ static int start_thousands(void *arg)
 }
 
 BENCH_PEER(start_batch_go, "start_batch")
-BENCH(start_batch_coroutines, .baseline = "start_batch_go", .at_most = 0.5, .cores = 1)
+BENCH(start_batch_coroutines, .python = "co_start_batch", .baseline = "start_batch_go", .at_most = 0.5, .cores = 1)
 {
     core_in_coroutine(b, start_thousands);
 }
@@ -267,8 +268,8 @@ static int64_t own_rss(void)
 }
 
 BENCH_PEER(parked_million_go, "parked", .unit = "bytes", .fixed_n = MILLION)
-BENCH(parked_million_coroutines, .baseline = "parked_million_go", .value_at_most = 6144, .unit = "bytes",
-      .fixed_n = MILLION, .samples = 3)
+BENCH(parked_million_coroutines, .python = "co_parked", .python_n = 100000, .baseline = "parked_million_go",
+      .value_at_most = 6144, .unit = "bytes", .fixed_n = MILLION, .samples = 3)
 {
     measure_parked(b, own_rss, 1);
 }

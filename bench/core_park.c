@@ -139,12 +139,14 @@ BENCH_BASELINE(roundtrip_pthread_cond)
     bench_stop(b);
 }
 
-BENCH(roundtrip_semaphores_two_cores, .baseline = "roundtrip_pthread_cond", .at_most = 0.1)
+BENCH(roundtrip_semaphores_two_cores, .python = "semaphore_roundtrip", .baseline = "roundtrip_pthread_cond",
+      .at_most = 0.1)
 {
     roundtrip_sems(b);
 }
 
-BENCH(roundtrip_semaphores_one_core, .baseline = "roundtrip_pthread_cond", .at_most = 1.0, .cores = 1)
+BENCH(roundtrip_semaphores_one_core, .python = "semaphore_roundtrip", .baseline = "roundtrip_pthread_cond",
+      .at_most = 1.0, .cores = 1)
 {
     roundtrip_sems(b);
 }

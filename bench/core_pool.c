@@ -67,7 +67,7 @@ static void with_threads(bench *b, int (*work)(weft_executor *ex, bench *b), int
 BENCH_PEER(pool_jobs_go, "pool_jobs")
 BENCH_PEER(pool_jobs_go_struct, "pool_jobs_struct")
 
-BENCH(pool_jobs_beside_go, .baseline = "pool_jobs_go", .at_most = 1)
+BENCH(pool_jobs_beside_go, .python = "pool_jobs", .baseline = "pool_jobs_go", .at_most = 1)
 {
     with_threads(b, do_jobs, 1);
 }
@@ -133,7 +133,7 @@ BENCH(pool_roundtrip_helping, .baseline = "pool_roundtrip_go", .at_most = 0.67)
 }
 
 /* For the record: the job is run by another thread, which must be woken, or be just looking. */
-BENCH(pool_roundtrip_by_workers, .baseline = "pool_roundtrip_go")
+BENCH(pool_roundtrip_by_workers, .python = "pool_roundtrip", .baseline = "pool_roundtrip_go")
 {
     with_threads(b, do_roundtrips, 0);
 }
@@ -233,8 +233,8 @@ BENCH_BASELINE(computing_2_bare_threads, .unit = "of one thread's time", .fixed_
 }
 
 /* Time with two workers of that with one: 1 / 1.95 and less is a speed-up of 1.95 and more. */
-BENCH(pool_computing_2_threads, .baseline = "computing_2_bare_threads", .value_at_most = 1 / 1.95,
-      .unit = "of one thread's time", .fixed_n = 1)
+BENCH(pool_computing_2_threads, .python = "computing", .baseline = "computing_2_bare_threads",
+      .value_at_most = 1 / 1.95, .unit = "of one thread's time", .fixed_n = 1)
 {
     double one = seconds_with(1);
     bench_value(b, seconds_with(2) / one);

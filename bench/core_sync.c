@@ -23,7 +23,7 @@ static void acquire_and_release(bench *b)
 }
 
 /* The gate. With a second thread alive on both sides: that is what a program that needs locks has. */
-BENCH(lock_uncontended_thread, .baseline = "lock_uncontended_pthread", .at_most = 1.0, .cores = 1)
+BENCH(lock_uncontended_thread, .python = "lock", .baseline = "lock_uncontended_pthread", .at_most = 1.0, .cores = 1)
 {
     core_keep_second_thread();
     acquire_and_release(b);
@@ -44,7 +44,7 @@ BENCH(lock_uncontended_beside_go, .baseline = "lock_uncontended_go", .cores = 1)
 
 static weft_rlock rlock;
 
-BENCH(rlock_uncontended_thread, .baseline = "lock_uncontended_pthread", .cores = 1)
+BENCH(rlock_uncontended_thread, .python = "rlock", .baseline = "lock_uncontended_pthread", .cores = 1)
 {
     core_keep_second_thread();
     bench_start(b);
@@ -92,12 +92,12 @@ static void *contend(void *arg)
     return NULL;
 }
 
-BENCH(lock_contended_2_threads, .baseline = "lock_contended_2_pthread", .at_most = 1.0)
+BENCH(lock_contended_2_threads, .python = "lock_2", .baseline = "lock_contended_2_pthread", .at_most = 1.0)
 {
     core_run_threads(b, 2, contend);
 }
 
-BENCH(lock_contended_8_threads, .baseline = "lock_contended_8_pthread", .at_most = 1.0)
+BENCH(lock_contended_8_threads, .python = "lock_8", .baseline = "lock_contended_8_pthread", .at_most = 1.0)
 {
     core_run_threads(b, 8, contend);
 }
@@ -196,7 +196,8 @@ BENCH_BASELINE(lock_evenness_8_pthread, .unit = "least/most", .fixed_n = 1)
 }
 
 /* More is better here: a ratio above 1 is more even than the baseline. */
-BENCH(lock_evenness_8_threads, .baseline = "lock_evenness_8_pthread", .unit = "least/most", .fixed_n = 1)
+BENCH(lock_evenness_8_threads, .python = "evenness", .baseline = "lock_evenness_8_pthread", .unit = "least/most",
+      .fixed_n = 1)
 {
     measure_evenness(b, rival);
 }

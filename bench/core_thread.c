@@ -50,7 +50,7 @@ BENCH_BASELINE(thread_start_join_pthread)
     create_and_join(b);
 }
 
-BENCH(thread_start_join, .baseline = "thread_start_join_pthread", .at_most = 1.1)
+BENCH(thread_start_join, .python = "start_join", .baseline = "thread_start_join_pthread", .at_most = 1.1)
 {
     start_and_join(b);
 }

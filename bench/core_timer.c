@@ -69,7 +69,8 @@ static void set_a_million(bench *b)
 }
 
 BENCH_PEER(timers_million_go, "timers_million", .fixed_n = MILLION)
-BENCH(timers_million, .baseline = "timers_million_go", .fixed_n = MILLION, .at_most = 1.0 / 3)
+BENCH(timers_million, .python = "co_timers", .python_n = MILLION, .baseline = "timers_million_go", .fixed_n = MILLION,
+      .at_most = 1.0 / 3)
 {
     set_a_million(b);
 }
@@ -147,7 +148,8 @@ static void measure_lateness(bench *b)
 }
 
 BENCH_PEER(timer_late_go, "timer_late", .unit = "us late", .fixed_n = FIRINGS)
-BENCH(timer_late, .baseline = "timer_late_go", .unit = "us late", .fixed_n = FIRINGS, .at_most = 0.5)
+BENCH(timer_late, .python = "co_timer_late", .baseline = "timer_late_go", .unit = "us late", .fixed_n = FIRINGS,
+      .at_most = 0.5)
 {
     measure_lateness(b);
 }

@@ -12,7 +12,7 @@
 /* ---- one thread ---- */
 
 BENCH_PEER(future_set_get_go, "future_set_get", .cores = 1)
-BENCH(future_set_get, .baseline = "future_set_get_go", .at_most = 0.667, .cores = 1)
+BENCH(future_set_get, .python = "future_set_get", .baseline = "future_set_get_go", .at_most = 0.667, .cores = 1)
 {
     core_keep_second_thread();
     bench_start(b);
@@ -92,7 +92,8 @@ static int roundtrip(void *arg)
 }
 
 BENCH_PEER(future_roundtrip_go, "future_roundtrip", .cores = 1)
-BENCH(future_roundtrip_coroutines, .baseline = "future_roundtrip_go", .at_most = 0.667, .cores = 1)
+BENCH(future_roundtrip_coroutines, .python = "co_future_roundtrip", .baseline = "future_roundtrip_go", .at_most = 0.667,
+      .cores = 1)
 {
     core_in_coroutine(b, roundtrip);
 }
@@ -121,7 +122,7 @@ BENCH(future_roundtrip_threads, .baseline = "roundtrip_futex", .cores = 1)
     roundtrip_threads(b);
 }
 
-BENCH(future_roundtrip_threads_two_cores, .baseline = "roundtrip_futex")
+BENCH(future_roundtrip_threads_two_cores, .python = "future_roundtrip", .baseline = "roundtrip_futex")
 {
     roundtrip_threads(b);
 }

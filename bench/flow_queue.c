@@ -92,8 +92,9 @@ static void run_coroutines(bench *b, unsigned pairs)
 /* What `pairs` threads put and as many get, beside each peer. The number is fixed: one that is found out in a first run
  * counts the starts of threads. */
 #define MILLION .fixed_n = 1000000
-#define BESIDE(pairs, peer)                                                                                            \
-    BENCH(queue_##pairs##_pairs_beside_##peer, .baseline = "queue_" #pairs "_pairs_" #peer, .at_most = 0.667, MILLION) \
+#define BESIDE(pairs, peer, ...)                                                                                       \
+    BENCH(queue_##pairs##_pairs_beside_##peer, .baseline = "queue_" #pairs "_pairs_" #peer, .at_most = 0.667, MILLION, \
+          ##__VA_ARGS__)                                                                                               \
     {                                                                                                                  \
         run_threads(b, pairs, WEFT_FIFO, CAPACITY);                                                                    \
     }
@@ -102,9 +103,10 @@ static void run_coroutines(bench *b, unsigned pairs)
     BENCH_BASELINE(queue_##pairs##_pairs_tbb, MILLION){PEER(b, peer_queue_tbb(pairs, b->n, CAPACITY))} BENCH_BASELINE( \
         queue_##pairs##_pairs_boost, MILLION){                                                                         \
         PEER(b, peer_queue_boost(pairs, b->n, CAPACITY))} BENCH_BASELINE(queue_##pairs##_pairs_glib, MILLION){         \
-        PEER(b, peer_queue_glib(pairs, b->n))} BESIDE(pairs, go) BESIDE(pairs, tbb) BESIDE(pairs, boost)               \
-        BESIDE(pairs, glib) BENCH(queue_##pairs##_pairs_coroutines, .baseline = "queue_" #pairs "_pairs_go",           \
-                                  .at_most = 0.667, MILLION)                                                           \
+        PEER(b, peer_queue_glib(pairs, b->n))} BESIDE(pairs, go, .python = "queue_" #pairs) BESIDE(pairs, tbb)         \
+        BESIDE(pairs, boost) BESIDE(pairs, glib)                                                                       \
+            BENCH(queue_##pairs##_pairs_coroutines, .python = "co_queue_" #pairs,                                      \
+                  .baseline = "queue_" #pairs "_pairs_go", .at_most = 0.667, MILLION)                                  \
     {                                                                                                                  \
         run_coroutines(b, pairs);                                                                                      \
     }
@@ -115,17 +117,17 @@ PAIRS(4)
 
 /* --- what is not the common case ------------------------------------------------------------------------------- */
 
-BENCH(queue_unbounded_2_pairs, .baseline = "queue_2_pairs_glib", .at_most = 0.667, MILLION)
+BENCH(queue_unbounded_2_pairs, .python = "queue_unbounded", .baseline = "queue_2_pairs_glib", .at_most = 0.667, MILLION)
 {
     run_threads(b, 2, WEFT_FIFO, 0);
 }
 
-BENCH(queue_lifo_2_pairs, .baseline = "queue_2_pairs_glib", MILLION)
+BENCH(queue_lifo_2_pairs, .python = "queue_lifo", .baseline = "queue_2_pairs_glib", MILLION)
 {
     run_threads(b, 2, WEFT_LIFO, CAPACITY);
 }
 
-BENCH(queue_priority_2_pairs, .baseline = "queue_2_pairs_glib", MILLION)
+BENCH(queue_priority_2_pairs, .python = "queue_priority", .baseline = "queue_2_pairs_glib", MILLION)
 {
     run_threads(b, 2, WEFT_PRIORITY, CAPACITY);
 }
@@ -133,7 +135,8 @@ BENCH(queue_priority_2_pairs, .baseline = "queue_2_pairs_glib", MILLION)
 /* Ten million: the kernel may put both threads on one processor, and leaves two that give way to each other there for
  * up to thirty milliseconds, which is most of what a million takes. */
 BENCH_PEER(queue_capacity_16_go, "queue_16", .fixed_n = 10000000)
-BENCH(queue_capacity_16_threads, .baseline = "queue_capacity_16_go", .at_most = 1, .fixed_n = 10000000)
+BENCH(queue_capacity_16_threads, .python = "queue_16", .baseline = "queue_capacity_16_go", .at_most = 1,
+      .fixed_n = 10000000)
 {
     run_threads(b, 1, WEFT_FIFO, 16);
 }
@@ -149,7 +152,7 @@ static void put_and_get(bench *b)
 }
 
 BENCH_PEER(queue_alone_go, "queue_alone")
-BENCH(queue_alone, .baseline = "queue_alone_go", .cores = 1)
+BENCH(queue_alone, .python = "queue_alone", .baseline = "queue_alone_go", .cores = 1)
 {
     core_keep_second_thread();
     new_queue(b, 1, WEFT_FIFO, CAPACITY);
@@ -215,7 +218,8 @@ static int roundtrip(void *arg)
 
 /* Go's channels here have no buffer: the quickest that Go has for this. */
 BENCH_PEER(queue_roundtrip_go, "pingpong")
-BENCH(queue_roundtrip_coroutines, .baseline = "queue_roundtrip_go", .at_most = 0.667, .cores = 1)
+BENCH(queue_roundtrip_coroutines, .python = "co_queue_roundtrip", .baseline = "queue_roundtrip_go", .at_most = 0.667,
+      .cores = 1)
 {
     weft_co *co;
     new_pair(b);
@@ -224,7 +228,7 @@ BENCH(queue_roundtrip_coroutines, .baseline = "queue_roundtrip_go", .at_most = 0
 }
 
 BENCH_PEER(queue_roundtrip_go_threads, "pingpong_threads")
-BENCH(queue_roundtrip_threads, .baseline = "queue_roundtrip_go_threads", .at_most = 0.667)
+BENCH(queue_roundtrip_threads, .python = "queue_roundtrip", .baseline = "queue_roundtrip_go_threads", .at_most = 0.667)
 {
     pthread_t id;
     new_pair(b);
