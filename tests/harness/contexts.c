@@ -55,6 +55,14 @@ unsigned test_flags(const test *t)
     return t->context == PROCESS ? WEFT_SHARED : 0;
 }
 
+void *test_shared(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        FAIL("mmap of %zu bytes: %m", size);
+    return memory;
+}
+
 void *test_alloc(test *t, size_t size)
 {
     if (t->allocation_count == MAX_ALLOCATIONS)
@@ -62,9 +70,7 @@ void *test_alloc(test *t, size_t size)
     size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     void *memory;
     if (t->context == PROCESS) {
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED)
-            FAIL("mmap of %zu bytes: %m", size);
+        memory = test_shared(size);
     } else {
         memory = aligned_alloc(ALIGNMENT, size);
         if (memory == NULL)

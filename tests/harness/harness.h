@@ -113,6 +113,9 @@ unsigned test_context(const test *t);
 /* An empty directory of this case, made at the first call and removed with all its contents after the case. */
 const char *test_dir(void);
 
+/* Zeroed memory that this process shares with those that it forks from now on. Never NULL; for the whole case. */
+void *test_shared(size_t size);
+
 /* Open descriptors of this process. */
 int test_fd_count(void);
 

@@ -19,16 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static void *share(size_t size)
-{
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(p != MAP_FAILED);
-    return p;
-}
 
 static int give_back(void *arg)
 {
@@ -123,7 +115,7 @@ static int look_around(void *arg)
 
 TEST(forkserver_children_see_memory_as_it_was_and_descriptors_0_1_2)
 {
-    seen = share(sizeof *seen);
+    seen = test_shared(sizeof *seen);
     CHECK_OK(weft_forkserver_start());
     CHECK_OK(weft_forkserver_start()); /* it runs already */
     variable = 1000;
@@ -229,7 +221,7 @@ TEST(forkserver_refusals_have_names)
     CHECK_ERR(-EINVAL, weft_process_start(&p, give_back, NULL, &other));
     CHECK_ERR(-EINVAL, weft_process_run(&p, run_object, &(weft_process_options){.method = WEFT_FORKSERVER}));
     static int (*volatile nowhere)(void *);
-    *(void *volatile *)&nowhere = share(4096);
+    *(void *volatile *)&nowhere = test_shared(4096);
     CHECK_ERR(-EFAULT, try_start(&p, nowhere, NULL));
     start(&p, give_back, NULL);
     CHECK_ERR(-WEFT_ESTARTED, try_start(&p, give_back, NULL));
@@ -364,7 +356,7 @@ static void wait_until_gone(pid_t pid)
 TEST(forkserver_that_is_killed_gives_errors_and_never_hangs)
 {
     weft_process running = WEFT_PROCESS_INIT, daemon = WEFT_PROCESS_INIT, late = WEFT_PROCESS_INIT;
-    seen = share(sizeof *seen);
+    seen = test_shared(sizeof *seen);
     start(&running, be_seen, NULL);
     wait_until_seen();
     CHECK_OK(weft_process_start(&daemon, wait_for_signal, NULL,
@@ -412,7 +404,7 @@ static int start_by_server_and_wait(void *arg)
 /* Its parent is killed: the server ends, and with it the daemons; others are orphans and go on. S001-64 */
 TEST(forkserver_ends_with_its_parent)
 {
-    seen = share(sizeof *seen);
+    seen = test_shared(sizeof *seen);
     for (int daemon = 0; daemon < 2; daemon++) {
         store_release(&seen->pid, 0);
         store_release(&seen->held, 0);
@@ -445,7 +437,7 @@ static int leave_children(void *arg)
 
 TEST(forkserver_ends_at_the_end_of_its_parents_code)
 {
-    seen = share(sizeof *seen);
+    seen = test_shared(sizeof *seen);
     weft_process p = WEFT_PROCESS_INIT;
     CHECK_OK(weft_process_start(&p, leave_children, NULL, NULL));
     CHECK_INT(0, join_and_close(&p));

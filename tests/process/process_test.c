@@ -16,16 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static void *share(size_t size)
-{
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(p != MAP_FAILED);
-    return p;
-}
 
 static int give_back(void *arg)
 {
@@ -165,7 +157,7 @@ static void count(weft_process *p, void *arg)
 /* S001-55, -56, -59, -61, -62, S004-02 */
 TEST(process_has_memory_of_its_own_a_name_and_a_parent)
 {
-    int *seen = share(4096), listed = 0;
+    int *seen = test_shared(4096), listed = 0;
     weft_process p = WEFT_PROCESS_INIT;
     CHECK_STR("MainProcess", weft_process_self_name());
     CHECK_INT(0, weft_process_parent());
@@ -345,7 +337,7 @@ static int add_under_lock(void *arg)
 
 TEST(processes_share_locks_and_events)
 {
-    shared *s = share(sizeof *s);
+    shared *s = test_shared(sizeof *s);
     CHECK_OK(weft_lock_init(&s->lock, WEFT_SHARED));
     CHECK_OK(weft_event_init(&s->event, WEFT_SHARED));
     weft_process p[4];
@@ -418,7 +410,7 @@ static void wait_until_gone(pid_t pid)
 TEST(daemon_process_ends_with_its_parent)
 {
     weft_process_fn *const parents[] = {parent_of_daemon, killed_parent_of_daemon, parent_by_a_thread};
-    shared *s = share(sizeof *s);
+    shared *s = test_shared(sizeof *s);
     for (int i = 0; i < 3; i++) {
         weft_process p = WEFT_PROCESS_INIT;
         store_seq_cst(&s->pid, 0);
@@ -450,7 +442,7 @@ static int leave_without_join(void *arg)
 /* S000-17: those that are no daemons are waited for */
 TEST(process_waits_for_its_children_at_its_end)
 {
-    shared *s = share(sizeof *s);
+    shared *s = test_shared(sizeof *s);
     weft_process p = WEFT_PROCESS_INIT;
     start(&p, leave_without_join, s);
     CHECK_INT(0, join(&p));

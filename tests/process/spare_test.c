@@ -15,20 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum {
     SPARES_MOST = 6
 };
-
-static void *share(size_t size)
-{
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(p != MAP_FAILED);
-    return p;
-}
 
 static int give_back(void *arg)
 {
@@ -170,7 +162,7 @@ static int have_spares_and_wait(void *arg)
 TEST_LIMIT(60, spares_end_with_their_parent)
 {
     pid_t spares[SPARES_MOST];
-    server_of = share(sizeof *server_of);
+    server_of = test_shared(sizeof *server_of);
     weft_process p = WEFT_PROCESS_INIT;
     CHECK_OK(weft_process_start(&p, have_spares_and_wait, NULL, NULL));
     while (load_acquire(server_of) == 0)
@@ -277,7 +269,7 @@ static int count_up(void *arg)
 /* A start has no answer from the child: it may be stopped before the child had a processor. It runs all the same. */
 TEST_LIMIT(60, spares_that_were_given_something_do_it_though_their_server_is_stopped)
 {
-    begun = share(sizeof *begun);
+    begun = test_shared(sizeof *begun);
     for (uint32_t i = 1; i <= 20; i++) {
         weft_process p = WEFT_PROCESS_INIT;
         int code = 0;

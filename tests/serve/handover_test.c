@@ -1,6 +1,6 @@
 /* handover_test.c - a server is replaced while it serves: under every model nothing is refused and no answer is lost;
  * what a successor is given, and what becomes of one that fails. Also what weft_server_tell reaches. S001-139. */
-#include "serve/serve_support.h"
+#include "serve/load_support.h"
 
 #include <weft/handover.h>
 
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -133,16 +132,14 @@ TEST(handover_those_in_line_are_served)
 /* ---- under load ---- */
 
 typedef struct load {
-    uint32_t rounds, failed, stop; /* atomic */
-    unsigned port;
-    bool stays; /* one of its clients does */
-    char what[100];
+    serve_load base; /* counts rounds */
+    bool stays;      /* one of its clients does */
 } load;
 
 static int load_open(const load *l)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->port)};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->base.port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
         close(fd);
@@ -166,21 +163,14 @@ static int load_ask(int fd, const char *line)
     return reply[0];
 }
 
-static void load_fail(load *l, const char *what)
-{
-    snprintf(l->what, sizeof l->what, "%s: %s", what, strerror(errno));
-    store_seq_cst(&l->failed, 1);
-    _exit(0);
-}
-
 /* What the client that stays does: until it is told that its server retires. */
 static void stay(load *l, int *kept)
 {
     if (*kept < 0 && (*kept = load_open(l)) < 0)
-        load_fail(l, "a client that stays is refused");
+        serve_load_fail(&l->base, "a client that stays is refused");
     int stopping = load_ask(*kept, "stopping\n");
     if (stopping < 0)
-        load_fail(l, "a client that stays has lost a request");
+        serve_load_fail(&l->base, "a client that stays has lost a request");
     if (stopping == '1') {
         close(*kept);
         *kept = -1;
@@ -188,60 +178,41 @@ static void stay(load *l, int *kept)
 }
 
 /* A process of its own: perhaps a client that stays, and ever new ones with two requests each. */
-static void run_load(load *l)
+static void run_load(serve_load *base)
 {
+    load *l = (load *)base;
     int kept = -1;
-    while (!load_seq_cst(&l->stop)) {
+    while (!load_seq_cst(&base->stop)) {
         if (l->stays)
             stay(l, &kept);
         int fd = load_open(l);
         if (fd < 0)
-            load_fail(l, "a new client is refused");
+            serve_load_fail(base, "a new client is refused");
         if (load_ask(fd, "echo x\n") != 'x' || load_ask(fd, "echo y\n") != 'y')
-            load_fail(l, "a new client has lost its request");
+            serve_load_fail(base, "a new client has lost its request");
         close(fd);
-        add_seq_cst(&l->rounds, 1);
+        add_seq_cst(&base->done, 1);
     }
-    _exit(0);
-}
-
-typedef struct rounds {
-    load *load;
-    uint32_t wanted;
-} rounds;
-
-static bool has_come(void *arg)
-{
-    const rounds *r = arg;
-    if (load_seq_cst(&r->load->failed))
-        FAIL("%s", r->load->what);
-    return load_seq_cst(&r->load->rounds) >= r->wanted;
 }
 
 /* Every server has some rounds alone, and some while it retires. */
 static void await_rounds(load *l)
 {
-    rounds r = {l, load_seq_cst(&l->rounds) + 5};
-    wait_until(has_come, &r, "rounds of the load");
+    serve_load_await(&l->base, 5);
 }
 
 /* Twenty servers one after the other on the same sockets, under the load of so many processes. */
 static void replace_twenty(const serve_kind *kind, unsigned loads, bool stays)
 {
-    load *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(l != MAP_FAILED);
+    load *l = test_shared(sizeof *l);
     line_service *service = line_service_new(false);
     weft_server_options o = line_options(kind, (weft_server_options){0}, service);
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
-    l->port = weft_server_port(s);
+    l->base.port = weft_server_port(s);
     l->stays = stays;
-    for (unsigned i = 0; i < loads; i++) { /* before there are threads */
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0)
-            run_load(l);
-    }
+    for (unsigned i = 0; i < loads; i++)
+        serve_load_start(&l->base, run_load);
     CHECK_OK(weft_server_start(s));
     for (int i = 0; i < 20; i++) {
         await_rounds(l);
@@ -254,14 +225,7 @@ static void replace_twenty(const serve_kind *kind, unsigned loads, bool stays)
         s = new;
     }
     await_rounds(l);
-    store_seq_cst(&l->stop, 1);
-    for (unsigned i = 0; i < loads; i++) {
-        int status;
-        CHECK(waitpid(-1, &status, __WALL) > 0);
-        CHECK_INT(0, status);
-    }
-    rounds none = {l, 0};
-    CHECK(has_come(&none));
+    serve_load_end(&l->base);
     wait_open(s, 0);
     serve_stop(s);
 }
@@ -516,18 +480,11 @@ static int hear(int what, void *arg)
     return what == 13 ? h->result : 0;
 }
 
-static heard *heard_new(void)
-{
-    heard *h = mmap(NULL, sizeof *h, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(h != MAP_FAILED);
-    return h;
-}
-
 /* Every process that serves hears it before the call returns, once; so do those that are started later, by the memory
  * that they have. */
 SERVE_CASE(handover_what_a_server_is_told_reaches_all_its_processes)
 {
-    heard *h = heard_new();
+    heard *h = test_shared(sizeof *h);
     weft_server_options o = line_options(kind, (weft_server_options){0}, &h->service);
     o.on_tell = hear;
     weft_server *s;
@@ -561,11 +518,6 @@ SERVE_CASE(handover_what_a_server_is_told_reaches_all_its_processes)
     weft_server_close(s);
 }
 
-static bool has_ended(void *arg)
-{
-    return kill(*(pid_t *)arg, 0) < 0 && errno == ESRCH;
-}
-
 /* S001-139. Under load, processes that serve are asked to end by SIGTERM, one after the other: no request is lost. */
 static void handover_processes_asked_to_end_lose_nothing(const serve_kind *kind);
 SERVE__ONE(60, handover_processes_asked_to_end_lose_nothing, prefork)
@@ -573,19 +525,15 @@ SERVE__ONE(60, handover_processes_asked_to_end_lose_nothing, forked_pool)
 SERVE__ONE(60, handover_processes_asked_to_end_lose_nothing, forked_epoll)
 static void handover_processes_asked_to_end_lose_nothing(const serve_kind *kind)
 {
-    load *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(l != MAP_FAILED);
-    heard *h = heard_new();
+    load *l = test_shared(sizeof *l);
+    heard *h = test_shared(sizeof *h);
     weft_server_options o = line_options(kind, (weft_server_options){0}, &h->service);
     o.on_tell = hear;
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
-    l->port = weft_server_port(s);
+    l->base.port = weft_server_port(s);
     l->stays = kind != &serve_prefork; /* there it would keep a whole process */
-    pid_t client = fork();
-    CHECK(client >= 0);
-    if (client == 0)
-        run_load(l);
+    serve_load_start(&l->base, run_load);
     CHECK_OK(weft_server_start(s));
     for (int i = 0; i < 10; i++) {
         await_rounds(l);
@@ -595,15 +543,10 @@ static void handover_processes_asked_to_end_lose_nothing(const serve_kind *kind)
         pid_t pid = h->pids[2 + i % 2];
         CHECK_INT(0, kill(h->pids[1], SIGTERM)); /* the supervisor's end is nobody's to ask for */
         CHECK_INT(0, kill(pid, SIGTERM));
-        wait_until(has_ended, &pid, "the end of the process");
+        wait_until(serve_has_ended, &pid, "the end of the process");
     }
     await_rounds(l);
-    store_seq_cst(&l->stop, 1);
-    int status;
-    CHECK_INT(client, waitpid(client, &status, 0));
-    CHECK_INT(0, status);
-    rounds none = {l, 0};
-    CHECK(has_come(&none));
+    serve_load_end(&l->base);
     wait_open(s, 0);
     CHECK_INT(0, server_stats(s).cut);
     serve_stop(s);
@@ -612,7 +555,7 @@ static void handover_processes_asked_to_end_lose_nothing(const serve_kind *kind)
 /* A process that does not hear keeps it waiting until its end. */
 TEST(handover_telling_does_not_wait_for_the_dead)
 {
-    heard *h = heard_new();
+    heard *h = test_shared(sizeof *h);
     weft_server_options o = line_options(&serve_prefork, (weft_server_options){0}, &h->service);
     o.on_tell = hear;
     weft_server *s;

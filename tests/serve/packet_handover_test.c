@@ -1,6 +1,6 @@
 /* packet_handover_test.c - a datagram server is replaced while it serves: under every model each datagram is answered,
  * by the old server or by the new one; what sockets can be given. S001-18, S001-139. Clients are plain sockets. */
-#include "serve/serve_support.h"
+#include "serve/load_support.h"
 
 #include <weft/handover.h>
 #include <weft/packet.h>
@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,10 +80,9 @@ static weft_packet_stats stats_of(weft_server *s)
 /* ---- the load ---- */
 
 typedef struct load {
-    uint32_t answered, failed, stop; /* atomic */
+    serve_load base; /* counts answers */
     uint32_t sent;
-    unsigned port;
-    char host[32], what[100];
+    char host[32];
 } load;
 
 typedef struct client {
@@ -93,13 +91,6 @@ typedef struct client {
     bool open[WINDOW]; /* number `n` is under way in place n % WINDOW */
     uint32_t numbers[WINDOW];
 } client;
-
-static void load_fail(load *l, const char *what)
-{
-    snprintf(l->what, sizeof l->what, "%s: %s", what, strerror(errno));
-    store_seq_cst(&l->failed, 1);
-    _exit(0);
-}
 
 static int client_socket(const char *host, unsigned port)
 {
@@ -121,14 +112,14 @@ static bool has_any_open(const client *c)
 /* As many as the window lets go. */
 static void send_more(load *l, client *c)
 {
-    for (int i = 0; i < WINDOW && !load_seq_cst(&l->stop); i++) {
+    for (int i = 0; i < WINDOW && !load_seq_cst(&l->base.stop); i++) {
         if (c->open[i])
             continue;
         c->numbers[i] = c->sent++;
         c->open[i] = true;
         uint32_t message[2] = {(uint32_t)i, c->numbers[i]};
         if (send(c->fd, message, sizeof message, 0) != sizeof message)
-            load_fail(l, "send");
+            serve_load_fail(&l->base, "send");
         l->sent++;
     }
 }
@@ -140,22 +131,23 @@ static void receive(load *l, client *c)
     ssize_t n;
     while ((n = recv(c->fd, message, sizeof message, MSG_DONTWAIT)) >= 0) {
         if (n != 8 || message[0] >= WINDOW || !c->open[message[0]] || c->numbers[message[0]] != message[1])
-            load_fail(l, "an answer that nobody waits for");
+            serve_load_fail(&l->base, "an answer that nobody waits for");
         c->open[message[0]] = false;
-        add_seq_cst(&l->answered, 1);
+        add_seq_cst(&l->base.done, 1);
     }
     if (errno != EAGAIN)
-        load_fail(l, "recv");
+        serve_load_fail(&l->base, "recv");
 }
 
 /* A process of its own: sends on answers only. */
-static void run_load(load *l)
+static void run_load(serve_load *base)
 {
+    load *l = (load *)base;
     client clients[CLIENTS] = {0};
     struct pollfd polls[CLIENTS];
     for (int i = 0; i < CLIENTS; i++)
-        if ((clients[i].fd = client_socket(l->host, l->port)) < 0)
-            load_fail(l, "connect");
+        if ((clients[i].fd = client_socket(l->host, l->base.port)) < 0)
+            serve_load_fail(&l->base, "connect");
     for (bool any = true; any;) {
         any = false;
         for (int i = 0; i < CLIENTS; i++) {
@@ -165,30 +157,10 @@ static void run_load(load *l)
         }
         errno = 0;
         if (any && poll(polls, CLIENTS, (int)(20000 * test_limit_factor())) <= 0)
-            load_fail(l, "a datagram or its answer is lost");
+            serve_load_fail(&l->base, "a datagram or its answer is lost");
         for (int i = 0; i < CLIENTS; i++)
             receive(l, &clients[i]);
     }
-    _exit(0);
-}
-
-typedef struct goal {
-    load *load;
-    uint32_t answers;
-} goal;
-
-static bool has_come(void *arg)
-{
-    const goal *g = arg;
-    if (load_seq_cst(&g->load->failed))
-        FAIL("%s", g->load->what);
-    return load_seq_cst(&g->load->answered) >= g->answers;
-}
-
-static void await_answers(load *l, uint32_t more)
-{
-    goal g = {l, load_seq_cst(&l->answered) + more};
-    wait_until(has_come, &g, "answers");
 }
 
 /* Retire s, wait for its end, and return how many it has handled: all that it took, and each was answered. */
@@ -207,32 +179,24 @@ static uint64_t end_of(weft_server *s)
 /* No datagram that was sent is lost on the way from one server to the next; and each is handled once. */
 ALL_MODELS(packet_handover_loses_nothing)
 {
-    load *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(l != MAP_FAILED);
+    load *l = test_shared(sizeof *l);
     weft_server_options o = options_of(kind);
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
-    l->port = weft_server_port(s);
+    l->base.port = weft_server_port(s);
     snprintf(l->host, sizeof l->host, "%s", serve_own_host());
-    pid_t pid = fork(); /* before there are threads */
-    CHECK(pid >= 0);
-    if (pid == 0)
-        run_load(l);
+    serve_load_start(&l->base, run_load);
     CHECK_OK(weft_server_start(s));
     uint64_t handled = 0;
     for (int i = 0; i < SERVERS; i++) {
-        await_answers(l, 100);
+        serve_load_await(&l->base, 100);
         weft_server *new = succeed(kind, s);
         handled += end_of(s);
         s = new;
     }
-    await_answers(l, 100);
-    store_seq_cst(&l->stop, 1);
-    int status;
-    CHECK_INT(pid, waitpid(pid, &status, 0));
-    CHECK_INT(0, status);
-    await_answers(l, 0);
-    CHECK_INT(l->sent, load_seq_cst(&l->answered));
+    serve_load_await(&l->base, 100);
+    serve_load_end(&l->base);
+    CHECK_INT(l->sent, load_seq_cst(&l->base.done));
     CHECK_INT(l->sent, handled + end_of(s));
 }
 
@@ -251,11 +215,6 @@ static int hear(int what, void *arg)
     return 0;
 }
 
-static bool has_ended(void *arg)
-{
-    return kill(*(pid_t *)arg, 0) < 0 && errno == ESRCH;
-}
-
 /* By SIGTERM: what they have taken they handle, what comes meanwhile waits for those who replace them. */
 static void packet_processes_asked_to_end_lose_nothing(const serve_kind *kind);
 SERVE__ONE(60, packet_processes_asked_to_end_lose_nothing, prefork)
@@ -263,37 +222,29 @@ SERVE__ONE(60, packet_processes_asked_to_end_lose_nothing, forked_pool)
 SERVE__ONE(60, packet_processes_asked_to_end_lose_nothing, forked_epoll)
 static void packet_processes_asked_to_end_lose_nothing(const serve_kind *kind)
 {
-    load *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    heard *h = mmap(NULL, sizeof *h, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(l != MAP_FAILED && h != MAP_FAILED);
+    load *l = test_shared(sizeof *l);
+    heard *h = test_shared(sizeof *h);
     weft_server_options o = options_of(kind);
     o.on_tell = hear;
     o.arg = h;
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
-    l->port = weft_server_port(s);
+    l->base.port = weft_server_port(s);
     snprintf(l->host, sizeof l->host, "%s", serve_own_host());
-    pid_t sender = fork();
-    CHECK(sender >= 0);
-    if (sender == 0)
-        run_load(l);
+    serve_load_start(&l->base, run_load);
     CHECK_OK(weft_server_start(s));
     for (int i = 0; i < 8; i++) {
-        await_answers(l, 100);
+        serve_load_await(&l->base, 100);
         store_seq_cst(&h->calls, 0);
         CHECK_OK(weft_server_tell(s, i, WEFT_FOREVER));
         CHECK_INT(4, load_seq_cst(&h->calls)); /* this one, the supervisor, the two that serve */
         pid_t pid = h->pids[2 + i % 2];
         CHECK_INT(0, kill(pid, SIGTERM));
-        wait_until(has_ended, &pid, "the end of the process");
+        wait_until(serve_has_ended, &pid, "the end of the process");
     }
-    await_answers(l, 100);
-    store_seq_cst(&l->stop, 1);
-    int status;
-    CHECK_INT(sender, waitpid(sender, &status, 0));
-    CHECK_INT(0, status);
-    await_answers(l, 0);
-    CHECK_INT(l->sent, load_seq_cst(&l->answered));
+    serve_load_await(&l->base, 100);
+    serve_load_end(&l->base);
+    CHECK_INT(l->sent, load_seq_cst(&l->base.done));
     CHECK_INT(l->sent, end_of(s));
 }
 

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -686,8 +685,7 @@ static void ask_among_deaf(int deaf, int fd, unsigned port)
 
 ALL_MODELS(packet_refused_answer_is_told_and_is_no_error_of_others)
 {
-    struct errors *errors = mmap(NULL, sizeof *errors, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(errors != MAP_FAILED);
+    struct errors *errors = test_shared(sizeof *errors);
     weft_server *s = serve_start(kind, (weft_server_options){.packet = {.handler = echo, .on_error = note_error},
                                                              .arg = errors,
                                                              .host = serve_own_host(),

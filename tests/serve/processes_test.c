@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -304,8 +303,7 @@ static void note_death(pid_t pid, int code, void *arg)
  * death. */
 static void ask_to_end(const char *model, unsigned processes)
 {
-    struct deaths *deaths = mmap(NULL, sizeof *deaths, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(deaths != MAP_FAILED);
+    struct deaths *deaths = test_shared(sizeof *deaths);
     weft_server *s;
     weft_server_options o = {.handler = tell_pid, .model = model, .processes = processes, .threads = 2};
     o.idle_timeout = -1;

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -373,8 +372,7 @@ static void line_state_close(void *state, void *arg)
 
 line_service *line_service_new(bool stays)
 {
-    line_service *service = mmap(NULL, sizeof *service, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(service != MAP_FAILED);
+    line_service *service = test_shared(sizeof *service);
     service->stays = stays;
     return service;
 }
