@@ -31,7 +31,6 @@ enum {
     ELEMENT_MAX = 65536,
     ALIGNMENT = _Alignof(weft_queue),
     FEW = 64,          /* elements, a quarter of the capacity where that is less; and as many pauses between looks */
-    LOOKS = 8,         /* at a lock that is held, before sleeping for it */
     PAUSE_NS = 25,     /* what a pause takes, about */
     UNTIMED = 4,       /* as many pauses take no longer than the reading of the clock that would spare them */
     LOOK_MIN = 500,    /* ns */
@@ -48,31 +47,11 @@ enum {
 
 /* ---- the locks, their uncontended case inline ---- */
 
-static void pause_for(unsigned pauses)
-{
-    while (pauses-- > 0)
-        cpu_relax();
-}
-
-/* Whoever holds it is at work on another processor, for nobody waits for anything in here: also a coroutine, for which
- * weft_lock does not, looks a while before it has its thread look for something else. */
-WEFT__NOINLINE static void enter_slow(weft_lock *l)
-{
-    uint32_t me = weft__self_id;
-    for (unsigned looks = me != 0 && weft__may_spin() ? LOOKS : 0; looks > 0; looks--) {
-        pause_for(FEW);
-        uint32_t seen = load_relaxed(&l->word);
-        if (seen == 0 && cas_acquire(&l->word, &seen, me))
-            return;
-    }
-    weft__lock_own(l);
-}
-
 static inline void enter(weft_lock *l)
 {
     uint32_t me = weft__self_id, seen = 0;
     if (unlikely(me == 0) || unlikely(!cas_acquire(&l->word, &seen, me)))
-        enter_slow(l);
+        weft__lock_own(l);
 }
 
 /* A seq_cst operation either way, for Q3: release makes a lock that is marked free by one. */
@@ -138,6 +117,12 @@ static inline unsigned few_of(const weft_queue *q)
 {
     size_t limit = load_relaxed(&q->limit);
     return limit < (size_t)4 * FEW ? (unsigned)limit / 4 : FEW;
+}
+
+static void pause_for(unsigned pauses)
+{
+    while (pauses-- > 0)
+        cpu_relax();
 }
 
 /* Whether the other side works on another processor than the caller, as far as is known: then waiting awake pays.

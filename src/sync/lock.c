@@ -24,7 +24,7 @@
 #include <errno.h>
 
 enum {
-    LOOKS = 8,   /* how often a thread looks before it sleeps */
+    LOOKS = 8,   /* how often one looks before it sleeps */
     PAUSES = 60, /* from one look to the next: about a microsecond */
     STARVING_NS = 1000000,
     LONG_NS = 50000000
@@ -113,11 +113,11 @@ static bool take(weft_lock *l, attempt *a, int *result)
     return false;
 }
 
-/* Looking pays for threads on several processors: a sleep and its wake cost more than ten times as much. (A coroutine
- * might be looking at a holder that waits for its thread.) */
-static unsigned looks_of_thread(void)
+/* Looking pays on several processors: a sleep and its wake cost more than ten times as much. A coroutine might look at
+ * a holder that waits for its thread, so it looks at the library's own locks only, which are held for moments. */
+static unsigned looks_of(const attempt *a)
 {
-    return weft__may_spin() && weft__self()->ops == &weft__thread_ops ? LOOKS : 0;
+    return weft__may_spin() && (weft__is_own(a->taking) || weft__self()->ops == &weft__thread_ops) ? LOOKS : 0;
 }
 
 /* Each look takes the word's cache line from the holder, who needs it back: two that take the lock in turns as fast as
@@ -151,7 +151,7 @@ static int sleep_for(weft_lock *l, attempt *a, weft_until until, unsigned flags)
     int err = weft__park_for(a->taking.kind, l, a->taking.where, &l->word, word, until, flags | weft__lock_domain(l));
     int64_t now = weft_now();
     a->slept = true;
-    a->looks = looks_of_thread();
+    a->looks = looks_of(a);
     a->starving = a->starving || now - a->since > STARVING_NS; /* once it is, it has the mark to clear */
     a->look_dead = now - a->looked > LONG_NS;
     if (a->look_dead)
@@ -164,7 +164,7 @@ static int acquire_slow(weft_lock *l, weft_until until, unsigned flags, bool sle
 {
     attempt a = {.taking = taking, .me = identity(l), .slept = slept, .look_dead = until.at <= 0};
     if (until.at > 0)
-        a.looks = looks_of_thread();
+        a.looks = looks_of(&a);
     a.seen = load_relaxed(&l->word);
     if (until.at > 0)
         weft__order_wants(l, taking);

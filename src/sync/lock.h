@@ -47,8 +47,13 @@ extern const weft__awaited weft__lock_kind, weft__rlock_kind;
 /* On whose behalf a lock is taken: what a report calls it, and the address of the call. */
 typedef struct weft__taking {
     const weft__awaited *kind;
-    const void *where;
+    const void *where; /* NULL: the library's own lock, which is held for moments */
 } weft__taking;
+
+static inline bool weft__is_own(weft__taking taking)
+{
+    return taking.where == NULL;
+}
 
 /* weft_lock_acquire_until with park's flags; for those who must not be cancelled and want to know of a dead owner. */
 int weft__lock_acquire(weft_lock *l, weft_until until, unsigned flags, weft__taking taking);

@@ -26,14 +26,14 @@ static inline bool weft__order_traces(const weft_lock *l)
 /* The caller is about to take *l, and would wait for it. */
 static inline void weft__order_wants(const weft_lock *l, weft__taking taking)
 {
-    if (weft__order_traces(l) && taking.where != NULL)
+    if (weft__order_traces(l) && !weft__is_own(taking))
         weft__order_wants_slow(l, taking);
 }
 
 /* It has it. `again`: it had it before, and let go of it to wait in a condition. */
 static inline void weft__order_took(const weft_lock *l, weft__taking taking, bool again)
 {
-    if (weft__order_traces(l) && taking.where != NULL)
+    if (weft__order_traces(l) && !weft__is_own(taking))
         weft__order_took_slow(l, taking, again);
 }
 
