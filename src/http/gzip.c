@@ -6,35 +6,17 @@
 #include <errno.h>
 
 #if WEFT_HAVE_ZLIB
-#include "base/compiler.h"
 #include "sys/library.h"
 
 #include <zlib.h>
 
 #define FUNCTIONS(X) X(deflateInit2_) X(deflate) X(deflateEnd)
-#define MEMBER(name) __typeof__(name) *name##_;
-static struct {
-    FUNCTIONS(MEMBER)
-}
-#if WEFT_LINKED
-#define ADDRESS(name) .name##_ = name,
-const lib = {FUNCTIONS(ADDRESS)};
+WEFT__LIBRARY(lib, "libz.so.1", FUNCTIONS)
 
 bool weft__gzip_there(void)
 {
-    return true;
+    return lib_load() == 0;
 }
-#else
-lib;
-
-bool weft__gzip_there(void)
-{
-#define NAME(name) #name,
-    static const char *const names[] = {FUNCTIONS(NAME)};
-    static weft__library library = {"libz.so.1", names, WEFT__ARRAY_LEN(names), &lib, 0};
-    return weft__sys_library(&library, NULL, 0) == 0;
-}
-#endif
 
 enum {
     LEVEL = 6,
@@ -59,7 +41,7 @@ int weft__gzip(const void *in, size_t size, size_t room, char **out, size_t *len
     z_stream z = {.zalloc = take, .zfree = give};
     if (!weft__gzip_there())
         return -ELIBACC;
-    if (lib.deflateInit2__(&z, LEVEL, Z_DEFLATED, WINDOW_GZIP, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, (int)sizeof z) !=
+    if (lib.deflateInit2_(&z, LEVEL, Z_DEFLATED, WINDOW_GZIP, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, (int)sizeof z) !=
         Z_OK)
         return -ENOMEM;
     int err = -ENOMEM;
@@ -71,7 +53,7 @@ int weft__gzip(const void *in, size_t size, size_t room, char **out, size_t *len
     z.next_out = (Bytef *)buf + room;
     z.avail_out = (uInt)cap;
     err = -E2BIG;
-    if (lib.deflate_(&z, Z_FINISH) == Z_STREAM_END) {
+    if (lib.deflate(&z, Z_FINISH) == Z_STREAM_END) {
         *len = cap - z.avail_out;
         char *cut = weft__realloc(buf, room + *len + 1);
         *out = cut != NULL ? cut : buf;
@@ -80,7 +62,7 @@ int weft__gzip(const void *in, size_t size, size_t room, char **out, size_t *len
     }
     weft__free(buf);
 done:
-    lib.deflateEnd_(&z);
+    lib.deflateEnd(&z);
     return err;
 }
 

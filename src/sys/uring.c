@@ -11,7 +11,6 @@
 
 #if WEFT_HAVE_LIBURING
 
-#include "base/compiler.h"
 #include "sys/library.h"
 
 #include <liburing.h>
@@ -29,29 +28,7 @@
     X(io_uring_submit_and_wait)                                                                                        \
     X(io_uring_submit_and_wait_timeout)
 
-#define MEMBER(name) __typeof__(name) *name;
-static struct {
-    FUNCTIONS(MEMBER)
-}
-#if WEFT_LINKED
-#define ADDRESS(name) .name = name,
-const lib = {FUNCTIONS(ADDRESS)};
-
-static int load(void)
-{
-    return 0;
-}
-#else
-lib;
-
-static int load(void)
-{
-#define NAME(name) #name,
-    static const char *const names[] = {FUNCTIONS(NAME)};
-    static weft__library library = {"liburing.so.2", names, WEFT__ARRAY_LEN(names), &lib, 0};
-    return weft__sys_library(&library, NULL, 0) < 0 ? -ENOSYS : 0;
-}
-#endif
+WEFT__LIBRARY(lib, "liburing.so.2", FUNCTIONS)
 
 struct weft__uring {
     struct io_uring ring;
@@ -88,9 +65,9 @@ static int open_ring(struct io_uring *ring, unsigned entries, bool one_thread)
 
 int weft__uring_open(weft__uring **out, unsigned entries, bool one_thread)
 {
-    int err = load();
+    int err = lib_load();
     if (err < 0)
-        return err;
+        return -ENOSYS;
     weft__uring *r = weft__calloc(1, sizeof *r);
     if (r == NULL)
         return -ENOMEM;
