@@ -1,6 +1,7 @@
 /* forkserver_test.c - children made by the fork server: what they get, how their ends are told, and what a killed
  * server, parent or caller leaves behind: errors, and never a hang. */
 #include "harness/harness.h"
+#include "process/child_support.h"
 
 #include <weft/co.h>
 #include <weft/lock.h>
@@ -22,35 +23,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int give_back(void *arg)
-{
-    return (int)(intptr_t)arg;
-}
-
 static int wait_for_signal(void *arg)
 {
     (void)arg;
     for (;;)
         pause();
     return 0;
-}
-
-static int try_start(weft_process *p, weft_process_fn *fn, void *arg)
-{
-    return weft_process_start(p, fn, arg, &(weft_process_options){.method = WEFT_FORKSERVER});
-}
-
-static void start(weft_process *p, weft_process_fn *fn, void *arg)
-{
-    CHECK_OK(try_start(p, fn, arg));
-}
-
-static int join_and_close(weft_process *p)
-{
-    int code = -1000;
-    CHECK_OK(weft_process_join(p, &code, WEFT_FOREVER));
-    CHECK_OK(weft_process_close(p));
-    return code;
 }
 
 static void stop_server(void)
@@ -64,14 +42,14 @@ TEST(forkserver_runs_functions_and_tells_their_codes)
 {
     for (int i = 0; i < 256; i += 51) {
         weft_process p = WEFT_PROCESS_INIT;
-        start(&p, give_back, (void *)(intptr_t)i);
+        child_start(&p, child_give_back, (void *)(intptr_t)i);
         CHECK(weft_process_pid(&p) > 0 && weft_process_pid(&p) != weft_forkserver_pid());
-        CHECK_INT(i, join_and_close(&p));
+        CHECK_INT(i, child_join_and_close(&p));
     }
     const int signals[] = {SIGTERM, SIGKILL, SIGHUP};
     for (int i = 0; i < 3; i++) {
         weft_process p = WEFT_PROCESS_INIT;
-        start(&p, wait_for_signal, NULL);
+        child_start(&p, wait_for_signal, NULL);
         CHECK_INT(1, weft_process_alive(&p));
         CHECK_ERR(-EAGAIN, weft_process_exit_code(&p, NULL));
         CHECK_ERR(-ETIMEDOUT, weft_process_join(&p, NULL, weft_in_ms(5)));
@@ -84,7 +62,7 @@ TEST(forkserver_runs_functions_and_tells_their_codes)
         CHECK_INT(-signals[i], code);
         CHECK_INT(0, weft_process_alive(&p));
         CHECK_ERR(-ESRCH, weft_process_kill(&p));
-        CHECK_INT(-signals[i], join_and_close(&p));
+        CHECK_INT(-signals[i], child_join_and_close(&p));
     }
     stop_server();
 }
@@ -123,7 +101,7 @@ TEST(forkserver_children_see_memory_as_it_was_and_descriptors_0_1_2)
     weft_process p = WEFT_PROCESS_INIT;
     CHECK_OK(weft_process_start(&p, look_around, NULL,
                                 &(weft_process_options){.method = WEFT_FORKSERVER, .name = "Tarena"}));
-    CHECK_INT(3, join_and_close(&p));
+    CHECK_INT(3, child_join_and_close(&p));
     CHECK_INT(1, seen->variable);
     CHECK_INT(getpid(), seen->parent);
     CHECK_INT(weft_forkserver_pid(), seen->system_parent);
@@ -161,7 +139,7 @@ TEST(forkserver_passes_bytes)
             weft_process p = WEFT_PROCESS_INIT;
             weft_process_options o = {.method = (enum weft_start_method)method, .arg_size = sizeof *bytes + sizes[i]};
             CHECK_OK(weft_process_start(&p, add_bytes, bytes, &o));
-            CHECK_INT(sum % 251, join_and_close(&p));
+            CHECK_INT(sum % 251, child_join_and_close(&p));
         }
         free(bytes);
     }
@@ -189,7 +167,7 @@ TEST(process_descriptors_are_handed_over)
         weft_process_options o = {
             .method = (enum weft_start_method)method, .fds = (const int[]){b[1], a[1]}, .fd_count = 2};
         CHECK_OK(weft_process_start(&p, write_to_both, NULL, &o));
-        CHECK_INT(0, join_and_close(&p));
+        CHECK_INT(0, child_join_and_close(&p));
         CHECK_INT(1, read(b[0], &c, 1));
         CHECK_INT('a', c);
         CHECK_INT(1, read(a[0], &c, 1));
@@ -214,18 +192,18 @@ TEST(forkserver_refusals_have_names)
     weft_process p = WEFT_PROCESS_INIT;
     int fds[WEFT_PROCESS_FDS_MAX + 1] = {0}, none = 1000;
     weft_process_options many = {.method = WEFT_FORKSERVER, .fds = fds, .fd_count = WEFT_PROCESS_FDS_MAX + 1};
-    CHECK_ERR(-EINVAL, weft_process_start(&p, give_back, NULL, &many));
+    CHECK_ERR(-EINVAL, weft_process_start(&p, child_give_back, NULL, &many));
     weft_process_options closed = {.method = WEFT_FORKSERVER, .fds = &none, .fd_count = 1};
-    CHECK_ERR(-EBADF, weft_process_start(&p, give_back, NULL, &closed));
+    CHECK_ERR(-EBADF, weft_process_start(&p, child_give_back, NULL, &closed));
     weft_process_options other = {.method = (enum weft_start_method)7};
-    CHECK_ERR(-EINVAL, weft_process_start(&p, give_back, NULL, &other));
+    CHECK_ERR(-EINVAL, weft_process_start(&p, child_give_back, NULL, &other));
     CHECK_ERR(-EINVAL, weft_process_run(&p, run_object, &(weft_process_options){.method = WEFT_FORKSERVER}));
     static int (*volatile nowhere)(void *);
     *(void *volatile *)&nowhere = test_shared(4096);
-    CHECK_ERR(-EFAULT, try_start(&p, nowhere, NULL));
-    start(&p, give_back, NULL);
-    CHECK_ERR(-WEFT_ESTARTED, try_start(&p, give_back, NULL));
-    CHECK_INT(0, join_and_close(&p));
+    CHECK_ERR(-EFAULT, child_try_start(&p, nowhere, NULL));
+    child_start(&p, child_give_back, NULL);
+    CHECK_ERR(-WEFT_ESTARTED, child_try_start(&p, child_give_back, NULL));
+    CHECK_INT(0, child_join_and_close(&p));
     stop_server();
 }
 
@@ -245,12 +223,12 @@ TEST(forkserver_that_is_started_too_late_is_refused)
     weft_process p = WEFT_PROCESS_INIT;
     CHECK_OK(pthread_create(&other, NULL, be_there, NULL));
     CHECK_ERR(-WEFT_ETHREADS, weft_forkserver_start());
-    CHECK_ERR(-WEFT_ETHREADS, try_start(&p, give_back, NULL));
+    CHECK_ERR(-WEFT_ETHREADS, child_try_start(&p, child_give_back, NULL));
     CHECK_INT(0, weft_forkserver_pid());
     store_release(&release, 1);
     pthread_join(other, NULL);
-    start(&p, give_back, (void *)5);
-    CHECK_INT(5, join_and_close(&p));
+    child_start(&p, child_give_back, (void *)5);
+    CHECK_INT(5, child_join_and_close(&p));
     stop_server();
 }
 
@@ -281,8 +259,8 @@ TEST(forkserver_children_find_no_lock_held)
     while (load_acquire(&holds) == 0)
         sched_yield();
     weft_process p = WEFT_PROCESS_INIT;
-    start(&p, take_it, NULL);
-    CHECK_INT(7, join_and_close(&p));
+    child_start(&p, take_it, NULL);
+    CHECK_INT(7, child_join_and_close(&p));
     store_release(&release, 1);
     pthread_join(other, NULL);
     stop_server();
@@ -293,8 +271,8 @@ static int start_many(void *arg)
     for (int i = 0; i < 25; i++) {
         weft_process p = WEFT_PROCESS_INIT;
         int code = (int)(intptr_t)arg * 25 + i;
-        start(&p, give_back, (void *)(intptr_t)code);
-        CHECK_INT(code, join_and_close(&p));
+        child_start(&p, child_give_back, (void *)(intptr_t)code);
+        CHECK_INT(code, child_join_and_close(&p));
     }
     return 0;
 }
@@ -357,7 +335,7 @@ TEST(forkserver_that_is_killed_gives_errors_and_never_hangs)
 {
     weft_process running = WEFT_PROCESS_INIT, daemon = WEFT_PROCESS_INIT, late = WEFT_PROCESS_INIT;
     seen = test_shared(sizeof *seen);
-    start(&running, be_seen, NULL);
+    child_start(&running, be_seen, NULL);
     wait_until_seen();
     CHECK_OK(weft_process_start(&daemon, wait_for_signal, NULL,
                                 &(weft_process_options){.method = WEFT_FORKSERVER, .daemon = 1}));
@@ -372,9 +350,9 @@ TEST(forkserver_that_is_killed_gives_errors_and_never_hangs)
     CHECK_INT(0, weft_process_alive(&running));
     CHECK_OK(weft_process_close(&running));
     CHECK_INT(0, weft_forkserver_pid()); /* found dead, and reaped */
-    start(&late, give_back, (void *)6);
+    child_start(&late, child_give_back, (void *)6);
     CHECK(weft_forkserver_pid() != 0 && weft_forkserver_pid() != server);
-    CHECK_INT(6, join_and_close(&late));
+    CHECK_INT(6, child_join_and_close(&late));
     stop_server();
 }
 
@@ -384,9 +362,9 @@ TEST(forkserver_that_was_killed_fails_the_next_start_by_name)
     CHECK_OK(weft_forkserver_start());
     CHECK_OK(kill(weft_forkserver_pid(), SIGKILL));
     weft_process p = WEFT_PROCESS_INIT;
-    CHECK_ERR(-EPIPE, try_start(&p, give_back, NULL));
-    start(&p, give_back, NULL);
-    CHECK_INT(0, join_and_close(&p));
+    CHECK_ERR(-EPIPE, child_try_start(&p, child_give_back, NULL));
+    child_start(&p, child_give_back, NULL);
+    CHECK_INT(0, child_join_and_close(&p));
     stop_server();
 }
 
@@ -414,7 +392,7 @@ TEST(forkserver_ends_with_its_parent)
         while (load_acquire(&seen->held) == 0)
             sched_yield();
         CHECK_OK(weft_process_kill(&p));
-        CHECK_INT(-SIGKILL, join_and_close(&p));
+        CHECK_INT(-SIGKILL, child_join_and_close(&p));
         wait_until_gone(seen->system_parent);
         if (daemon == 0) {
             CHECK_OK(kill(child, 0));
@@ -430,7 +408,7 @@ static int leave_children(void *arg)
     (void)arg;
     CHECK_OK(
         weft_process_start(&daemon, be_seen, NULL, &(weft_process_options){.method = WEFT_FORKSERVER, .daemon = 1}));
-    start(&slow, give_back, NULL);
+    child_start(&slow, child_give_back, NULL);
     wait_until_seen();
     return 0; /* not joined: the slow one is waited for, the daemon is not */
 }
@@ -440,7 +418,7 @@ TEST(forkserver_ends_at_the_end_of_its_parents_code)
     seen = test_shared(sizeof *seen);
     weft_process p = WEFT_PROCESS_INIT;
     CHECK_OK(weft_process_start(&p, leave_children, NULL, NULL));
-    CHECK_INT(0, join_and_close(&p));
+    CHECK_INT(0, child_join_and_close(&p));
     wait_until_gone((pid_t)load_acquire(&seen->pid));
 }
 
@@ -452,8 +430,8 @@ TEST(forkserver_is_not_inherited)
     if (child == 0) {
         weft_process p = WEFT_PROCESS_INIT;
         CHECK_INT(0, weft_forkserver_pid());
-        start(&p, give_back, (void *)4);
-        CHECK_INT(4, join_and_close(&p));
+        child_start(&p, child_give_back, (void *)4);
+        CHECK_INT(4, child_join_and_close(&p));
         CHECK_INT(0, weft_forkserver_pid() == getppid());
         stop_server();
         _exit(0);
@@ -476,13 +454,13 @@ TEST(forkserver_failures_leave_nothing)
     weft__sys_plan_none();
     CHECK_OK(weft_forkserver_start());
     weft__sys_plan(WEFT__SYS_MALLOC, 1, 1, -ENOMEM, 0);
-    CHECK_ERR(-ENOMEM, try_start(&p, give_back, NULL));
+    CHECK_ERR(-ENOMEM, child_try_start(&p, child_give_back, NULL));
     weft__sys_plan(WEFT__SYS_RECV, 1, 1, -ENOMEM, 0); /* of the answer: is there a spare? */
-    CHECK_ERR(-ENOMEM, try_start(&p, give_back, NULL));
+    CHECK_ERR(-ENOMEM, child_try_start(&p, child_give_back, NULL));
     weft__sys_plan(WEFT__SYS_SEND, 1, 2, -ENOBUFS, 0);
-    CHECK_ERR(-ENOBUFS, try_start(&p, give_back, NULL));
+    CHECK_ERR(-ENOBUFS, child_try_start(&p, child_give_back, NULL));
     weft__sys_plan_none();
-    start(&p, give_back, (void *)1);
-    CHECK_INT(1, join_and_close(&p));
+    child_start(&p, child_give_back, (void *)1);
+    CHECK_INT(1, child_join_and_close(&p));
     stop_server();
 }

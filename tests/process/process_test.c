@@ -1,5 +1,6 @@
 /* process_test.c - functions in children: what they get, how they end, who learns of it, and that nobody is left. */
 #include "harness/harness.h"
+#include "process/child_support.h"
 
 #include <weft/co.h>
 #include <weft/event.h>
@@ -18,18 +19,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int give_back(void *arg)
-{
-    return (int)(intptr_t)arg;
-}
-
-static int join(weft_process *p)
-{
-    int code = -1000;
-    CHECK_OK(weft_process_join(p, &code, WEFT_FOREVER));
-    return code;
-}
 
 static int wait_for_signal(void *arg)
 {
@@ -51,10 +40,10 @@ TEST_IN(THREAD | CO, process_runs_a_function_and_its_result_is_the_exit_code)
         weft_process p = WEFT_PROCESS_INIT;
         CHECK_INT(0, weft_process_pid(&p));
         CHECK_INT(0, weft_process_alive(&p));
-        start(&p, give_back, (void *)(intptr_t)i);
+        start(&p, child_give_back, (void *)(intptr_t)i);
         CHECK(weft_process_pid(&p) > 0 && weft_process_pid(&p) != getpid());
-        CHECK_INT(i, join(&p));
-        CHECK_INT(i, join(&p)); /* again and again */
+        CHECK_INT(i, child_join(&p));
+        CHECK_INT(i, child_join(&p)); /* again and again */
         CHECK_INT(0, weft_process_alive(&p));
         CHECK_OK(weft_process_close(&p));
     }
@@ -70,17 +59,17 @@ TEST(process_misuse_has_names)
     CHECK_ERR(-EBADF, weft_process_sentinel(&p));
     CHECK_OK(weft_process_close(&p));
     start(&p, wait_for_signal, NULL);
-    CHECK_ERR(-WEFT_ESTARTED, weft_process_start(&p, give_back, NULL, NULL));
+    CHECK_ERR(-WEFT_ESTARTED, weft_process_start(&p, child_give_back, NULL, NULL));
     CHECK_ERR(-EBUSY, weft_process_close(&p));
     CHECK_ERR(-EAGAIN, weft_process_exit_code(&p, &code));
     CHECK_ERR(-ETIMEDOUT, weft_process_join(&p, &code, weft_in_ms(5)));
     CHECK_INT(77, code);
     CHECK_OK(weft_process_kill(&p));
-    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_INT(-SIGKILL, child_join(&p));
     CHECK_ERR(-ESRCH, weft_process_kill(&p));
     CHECK_OK(weft_process_close(&p));
-    start(&p, give_back, NULL); /* anew */
-    CHECK_INT(0, join(&p));
+    start(&p, child_give_back, NULL); /* anew */
+    CHECK_INT(0, child_join(&p));
     CHECK_OK(weft_process_close(&p));
 }
 
@@ -92,10 +81,10 @@ TEST_IN(THREAD | CO, process_is_terminated_or_killed_and_the_code_says_so)
     start(&p[1], wait_for_signal, NULL);
     CHECK_INT(1, weft_process_alive(&p[0]));
     CHECK_OK(weft_process_terminate(&p[0]));
-    CHECK_INT(-SIGTERM, join(&p[0]));
+    CHECK_INT(-SIGTERM, child_join(&p[0]));
     CHECK_INT(1, weft_process_alive(&p[1]));
     CHECK_OK(weft_process_kill(&p[1]));
-    CHECK_INT(-SIGKILL, join(&p[1]));
+    CHECK_INT(-SIGKILL, child_join(&p[1]));
     for (int i = 0; i < 2; i++)
         CHECK_OK(weft_process_close(&p[i]));
 }
@@ -130,7 +119,7 @@ TEST(process_ends_by_error_by_exit_or_by_a_crash)
     for (int i = 0; i < 4; i++) {
         weft_process p = WEFT_PROCESS_INIT;
         start(&p, ways[i].fn, ways[i].arg);
-        CHECK_INT(ways[i].code, join(&p));
+        CHECK_INT(ways[i].code, child_join(&p));
         CHECK_OK(weft_process_close(&p));
     }
 }
@@ -162,7 +151,7 @@ TEST(process_has_memory_of_its_own_a_name_and_a_parent)
     CHECK_STR("MainProcess", weft_process_self_name());
     CHECK_INT(0, weft_process_parent());
     CHECK_OK(weft_process_start(&p, change, seen, &(weft_process_options){.name = "Tarena"}));
-    CHECK_INT(1, join(&p));
+    CHECK_INT(1, child_join(&p));
     CHECK_INT(1, seen[0]);
     CHECK_INT(1000, seen[1]);
     CHECK_INT(getpid(), seen[2]);
@@ -173,12 +162,12 @@ TEST(process_has_memory_of_its_own_a_name_and_a_parent)
     CHECK_INT(1, weft_processes_each(count, &listed));
     CHECK_INT(1, listed);
     CHECK_OK(weft_process_kill(&p));
-    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_INT(-SIGKILL, child_join(&p));
     CHECK_INT(0, weft_processes_each(count, &listed));
     CHECK_OK(weft_process_close(&p));
-    start(&p, give_back, NULL);
+    start(&p, child_give_back, NULL);
     CHECK(strncmp(weft_process_name(&p), "Process-", 8) == 0);
-    CHECK_INT(0, join(&p));
+    CHECK_INT(0, child_join(&p));
     CHECK_OK(weft_process_close(&p));
 }
 
@@ -198,7 +187,7 @@ TEST(process_in_object_style_finds_its_struct)
 {
     object o = {.value = 42};
     CHECK_OK(weft_process_run(&o.process, run_object, NULL));
-    CHECK_INT(42, join(&o.process));
+    CHECK_INT(42, child_join(&o.process));
     CHECK_OK(weft_process_close(&o.process));
 }
 
@@ -214,7 +203,7 @@ TEST(process_has_no_standard_input)
 {
     weft_process p = WEFT_PROCESS_INIT;
     start(&p, read_stdin, NULL);
-    CHECK_INT(10, join(&p)); /* the end of /dev/null */
+    CHECK_INT(10, child_join(&p)); /* the end of /dev/null */
     CHECK_OK(weft_process_close(&p));
 }
 
@@ -226,7 +215,7 @@ TEST_IN(THREAD | CO, process_sentinel_is_readable_at_its_end_and_never_before)
     CHECK_ERR(-ETIMEDOUT, weft_fd_wait(weft_process_sentinel(&p), WEFT_POLLIN, weft_in_ms(20)));
     CHECK_OK(weft_process_kill(&p));
     CHECK(weft_fd_wait(weft_process_sentinel(&p), WEFT_POLLIN, WEFT_FOREVER) & WEFT_POLLIN);
-    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_INT(-SIGKILL, child_join(&p));
     CHECK_OK(weft_process_close(&p));
 }
 
@@ -235,7 +224,7 @@ static weft_process shared_process;
 static int join_shared(void *arg)
 {
     (void)arg;
-    return join(&shared_process);
+    return child_join(&shared_process);
 }
 
 /* M151: from several threads and coroutines */
@@ -271,9 +260,9 @@ TEST(processes_by_the_hundred_leave_no_zombie_and_take_no_stranger)
     if (stranger == 0)
         _exit(9);
     for (int i = 0; i < N; i++)
-        start(&p[i], give_back, (void *)(intptr_t)(i % 7));
+        start(&p[i], child_give_back, (void *)(intptr_t)(i % 7));
     for (int i = N; i-- > 0;) {
-        CHECK_INT(i % 7, join(&p[i]));
+        CHECK_INT(i % 7, child_join(&p[i]));
         CHECK_OK(weft_process_close(&p[i]));
     }
     int status;
@@ -288,7 +277,7 @@ TEST(process_end_is_seen_where_sigchld_is_ignored)
     signal(SIGCHLD, SIG_IGN);
     weft_process p = WEFT_PROCESS_INIT;
     for (int i = 0; i < 20; i++) {
-        start(&p, give_back, NULL);
+        start(&p, child_give_back, NULL);
         CHECK_ERR(-ECHILD, weft_process_join(&p, NULL, WEFT_FOREVER));
         CHECK_INT(0, weft_process_alive(&p));
         CHECK_OK(weft_process_close(&p));
@@ -308,10 +297,10 @@ TEST(process_is_joined_by_its_parent_only)
     weft_process p = WEFT_PROCESS_INIT, other = WEFT_PROCESS_INIT;
     start(&p, wait_for_signal, NULL);
     start(&other, join_inherited, &p);
-    CHECK_INT(1, join(&other));
+    CHECK_INT(1, child_join(&other));
     CHECK_INT(1, weft_process_alive(&p));
     CHECK_OK(weft_process_kill(&p));
-    CHECK_INT(-SIGKILL, join(&p));
+    CHECK_INT(-SIGKILL, child_join(&p));
     CHECK_OK(weft_process_close(&p));
     CHECK_OK(weft_process_close(&other));
 }
@@ -347,7 +336,7 @@ TEST(processes_share_locks_and_events)
     }
     weft_event_set(&s->event);
     for (int i = 0; i < 4; i++) {
-        CHECK_INT(0, join(&p[i]));
+        CHECK_INT(0, child_join(&p[i]));
         CHECK_OK(weft_process_close(&p[i]));
     }
     CHECK_INT(4000, s->sum);
@@ -419,7 +408,7 @@ TEST(daemon_process_ends_with_its_parent)
             sched_yield();
         if (i > 0)
             CHECK_OK(weft_process_kill(&p));
-        CHECK_INT(i == 0 ? 0 : -SIGKILL, join(&p));
+        CHECK_INT(i == 0 ? 0 : -SIGKILL, child_join(&p));
         wait_until_gone(s->pid);
         CHECK_OK(weft_process_close(&p));
     }
@@ -445,7 +434,7 @@ TEST(process_waits_for_its_children_at_its_end)
     shared *s = test_shared(sizeof *s);
     weft_process p = WEFT_PROCESS_INIT;
     start(&p, leave_without_join, s);
-    CHECK_INT(0, join(&p));
+    CHECK_INT(0, child_join(&p));
     CHECK_INT(1, load_seq_cst(&s->done));
     CHECK_OK(weft_process_close(&p));
 }
@@ -456,12 +445,12 @@ TEST(process_start_that_fails_leaves_nothing)
 {
     weft_process p = WEFT_PROCESS_INIT;
     weft__sys_plan(WEFT__SYS_FORK, 1, 1, -EAGAIN, 0);
-    CHECK_ERR(-EAGAIN, weft_process_start(&p, give_back, NULL, NULL));
+    CHECK_ERR(-EAGAIN, weft_process_start(&p, child_give_back, NULL, NULL));
     weft__sys_plan(WEFT__SYS_MALLOC, 1, 1, -ENOMEM, 0);
-    CHECK_ERR(-ENOMEM, weft_process_start(&p, give_back, NULL, NULL));
+    CHECK_ERR(-ENOMEM, weft_process_start(&p, child_give_back, NULL, NULL));
     weft__sys_plan_none();
-    start(&p, give_back, NULL); /* *p was as before */
-    CHECK_INT(0, join(&p));
+    start(&p, child_give_back, NULL); /* *p was as before */
+    CHECK_INT(0, child_join(&p));
     CHECK_OK(weft_process_close(&p));
 }
 
@@ -494,7 +483,7 @@ static int use_everything(void *arg)
     fprintf((FILE *)arg, "child\n");
     weft_co *co;
     int result = -1;
-    if (weft_co_start(&co, give_back, (void *)7, NULL) < 0 || weft_co_join(co, &result, WEFT_FOREVER) < 0 ||
+    if (weft_co_start(&co, child_give_back, (void *)7, NULL) < 0 || weft_co_join(co, &result, WEFT_FOREVER) < 0 ||
         result != 7)
         return 1;
     int err = weft_lock_acquire_until(&storm_lock, WEFT_FOREVER);
@@ -520,7 +509,7 @@ TEST_LIMIT(600, stress_processes_start_amid_a_storm)
     for (long i = 0; i < n; i++) {
         weft_process p = WEFT_PROCESS_INIT;
         start(&p, use_everything, null);
-        int code = join(&p);
+        int code = child_join(&p);
         CHECK(code == 0 || code == 3);
         told_dead += code == 3;
         CHECK_OK(weft_process_close(&p));

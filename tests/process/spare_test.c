@@ -1,6 +1,7 @@
 /* spare_test.c - the spare children of the fork server: what a child has that was one, and what becomes of them when
  * they, their server or their parent are killed. */
 #include "harness/harness.h"
+#include "process/child_support.h"
 
 #include <weft/process.h>
 #include <weft/thread.h>
@@ -22,30 +23,12 @@ enum {
     SPARES_MOST = 6
 };
 
-static int give_back(void *arg)
-{
-    return (int)(intptr_t)arg;
-}
-
-static void start(weft_process *p, weft_process_fn *fn, void *arg)
-{
-    CHECK_OK(weft_process_start(p, fn, arg, &(weft_process_options){.method = WEFT_FORKSERVER}));
-}
-
-static int join_and_close(weft_process *p)
-{
-    int code = -1000;
-    CHECK_OK(weft_process_join(p, &code, WEFT_FOREVER));
-    CHECK_OK(weft_process_close(p));
-    return code;
-}
-
 static void start_and_join(int n)
 {
     for (int i = 0; i < n; i++) {
         weft_process p = WEFT_PROCESS_INIT;
-        start(&p, give_back, (void *)(intptr_t)(i % 200));
-        CHECK_INT(i % 200, join_and_close(&p));
+        child_start(&p, child_give_back, (void *)(intptr_t)(i % 200));
+        CHECK_INT(i % 200, child_join_and_close(&p));
     }
 }
 
@@ -94,10 +77,10 @@ TEST_LIMIT(60, spare_that_was_killed_is_replaced_and_never_handed_out)
             wait_until_gone(spares[i]);
         for (int i = 0; i < 8; i++) {
             weft_process p = WEFT_PROCESS_INIT;
-            start(&p, give_back, (void *)9);
+            child_start(&p, child_give_back, (void *)9);
             for (int k = 0; k < n; k++)
                 CHECK(weft_process_pid(&p) != spares[k]);
-            CHECK_INT(9, join_and_close(&p));
+            CHECK_INT(9, child_join_and_close(&p));
         }
     }
     CHECK_OK(weft_forkserver_stop());
@@ -114,7 +97,7 @@ TEST_LIMIT(60, spare_that_is_killed_while_it_is_taken_leaves_an_answer)
         int n = await_spares(weft_forkserver_pid(), spares), code = -1000;
         weft_process p = WEFT_PROCESS_INIT;
         kill(spares[round % n], SIGKILL); /* it may have become a child that has ended meanwhile */
-        start(&p, give_back, (void *)5);
+        child_start(&p, child_give_back, (void *)5);
         CHECK_OK(weft_process_join(&p, &code, WEFT_FOREVER));
         CHECK(code == 5 || code == -SIGKILL);
         killed += code != 5;
@@ -139,8 +122,8 @@ TEST_LIMIT(60, spares_end_with_their_server)
             wait_until_gone(spares[i]);
         weft_process p = WEFT_PROCESS_INIT;
         if (killed)
-            CHECK_ERR(-EPIPE,
-                      weft_process_start(&p, give_back, NULL, &(weft_process_options){.method = WEFT_FORKSERVER}));
+            CHECK_ERR(-EPIPE, weft_process_start(&p, child_give_back, NULL,
+                                                 &(weft_process_options){.method = WEFT_FORKSERVER}));
         CHECK_INT(0, weft_forkserver_pid());
     }
     start_and_join(5);
@@ -169,7 +152,7 @@ TEST_LIMIT(60, spares_end_with_their_parent)
         sched_yield();
     int n = await_spares((pid_t)load_acquire(server_of), spares);
     CHECK_OK(weft_process_kill(&p));
-    CHECK_INT(-SIGKILL, join_and_close(&p));
+    CHECK_INT(-SIGKILL, child_join_and_close(&p));
     wait_until_gone((pid_t)load_acquire(server_of));
     for (int i = 0; i < n; i++)
         wait_until_gone(spares[i]);
@@ -190,9 +173,9 @@ TEST_LIMIT(60, spares_serve_many_children_at_once)
     };
     weft_process p[N] = {0};
     for (int i = 0; i < N; i++)
-        start(&p[i], give_back, (void *)(intptr_t)i);
+        child_start(&p[i], child_give_back, (void *)(intptr_t)i);
     for (int i = 0; i < N; i++)
-        CHECK_INT(i, join_and_close(&p[i]));
+        CHECK_INT(i, child_join_and_close(&p[i]));
     CHECK_OK(weft_forkserver_stop());
 }
 
@@ -225,7 +208,7 @@ TEST_LIMIT(60, spares_get_descriptors_and_bytes)
         CHECK_INT(1, read(ends[0], &c, 1));
         CHECK_INT('a' + i % 26, c);
         CHECK_INT(0, read(ends[0], &c, 1)); /* nobody else has a copy */
-        CHECK_INT(0, join_and_close(&p));
+        CHECK_INT(0, child_join_and_close(&p));
         close(ends[0]);
         free(bytes);
     }
@@ -249,10 +232,10 @@ TEST(spares_codes_are_known_however_they_end)
 {
     for (int i = 0; i < 10; i++) {
         weft_process p = WEFT_PROCESS_INIT;
-        start(&p, exit_at_once, (void *)(intptr_t)(100 + i));
-        CHECK_INT(100 + i, join_and_close(&p));
-        start(&p, raise_term, NULL);
-        CHECK_INT(-SIGTERM, join_and_close(&p));
+        child_start(&p, exit_at_once, (void *)(intptr_t)(100 + i));
+        CHECK_INT(100 + i, child_join_and_close(&p));
+        child_start(&p, raise_term, NULL);
+        CHECK_INT(-SIGTERM, child_join_and_close(&p));
     }
     CHECK_OK(weft_forkserver_stop());
 }
@@ -274,7 +257,7 @@ TEST_LIMIT(60, spares_that_were_given_something_do_it_though_their_server_is_sto
         weft_process p = WEFT_PROCESS_INIT;
         int code = 0;
         start_and_join(1);
-        start(&p, count_up, NULL);
+        child_start(&p, count_up, NULL);
         CHECK_OK(weft_forkserver_stop());
         int err = weft_process_join(&p, &code, WEFT_FOREVER);
         CHECK(err == -ECHILD || code == 0);
@@ -300,7 +283,7 @@ TEST(spares_have_standard_input_when_it_is_to_be_kept)
         weft_process p = WEFT_PROCESS_INIT;
         CHECK_OK(weft_process_start(&p, read_stdin, NULL,
                                     &(weft_process_options){.method = WEFT_FORKSERVER, .keep_stdin = i % 2}));
-        CHECK_INT(i == 1 ? 'a' : i == 3 ? 'b' : 0, join_and_close(&p));
+        CHECK_INT(i == 1 ? 'a' : i == 3 ? 'b' : 0, child_join_and_close(&p));
     }
     close(ends[0]);
     close(ends[1]);
@@ -332,5 +315,5 @@ TEST(spares_do_not_keep_signals_of_the_group_for_later_children)
 {
     weft_process p = WEFT_PROCESS_INIT;
     CHECK_OK(weft_process_start(&p, interrupt_the_group, NULL, NULL));
-    CHECK_INT(3, join_and_close(&p));
+    CHECK_INT(3, child_join_and_close(&p));
 }
