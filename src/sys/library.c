@@ -1,7 +1,7 @@
 /* library.c - see library.h.
  *
- * L1  a fork waits for a loading that goes on, so no child has half a library. The handlers of fork are there from the
- *     first loading: nothing else pays for them.
+ * L1  a fork waits for a loading that goes on, so no child has half a library. The handlers of fork are there before the
+ *     first loading: one that set them up itself could be forked in the midst of that.
  * L2  a table is complete, and is never written to again, when its state is LOADED (release, acquire).
  * Pinned by tests/sys/library_test.c. */
 #include "sys/library.h"
@@ -23,7 +23,6 @@ enum {
 };
 
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
-static bool watches_fork; /* loading */
 
 static void before_fork(void)
 {
@@ -33,6 +32,11 @@ static void before_fork(void)
 static void after_fork(void)
 {
     pthread_mutex_unlock(&loading);
+}
+
+__attribute__((constructor)) static void watch_fork(void)
+{
+    pthread_atfork(before_fork, after_fork, after_fork);
 }
 
 static void tell(char *error, size_t size, const char *text, const char *more)
@@ -74,9 +78,6 @@ int weft__sys_library(weft__library *l, char *error, size_t size)
     if (load_acquire(&l->state) == LOADED)
         return 0;
     pthread_mutex_lock(&loading);
-    if (!watches_fork)
-        pthread_atfork(before_fork, after_fork, after_fork);
-    watches_fork = true;
     if (load_relaxed(&l->state) == UNTRIED)
         store_release(&l->state, load(l, error, size) ? LOADED : MISSING);
     else if (load_relaxed(&l->state) == MISSING)
