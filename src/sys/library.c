@@ -1,7 +1,7 @@
 /* library.c - see library.h.
  *
- * L1  a fork waits for a loading that goes on, so no child has half a library. The handlers of fork are there before the
- *     first loading: one that set them up itself could be forked in the midst of that.
+ * L1  a fork waits for a loading that goes on, so no child has half a library. The handlers of fork are there before
+ *     the first loading: one that set them up itself could be forked in the midst of that.
  * L2  a table is complete, and is never written to again, when its state is LOADED (release, acquire).
  * Pinned by tests/sys/library_test.c. */
 #include "sys/library.h"
