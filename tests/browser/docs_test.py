@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SITE = ROOT / "docs" / "site"
@@ -124,6 +125,22 @@ def talk(name, program):
         server.wait()
 
 
+def run_often(name, program):
+    """Again and again, eight at a time, for a part of a second: a race of the program's own shows seldom."""
+    end, runs = time.monotonic() + 0.3, 0
+    while runs == 0 or (time.monotonic() < end and runs < 200):
+        at_once = [subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(8)]
+        for one in at_once:
+            try:
+                said, _ = one.communicate(timeout=60)
+                check(one.returncode == 0, name + ": succeeds", "%d %s" % (one.returncode, said))
+            except subprocess.TimeoutExpired:
+                check(False, name + ": ends within 60 s")
+                one.kill()
+                one.wait()
+        runs += len(at_once)
+
+
 def check_programs():
     with tempfile.TemporaryDirectory(prefix="weft-docs-") as directory:
         count = 0
@@ -140,11 +157,7 @@ def check_programs():
             if "weft_server_" in source:
                 talk(name, program)
                 continue
-            try:
-                ran = subprocess.run([program], capture_output=True, text=True, timeout=60)
-                check(ran.returncode == 0, name + ": succeeds", "%d %s%s" % (ran.returncode, ran.stdout, ran.stderr))
-            except subprocess.TimeoutExpired:
-                check(False, name + ": ends within 60 s")
+            run_often(name, program)
         check(count >= 15, "programs were found", count)
 
 
