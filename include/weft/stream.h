@@ -119,9 +119,10 @@ enum {
 WEFT_API int weft_stream_shutdown(weft_stream *s, int how);
 
 /* End the stream and its handle. Calls of others that are under way return -EBADF, and the connection is shut down; the
- * descriptor goes when the last of them has left. Nobody may begin another call on it: cancel and join first who might. Where no coroutine waited on the stream, or in the scheduler thread
+ * descriptor goes when the last of them has left. Where no coroutine waited on the stream, or in the scheduler thread
  * whose coroutine did, that is before this returns; elsewhere that thread closes it as soon as it comes round. Bytes
- * that were sent are still delivered. Takes NULL. Never waits. */
+ * that were sent are still delivered. Nobody may begin another call on it: cancel and join first who might. Takes NULL.
+ * Never waits. */
 WEFT_API void weft_stream_close(weft_stream *s);
 
 /* This end's and the other end's address as text, "127.0.0.1:8000", "[::1]:8000" or "unix:/path"; weft_address_parse
