@@ -24,10 +24,12 @@
 
 #include "io/watch.h"
 #include "park/park.h"
+#include "sys/multiplex.h"
 #include "sys/spawn.h"
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -297,6 +299,16 @@ static void tell_all(supervisor *sup)
     note_heard(sup, &all);
 }
 
+static void read_report(supervisor *sup);
+
+/* All that there are: what a process has said is heard before its end is seen. */
+static void read_reports(supervisor *sup)
+{
+    struct pollfd p = {.fd = sup->reports[0], .events = POLLIN};
+    while (weft__sys_poll(&p, 1, 0) > 0)
+        read_report(sup);
+}
+
 static void bury(supervisor *sup, struct child *c)
 {
     unsigned index = (unsigned)(c - sup->children);
@@ -307,6 +319,7 @@ static void bury(supervisor *sup, struct child *c)
     (void)weft_poller_unregister(sup->poller, weft_process_sentinel(&c->process));
     (void)weft_process_join(&c->process, &code, WEFT_FOREVER);
     (void)weft_process_close(&c->process);
+    read_reports(sup);
     weft__sys_close(c->control);
     c->control = -1;
     sup->running--;
@@ -425,7 +438,7 @@ static int64_t look_at_line(supervisor *sup)
 
 /* ---- the supervisor: its turn ---- */
 
-static void read_reports(supervisor *sup)
+static void read_report(supervisor *sup)
 {
     struct weft__report r;
     if (weft__sys_pipe_read(sup->reports[0], &r, sizeof r) != (ssize_t)sizeof r)
