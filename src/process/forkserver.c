@@ -44,7 +44,7 @@ enum {
     LOOK_MOST_NS = 1000000
 };
 
-#define SECOND_NS INT64_C(1000000000) /* for what is about to happen, unless somebody was stopped */
+#define PATIENCE_NS INT64_C(10000000000) /* for what is about to happen, unless somebody was stopped */
 
 static struct {
     weft__rawlock lock;
@@ -208,7 +208,7 @@ static void forget(pid_t pid)
     if (!mine)
         return;
     weft__sys_shutdown(fd, SHUT_WR); /* it ends its spares and itself, unless somebody has stopped it */
-    if (!ended(pidfd, weft__sys_now() + SECOND_NS))
+    if (!ended(pidfd, weft__sys_now() + PATIENCE_NS))
         weft__sys_pidfd_signal(pidfd, SIGKILL);
     weft__sys_reap(pid);
     close_all(lanes, WEFT__LANES);
@@ -439,7 +439,7 @@ int weft__server_code(const weft__held *held, int *code)
 {
     if (!ended(held->pidfd, 0))
         return -EAGAIN;
-    for (int64_t until = weft__sys_now() + SECOND_NS; !is_told(held) && !is_server_gone(held);) {
+    for (int64_t until = weft__sys_now() + PATIENCE_NS; !is_told(held) && !is_server_gone(held);) {
         if (weft__sys_now() > until)
             return -EAGAIN; /* somebody has stopped the server */
         nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);

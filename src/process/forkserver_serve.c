@@ -41,10 +41,12 @@
 enum {
     SPARES = 4,
     LOST_MOST = 16,
-    BEGIN_NS = 2000000000, /* a child that was started has so long to begin, when its server ends */
-    AGAIN_NS = 1000000,    /* a spare was taken and has not begun yet: look again */
+    AGAIN_NS = 1000000, /* a spare was taken and has not begun yet: look again */
     SEATS_ROOM = 64
 };
+
+/* A child that was started has so long to begin, when its server ends; less than the parent's patience with it. */
+#define BEGIN_NS INT64_C(8000000000)
 
 typedef struct made {
     pid_t pid;
