@@ -23,6 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+    PATIENCE_SECONDS = 50 /* most cases have a shorter limit of their own */
+};
+
 const serve_kind serve_process = {"process", "process", NULL, 0, true, 0, true, false};
 const serve_kind serve_prefork = {"prefork", "prefork", NULL, 0, true, 2, true, false};
 const serve_kind serve_forked_pool = {"forked_pool", "pool", NULL, 8, true, 2, true, false};
@@ -426,8 +430,8 @@ weft_server *serve_lines(const serve_kind *kind, weft_server_options options, li
 
 void serve_stop(weft_server *s)
 {
-    weft_server_stop(s, weft_in_ms(5000));
-    CHECK_OK(weft_server_wait(s, weft_in_ms(10000)));
+    weft_server_stop(s, weft_in_seconds(5 * test_limit_factor()));
+    CHECK_OK(weft_server_wait(s, weft_in_seconds(PATIENCE_SECONDS * test_limit_factor())));
     weft_server_stats stats;
     weft_server_get_stats(s, &stats);
     CHECK_INT(0, stats.open);
@@ -448,7 +452,7 @@ static int open_client(unsigned port, const char *source, const char *host)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     CHECK(fd >= 0);
-    struct timeval limit = {.tv_sec = (time_t)(8 * test_limit_factor())};
+    struct timeval limit = {.tv_sec = (time_t)(PATIENCE_SECONDS * test_limit_factor())};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = 0};
@@ -601,7 +605,7 @@ void client_reset(int fd)
 
 void wait_until(bool (*condition)(void *arg), void *arg, const char *what)
 {
-    weft_until limit = weft_in_seconds(8 * test_limit_factor());
+    weft_until limit = weft_in_seconds(PATIENCE_SECONDS * test_limit_factor());
     while (!condition(arg)) {
         if (weft_left(limit) == 0)
             FAIL("%s: has not come", what);

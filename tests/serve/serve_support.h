@@ -144,7 +144,7 @@ weft_server *serve_start(const serve_kind *kind, weft_server_options options);
 weft_server_options line_options(const serve_kind *kind, weft_server_options options, line_service *service);
 weft_server *serve_lines(const serve_kind *kind, weft_server_options options, line_service *service);
 
-/* Graceful stop, wait, close; fails if it takes longer than 10 s. */
+/* Graceful stop, wait, close. */
 void serve_stop(weft_server *s);
 
 unsigned char line_pattern(size_t i);
@@ -171,7 +171,7 @@ void client_finish(int fd); /* no more will come; with TLS that is said */
 void client_close(int fd);
 void client_reset(int fd);
 
-/* Wait until condition(arg) is true; fails the case after 10 s. For counts that another thread advances. */
+/* Wait until condition(arg) is true; fails the case if that never comes. For counts that another thread advances. */
 void wait_until(bool (*condition)(void *arg), void *arg, const char *what);
 void wait_open(weft_server *s, uint64_t count);
 
