@@ -107,8 +107,8 @@ TEST_LIMIT(60, spare_that_is_killed_while_it_is_taken_leaves_an_answer)
     CHECK_OK(weft_forkserver_stop());
 }
 
-/* The server was killed: a spare may still be on its way to its end, and be taken; then it is a child that was killed as
- * it began. There are no new ones. */
+/* The server was killed: a spare may still be on its way to its end, and be taken; then it is a child that was killed
+ * as it began. There are no new ones. */
 static void start_until_refused(void)
 {
     int err;
