@@ -435,6 +435,11 @@ bool weft__backlog_has_workers(const weft__backlog *b)
     return SEARCHING(seen) + SLEEPING(seen) + UNSTARTED(seen) != 0;
 }
 
+bool weft__backlog_searched(const weft__backlog *b)
+{
+    return SEARCHING(load_relaxed(&b->workers)) != 0;
+}
+
 bool weft__backlog_search_early(weft__backlog *b)
 {
     uint64_t tail = load_relaxed(&b->tail);

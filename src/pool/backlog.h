@@ -129,6 +129,9 @@ bool weft__backlog_empty(const weft__backlog *b);
 /* Whether there is a worker that is not busy, or may be started. */
 bool weft__backlog_has_workers(const weft__backlog *b);
 
+/* Whether a worker searches, or is on its way. At a glance. */
+bool weft__backlog_searched(const weft__backlog *b);
+
 /* ---- by a worker ---- */
 
 /* A busy worker's job is about to be done: if there is nothing else to do, it counts as a searcher from now on, so that

@@ -71,6 +71,7 @@ typedef struct weft__engine {
     int (*start)(weft__worker *w); /* have weft__pool_work(w) run by a new thread or coroutine; 0 or an error */
     void (*join)(weft__worker *w); /* it is about to end: wait for that */
     unsigned jobs_before_yield;    /* 0: never */
+    bool threads;                  /* a worker is a thread of its own */
     bool helps_always;             /* a worker that waits for a job runs it itself, also if others could */
     uint32_t spins;                /* looks of an idle worker before it sleeps */
     void (*pause)(void);           /* between two of them; NULL: a moment, and only with several processors */

@@ -44,6 +44,7 @@ const weft__engine weft__thread_engine = {
     .idle_time = 60 * WEFT_SECOND,
     .start = start,
     .join = join,
+    .threads = true,
     .helps_always = true,
     .spins = 400, /* some microseconds */
 };

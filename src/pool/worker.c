@@ -416,6 +416,23 @@ WEFT__COLD void weft__pool_break(weft_executor *ex, int err)
     weft__backlog_close(&ex->backlog);
 }
 
+enum {
+    LATE = 100 * 1000 /* ns: who was called is here by then, had it a processor */
+};
+
+/* After a job of one that has called another. The kernel lets a thread that is started or woken wait behind its caller
+ * when the other processors are busy just then, say with who has submitted, and may not look again for 20 ms: the
+ * caller goes elsewhere itself. Returns since when it waits for the other, 0: no more. */
+static int64_t make_way(const weft_executor *ex, int64_t called)
+{
+    if (!weft__backlog_searched(&ex->backlog))
+        return 0;
+    if (weft__sys_now() - called < LATE)
+        return called;
+    weft__sys_leave_cpu();
+    return 0;
+}
+
 void weft__pool_work(weft__worker *w)
 {
     weft_executor *ex = w->ex;
@@ -427,11 +444,16 @@ void weft__pool_work(weft__worker *w)
 
     bool searching = true, start = false;
     unsigned jobs = 0;
+    int64_t called = 0; /* when another worker was, that has not come; else 0 */
     weft__taken taken;
     while (weft__backlog_next(&ex->backlog, searching, &taken, &start)) {
         if (unlikely(start))
             weft__worker_start(ex);
+        if (unlikely(searching && ex->engine->threads && weft__backlog_searched(&ex->backlog)))
+            called = weft__sys_now();
         searching = run_taken(ex, w, &taken);
+        if (unlikely(called != 0))
+            called = make_way(ex, called);
         if (weft__pool_inherited(ex)) {
             weft__self()->worker = NULL;
             return;

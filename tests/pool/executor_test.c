@@ -4,6 +4,8 @@
 
 #include "pool_support.h"
 
+#include "sys/sys.h"
+
 #include "base/atomic.h"
 #include "park/park.h"
 #include "pool/pool.h"
@@ -13,6 +15,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -195,6 +198,52 @@ TEST_IN(THREAD | CO, pool_workers_have_its_name_and_a_number)
 }
 
 static uint32_t prepared; /* atomic */
+
+struct late {
+    uint32_t done, begun; /* atomic */
+    cpu_set_t may;
+};
+
+static int come_late(void *arg)
+{
+    struct late *l = arg;
+    if (add_seq_cst(&l->begun, 1) == 1) /* the second worker */
+        pool_until(&l->done, 20);
+    return 0;
+}
+
+static int spin_a_while(void *arg, void **result)
+{
+    struct late *l = arg;
+    *result = NULL;
+    for (int64_t end = weft__sys_now() + 50 * 1000; weft__sys_now() < end;)
+        ;
+    add_seq_cst(&l->done, 1);
+    cpu_set_t may;
+    CHECK_INT(0, sched_getaffinity(0, sizeof may, &may));
+    CHECK(CPU_EQUAL(&l->may, &may));
+    return 0;
+}
+
+/* It makes way for the one that it has called, which may wait behind it, and may run where it could before. */
+TEST_IN(THREAD, pool_worker_goes_on_when_the_second_comes_late)
+{
+    struct late l = {0};
+    CHECK_INT(0, sched_getaffinity(0, sizeof l.may, &l.may));
+    weft_executor *ex =
+        pool_new_with(t, &(weft_pool_options){.workers = 2, .initializer = come_late, .initializer_arg = &l});
+    void *args[40];
+    weft_future *f[40];
+    for (int i = 0; i < 40; i++)
+        args[i] = &l;
+    CHECK_INT(40, weft_submit_many(ex, spin_a_while, args, 40, f));
+    for (int i = 0; i < 40; i++) {
+        CHECK_OK(weft_future_result(f[i], NULL, WEFT_FOREVER));
+        weft_future_unref(f[i]);
+    }
+    CHECK_INT(40, load_seq_cst(&l.done));
+    weft_executor_free(ex);
+}
 
 static int prepare(void *arg)
 {
