@@ -452,12 +452,12 @@ void weft__pool_work(weft__worker *w)
         if (unlikely(searching && ex->engine->threads && weft__backlog_searched(&ex->backlog)))
             called = weft__sys_now();
         searching = run_taken(ex, w, &taken);
-        if (unlikely(called != 0))
-            called = make_way(ex, called);
         if (weft__pool_inherited(ex)) {
             weft__self()->worker = NULL;
             return;
         }
+        if (unlikely(called != 0))
+            called = make_way(ex, called);
         if (ex->engine->jobs_before_yield != 0 && ++jobs % ex->engine->jobs_before_yield == 0)
             weft_yield();
     }

@@ -299,14 +299,29 @@ static void tell_all(supervisor *sup)
     note_heard(sup, &all);
 }
 
-static void read_report(supervisor *sup);
+/* Whether there was one. */
+static bool read_report(supervisor *sup)
+{
+    struct weft__report r;
+    if (weft__sys_pipe_read(sup->reports[0], &r, sizeof r) != (ssize_t)sizeof r)
+        return false;
+    if (r.kind == WEFT__REPORT_STOP)
+        stop(sup);
+    else if (r.kind == WEFT__REPORT_FULL)
+        sup->full = true;
+    else if (r.kind == WEFT__REPORT_HEARD && r.child < sup->n && (uint32_t)r.value == load_seq_cst(&sup->front->told))
+        note_heard(sup, &sup->children[r.child]);
+    else if (r.child < sup->n && !sup->children[r.child].reported)
+        note_start(sup, &sup->children[r.child], r.value);
+    return true;
+}
 
 /* All that there are: what a process has said is heard before its end is seen. */
 static void read_reports(supervisor *sup)
 {
     struct pollfd p = {.fd = sup->reports[0], .events = POLLIN};
-    while (weft__sys_poll(&p, 1, 0) > 0)
-        read_report(sup);
+    while (weft__sys_poll(&p, 1, 0) > 0 && read_report(sup))
+        ;
 }
 
 static void bury(supervisor *sup, struct child *c)
@@ -437,21 +452,6 @@ static int64_t look_at_line(supervisor *sup)
 }
 
 /* ---- the supervisor: its turn ---- */
-
-static void read_report(supervisor *sup)
-{
-    struct weft__report r;
-    if (weft__sys_pipe_read(sup->reports[0], &r, sizeof r) != (ssize_t)sizeof r)
-        return;
-    if (r.kind == WEFT__REPORT_STOP)
-        stop(sup);
-    else if (r.kind == WEFT__REPORT_FULL)
-        sup->full = true;
-    else if (r.kind == WEFT__REPORT_HEARD && r.child < sup->n && (uint32_t)r.value == load_seq_cst(&sup->front->told))
-        note_heard(sup, &sup->children[r.child]);
-    else if (r.child < sup->n && !sup->children[r.child].reported)
-        note_start(sup, &sup->children[r.child], r.value);
-}
 
 static void read_owner(supervisor *sup)
 {

@@ -172,22 +172,21 @@ unsigned weft__sys_cpus(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
-void weft__sys_leave_cpu(void)
-{
-    cpu_set_t set, others;
-    int cpu = sched_getcpu();
-    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof set, &set) != 0 || !CPU_ISSET(cpu, &set))
-        return;
-    others = set;
-    CPU_CLR(cpu, &others);
-    if (CPU_COUNT(&others) != 0 && sched_setaffinity(0, sizeof others, &others) == 0)
-        sched_setaffinity(0, sizeof set, &set);
-}
-
 unsigned weft__sys_cpu(void)
 {
     int cpu = sched_getcpu();
     return cpu >= 0 ? (unsigned)cpu : 0;
+}
+
+void weft__sys_leave_cpu(void)
+{
+    cpu_set_t set, others;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return;
+    others = set;
+    CPU_CLR(weft__sys_cpu(), &others);
+    if (CPU_COUNT(&others) != 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof set, &set);
 }
 
 void weft__sys_yield(void)

@@ -139,11 +139,11 @@ int weft__sys_futex_waitv(const weft__sys_futex *words, unsigned n, int64_t unti
 /* The processors this process may run on, at least 1. */
 unsigned weft__sys_cpus(void);
 
-/* The calling thread goes to another processor, if it may run on several. It may come back at any time. */
-void weft__sys_leave_cpu(void);
-
 /* The number of the processor that the caller is on, or was a moment ago. */
 unsigned weft__sys_cpu(void);
+
+/* The calling thread goes to another processor, if it may run on several. It may come back at any time. */
+void weft__sys_leave_cpu(void);
 
 /* Let others run that wait for this processor, if there are any. */
 void weft__sys_yield(void);

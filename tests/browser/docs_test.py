@@ -129,7 +129,8 @@ def run_often(name, program):
     """Again and again, eight at a time, for a part of a second: a race of the program's own shows seldom."""
     end, runs = time.monotonic() + 0.3, 0
     while runs == 0 or (time.monotonic() < end and runs < 200):
-        at_once = [subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(8)]
+        at_once = [subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                   for _ in range(8)]
         for one in at_once:
             try:
                 said, _ = one.communicate(timeout=60)

@@ -4,11 +4,10 @@
 
 #include "pool_support.h"
 
-#include "sys/sys.h"
-
 #include "base/atomic.h"
 #include "park/park.h"
 #include "pool/pool.h"
+#include "sys/sys.h"
 
 #include <weft/co.h>
 #include <weft/thread.h>
@@ -197,8 +196,6 @@ TEST_IN(THREAD | CO, pool_workers_have_its_name_and_a_number)
     weft_executor_free(ex);
 }
 
-static uint32_t prepared; /* atomic */
-
 struct late {
     uint32_t done, begun; /* atomic */
     cpu_set_t may;
@@ -244,6 +241,8 @@ TEST_IN(THREAD, pool_worker_goes_on_when_the_second_comes_late)
     CHECK_INT(40, load_seq_cst(&l.done));
     weft_executor_free(ex);
 }
+
+static uint32_t prepared; /* atomic */
 
 static int prepare(void *arg)
 {

@@ -101,18 +101,13 @@ static void *run_server(void *server)
     return (void *)(intptr_t)weft_server_run(server, WEFT_FOREVER);
 }
 
-SERVE_CASE(server_run_returns_when_another_stops_it)
+/* Run by a thread, asked by one client, stopped by another thread. */
+static void run_and_stop(const weft_server_options *o)
 {
     weft_server *s;
     pthread_t thread;
     void *result;
-    line_service *service = line_service_new(false);
-    weft_server_options o = {.handler = line_handler,
-                             .arg = service,
-                             .model = kind->model,
-                             .poller = kind->poller,
-                             .processes = kind->processes};
-    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_open(&s, o));
     CHECK_INT(0, pthread_create(&thread, NULL, run_server, s));
     int fd = client_open(weft_server_port(s));
     client_expect_reply(fd, "echo hi\n", "hi\n");
@@ -124,25 +119,23 @@ SERVE_CASE(server_run_returns_when_another_stops_it)
     weft_server_close(s);
 }
 
+SERVE_CASE(server_run_returns_when_another_stops_it)
+{
+    weft_server_options o = {.handler = line_handler,
+                             .arg = line_service_new(false),
+                             .model = kind->model,
+                             .poller = kind->poller,
+                             .processes = kind->processes};
+    run_and_stop(&o);
+}
+
 /* A stop that comes while some of the processes are still starting: who has started and ended at once has started. */
 TEST_LIMIT(60, server_stopped_as_soon_as_it_serves_has_not_failed)
 {
     for (int i = 0; i < 30; i++) {
-        weft_server *s;
-        pthread_t thread;
-        void *result;
-        weft_server_options o = {.handler = line_handler, .arg = line_service_new(false), .model = "epoll"};
-        o.processes = 8;
-        CHECK_OK(weft_server_open(&s, &o));
-        CHECK_INT(0, pthread_create(&thread, NULL, run_server, s));
-        int fd = client_open(weft_server_port(s));
-        client_expect_reply(fd, "echo hi\n", "hi\n");
-        weft_server_stop(s, WEFT_FOREVER);
-        CHECK_INT(0, pthread_join(thread, &result));
-        CHECK_INT(0, (intptr_t)result);
-        client_expect_end(fd);
-        client_close(fd);
-        weft_server_close(s);
+        weft_server_options o = {
+            .handler = line_handler, .arg = line_service_new(false), .model = "epoll", .processes = 8};
+        run_and_stop(&o);
     }
 }
 
