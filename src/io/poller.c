@@ -229,6 +229,12 @@ void weft__slot_remove(weft__fd_slot *slot)
     p->slots--;
 }
 
+void weft__poller_let_go(weft__poller *p)
+{
+    if (p->ops->let_go != NULL)
+        p->ops->let_go(p);
+}
+
 int weft__slot_want_out_once(weft__fd_slot *slot)
 {
     slot->flags |= WEFT__SLOT_OUT_ONCE;

@@ -117,6 +117,10 @@ int weft__slot_want(weft__fd_slot *slot, unsigned events);
 /* Take the slot out (P2). Sends under way get -ECANCELED soon. Removing what is not registered does nothing. */
 void weft__slot_remove(weft__fd_slot *slot);
 
+/* After a remove: the kernel lets go of the descriptor now, so that closing it ends its connection or frees its port at
+ * once. Without it io_uring would hold the descriptor until the next poll; there it is a call. */
+void weft__poller_let_go(weft__poller *p);
+
 /* Writability once, in any mode: event(slot, WEFT_POLLOUT | ...) comes when a send would not wait, then no more. For
  * sendfile. Starting it twice is once; weft__slot_remove ends it. 0 or -errno. */
 int weft__slot_want_out_once(weft__fd_slot *slot);
@@ -214,6 +218,9 @@ typedef struct weft__poller_ops {
 
     /* NULL: never. Connections may still come to a slot whose accepting has been stopped. */
     bool (*accepts)(const weft__fd_slot *slot);
+
+    /* As weft__poller_let_go. NULL: remove does it. */
+    void (*let_go)(weft__poller *p);
 } weft__poller_ops;
 
 extern const weft__poller_ops weft__poller_select, weft__poller_poll, weft__poller_epoll, weft__poller_epoll_et,

@@ -63,6 +63,7 @@ void weft_poller_close(weft_poller *set)
     for (unsigned fd = 0; fd < set->size; fd++)
         if (set->by_fd[fd] != NULL)
             drop(set, (int)fd);
+    weft__poller_let_go(set->backend); /* a ring that is closed takes its time */
     weft__poller_close(set->backend);
     weft__free(set->by_fd);
     weft__free(set);
@@ -149,6 +150,7 @@ int weft_poller_unregister(weft_poller *set, int fd)
     if (find(set, fd) == NULL)
         return -ENOENT;
     drop(set, fd);
+    weft__poller_let_go(set->backend);
     return 0;
 }
 

@@ -302,6 +302,12 @@ static void uring_remove(weft__poller *base, weft__fd_slot *slot)
     settle(p, op);
 }
 
+/* Cancels are carried out as they are handed over; their results can wait. */
+static void uring_let_go(weft__poller *base)
+{
+    (void)weft__uring_enter(((uring_poller *)base)->ring, 0); /* if that fails the next poll will do it */
+}
+
 /* ---- sends ---- */
 
 static int queue_send(uring_poller *p, weft__send *s)
@@ -667,6 +673,7 @@ const weft__poller_ops weft__poller_uring = {
     .remove = uring_remove,
     .send = uring_send,
     .cancel = uring_cancel,
+    .let_go = uring_let_go,
     .pollable = uring_pollable,
     .look = uring_look,
     .accepts = uring_accepts,
@@ -684,5 +691,6 @@ static const weft__poller_ops uring_by_readiness = {
     .send = weft__ready_send,
     .cancel = weft__ready_cancel,
     .arm = uring_arm,
+    .let_go = uring_let_go,
     .pollable = uring_pollable,
 };

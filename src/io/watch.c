@@ -89,7 +89,10 @@ int weft__watch_open(weft__watch *w, weft__poller *p, int fd)
 
 void weft__watch_close(weft__watch *w)
 {
+    weft__poller *p = w->slot.poller;
     weft__slot_remove(&w->slot);
+    if (p != NULL)
+        weft__poller_let_go(p);
 }
 
 /* Stand in the list, and see to it that the poller looks for these events. */
@@ -211,7 +214,7 @@ static void leave_shared(weft__poller *p, shared_watch *s, wait_entry *entry)
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
-    weft__watch_close(&s->watch);
+    weft__slot_remove(&s->watch.slot);
     if (s->copy >= 0)
         weft__sys_close(s->copy);
     weft__free(s);

@@ -536,11 +536,8 @@ static int loop_main(void *arg)
     int err = open_mail(w, WEFT__MAIL_LOOP);
     weft__mail *m = w->mail;
     weft__keeper_started(w, err);
-    if (err == 0) {
+    if (err == 0)
         serve(m);
-        (void)weft_sleep(
-            weft_in_ms(1)); /* io_uring lets go of the socket, and so of the port, when its thread is idle */
-    }
     weft__keeper_gone(w);
     return 0;
 }

@@ -90,6 +90,20 @@ TEST_WAITERS(udp_connected_question_and_answer)
     weft_datagram_close(server);
 }
 
+/* S001-34: also where a poller has looked at the socket. */
+TEST_WAITERS(udp_port_is_free_after_the_close)
+{
+    char byte;
+    weft_datagram *d = udp("127.0.0.1", NULL);
+    unsigned port = weft_datagram_port(d);
+    for (int i = 0; i < 20; i++) {
+        CHECK_ERR(-ETIMEDOUT, weft_datagram_recv(d, &byte, 1, NULL, weft_in_ms(1)));
+        weft_datagram_close(d);
+        CHECK_OK(weft_udp_open(&d, "127.0.0.1", port, NULL));
+    }
+    weft_datagram_close(d);
+}
+
 TEST_WAITERS(udp_over_ipv6)
 {
     weft_datagram *server = udp("::1", NULL), *client = udp("::1", NULL);

@@ -92,6 +92,30 @@ TEST_SETS(poller_set_tells_what_was_registered)
     io_settle();
 }
 
+/* Whoever closes it then is heard by the peer at once, whatever the poller does next. */
+TEST_SETS(poller_set_lets_go_of_what_was_unregistered)
+{
+    for (int how = 0; how < 2; how++) {
+        weft_poller *set = open_set(kind);
+        weft_poll_event event;
+        int a[2];
+        char byte;
+        CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, a));
+        CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN, NULL));
+        CHECK_ERR(-ETIMEDOUT, weft_poller_wait(set, &event, 1, WEFT_NOW));
+        if (how == 0)
+            CHECK_OK(weft_poller_unregister(set, a[0]));
+        else
+            weft_poller_close(set);
+        close(a[0]);
+        CHECK_INT(0, recv(a[1], &byte, 1, 0));
+        close(a[1]);
+        if (how == 0)
+            weft_poller_close(set);
+    }
+    io_settle();
+}
+
 /* S001-126: level keeps telling until it is handled, edge tells a change once. */
 TEST_SETS(poller_set_level_tells_again_edge_once)
 {

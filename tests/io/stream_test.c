@@ -431,6 +431,18 @@ TEST_WAITERS(stream_port_is_free_after_a_close_under_a_wait)
     weft_stream_close(again);
 }
 
+TEST_WAITERS(stream_port_is_free_after_a_wait_and_a_close)
+{
+    weft_stream *l = listen_anywhere(), *s;
+    unsigned port = weft_stream_port(l);
+    for (int i = 0; i < 20; i++) {
+        CHECK_ERR(-ETIMEDOUT, weft_stream_accept(&s, l, weft_in_ms(1)));
+        weft_stream_close(l);
+        CHECK_OK(weft_tcp_listen(&l, NULL, port, NULL));
+    }
+    weft_stream_close(l);
+}
+
 /* ---- several at once ---- */
 
 static int receive_much_and_end(void *arg)
