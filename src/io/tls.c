@@ -3,8 +3,8 @@
  * OpenSSL reads and writes through a BIO of ours. What the wire does not take at once is kept in `out` and goes before
  * anything else, so to OpenSSL a write always succeeds: no call of it need be repeated with the same bytes, and a send
  * that is given up after its deadline leaves a session that can go on. A new record is made when `out` is empty only,
- * so it holds little more than one. No call here parks, so OpenSSL's errors, which are the thread's, are ours when we
- * look. Pinned by tests/io/tls_test.c. */
+ * so it holds little more than one; it is given back when it is sent. No call here parks, so OpenSSL's errors, which
+ * are the thread's, are ours when we look. Pinned by tests/io/tls_test.c. */
 #include "io/tls_context.h"
 
 #include "base/atomic.h"
@@ -59,7 +59,9 @@ static int flush(weft_tls_session *t)
             return (int)n;
         t->out_at += (size_t)n;
     }
-    t->out_at = t->out_end = 0;
+    weft__free(t->out); /* a full wire is rare and sessions are long: none holds a record's room for the next time */
+    t->out = NULL;
+    t->out_size = t->out_at = t->out_end = 0;
     return 0;
 }
 

@@ -2,9 +2,15 @@
  * likes, as a poller's owner would use them. */
 #include "io/tls_support.h"
 
+#include "base/compiler.h"
 #include "io/tls.h"
 
+#include <malloc.h>
 #include <stdlib.h>
+
+#if WEFT__ASAN || WEFT__TSAN
+size_t __sanitizer_get_current_allocated_bytes(void);
+#endif
 
 enum {
     ROOM = 40000
@@ -139,6 +145,43 @@ TEST(tls_session_keeps_what_the_wire_does_not_take)
     CHECK_MEM("one", in, 3);
     CHECK_INT(3, weft_tls_session_recv(c.server.tls, in, 10));
     CHECK_MEM("two", in, 3);
+    close_couple(&c);
+}
+
+/* Bytes that malloc has given out. */
+static size_t heap_bytes(void)
+{
+#if WEFT__ASAN || WEFT__TSAN
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+#endif
+}
+
+/* A session that has once met a full wire is no larger for it afterwards: many wait for hours. */
+TEST(tls_session_gives_back_the_room_for_what_was_unsent)
+{
+    couple c;
+    static char out[WEFT__TLS_RECORD], in[WEFT__TLS_RECORD];
+    open_couple(&c, ROOM);
+    shake_hands(&c);
+    for (int i = 0; i < 2; i++) { /* the first time for what OpenSSL makes once */
+        size_t before = heap_bytes();
+        c.to_server->full = i > 0;
+        CHECK_INT(sizeof out, weft_tls_session_send(c.client.tls, out, sizeof out));
+        if (i > 0)
+            CHECK(heap_bytes() >= before + sizeof out);
+        c.to_server->full = false;
+        CHECK_OK(weft_tls_session_flush(c.client.tls));
+        for (size_t got = 0; got < sizeof in;) {
+            ssize_t n = weft_tls_session_recv(c.server.tls, in, sizeof in - got);
+            CHECK(n > 0);
+            got += (size_t)n;
+        }
+        if (i > 0)
+            CHECK(heap_bytes() < before + 2048);
+    }
     close_couple(&c);
 }
 
