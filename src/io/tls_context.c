@@ -13,9 +13,33 @@
 
 #if WEFT_HAVE_OPENSSL
 
+#include <pthread.h>
+
 enum {
     FILE_MAX = 4 << 20
 };
+
+/* ---- the lock of what may change in a context ---- */
+
+static pthread_mutex_t changes = PTHREAD_MUTEX_INITIALIZER;
+
+void weft__tls_lock(void)
+{
+    pthread_mutex_lock(&changes);
+}
+
+void weft__tls_unlock(void)
+{
+    pthread_mutex_unlock(&changes);
+}
+
+/* Nobody else holds it in the moment of a fork, so the child's is free and what it guards is whole. */
+__attribute__((constructor)) static void watch_fork(void)
+{
+    pthread_atfork(weft__tls_lock, weft__tls_unlock, weft__tls_unlock);
+}
+
+/* ---- options ---- */
 
 static const weft_tls_options no_options;
 
@@ -195,10 +219,10 @@ static int read_identities(const weft_tls_options *o, weft__tls_identities **out
 /* Those that handshakes are to use from now on. */
 static void set_identities(weft_tls *t, weft__tls_identities *all)
 {
-    pthread_mutex_lock(&t->lock);
+    weft__tls_lock();
     weft__tls_identities *before = t->identities;
     t->identities = all;
-    pthread_mutex_unlock(&t->lock);
+    weft__tls_unlock();
     leave_identities(before);
 }
 
@@ -206,10 +230,10 @@ static void set_identities(weft_tls *t, weft__tls_identities *all)
 static int choose_identity(SSL *ssl, void *arg)
 {
     weft_tls *t = arg;
-    pthread_mutex_lock(&t->lock);
+    weft__tls_lock();
     weft__tls_identities *all = t->identities;
     add_acq_rel(&all->users, 1u);
-    pthread_mutex_unlock(&t->lock);
+    weft__tls_unlock();
     const char *name = all->count > 1 ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
     const identity *id = &all->list[0];
     for (unsigned i = 0; name != NULL && i < all->count; i++) {
@@ -399,7 +423,6 @@ int weft_tls_new(weft_tls **out, int side, const weft_tls_options *options)
     if (t == NULL)
         return -ENOMEM;
     t->users = 1;
-    pthread_mutex_init(&t->lock, NULL);
     t->side = side;
     t->verify = o->verify;
     t->ctx = SSL_CTX_new(side == WEFT_TLS_SERVER ? TLS_server_method() : TLS_client_method());
@@ -424,7 +447,6 @@ void weft__tls_context_leave(weft_tls *t)
         weft__free(t->sources[i].key);
     }
     weft__free(t->sources);
-    pthread_mutex_destroy(&t->lock);
     weft__free(t);
 }
 

@@ -7,8 +7,6 @@
 #if WEFT_HAVE_OPENSSL
 #include "io/openssl.h"
 
-#include <pthread.h>
-
 typedef struct weft__tls_identities weft__tls_identities;
 
 enum {
@@ -30,14 +28,18 @@ struct weft_tls {
     int side;
     unsigned verify;
     SSL_CTX *ctx;
-    pthread_mutex_t lock;             /* held for moments only: those who hold it do not wait, and may be callbacks */
-    weft__tls_identities *identities; /* a server's, under the lock: what the next handshakes use */
+    weft__tls_identities *identities; /* a server's, under weft__tls_lock: what the next handshakes use */
     struct weft__tls_source *sources; /* where they come from; NULL: not from files alone */
     unsigned source_count;
-    weft__tls_tickets tickets; /* a server's, under the lock */
+    weft__tls_tickets tickets; /* a server's, under weft__tls_lock */
     unsigned alpn_size;
     unsigned char alpn[256]; /* as on the wire: each name after its length */
 };
+
+/* One lock for all contexts, so that a fork can wait for it. Held for moments only: those who hold it do not wait, and
+ * may be OpenSSL's callbacks. */
+void weft__tls_lock(void);
+void weft__tls_unlock(void);
 
 void weft__tls_context_leave(weft_tls *t);
 

@@ -63,14 +63,14 @@ static bool find_key(weft_tls *t, const unsigned char *name, weft__tls_ticket_ke
 {
     weft__tls_tickets *k = &t->tickets;
     bool found = false;
-    pthread_mutex_lock(&t->lock);
+    weft__tls_lock();
     bool good = catch_up(k);
     for (int64_t hour = k->hour; good && !found && hour >= 0 && hour > k->hour - WEFT__TLS_TICKET_KEYS; hour--) {
         *out = k->keys[hour % WEFT__TLS_TICKET_KEYS];
         *age = k->hour - hour;
         found = name == NULL || CRYPTO_memcmp(name, out->name, sizeof out->name) == 0;
     }
-    pthread_mutex_unlock(&t->lock);
+    weft__tls_unlock();
     return found;
 }
 
