@@ -7,6 +7,7 @@
 #include "sys/library.h"
 
 #include "base/atomic.h"
+#include "base/compiler.h"
 #include "sys/sys.h"
 
 #include <dlfcn.h>
@@ -22,7 +23,7 @@ enum {
     MISSING
 };
 
-static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+static WEFT__FORK_PAGE pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 
 static void before_fork(void)
 {
