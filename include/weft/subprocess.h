@@ -78,12 +78,14 @@ WEFT_API int weft_popen_fd(const weft_popen *p, int stream); /* our end of its s
 WEFT_API int weft_popen_poll(weft_popen *p, int *code);
 WEFT_API int weft_popen_wait(weft_popen *p, int *code, weft_until until); /* 0, -ETIMEDOUT (it runs on), -ECANCELED */
 WEFT_API int weft_popen_signal(weft_popen *p, int signal);                /* 0, -ESRCH: it has ended */
-WEFT_API int weft_popen_signal_tree(weft_popen *p, int signal);           /* its process group */
+WEFT_API int weft_popen_signal_tree(weft_popen *p, int signal);           /* its group and all below it, once each */
 
-/* End it and all it started: SIGTERM, SIGKILL after the grace; waits for its end. Returns 0. */
+/* End it and all it started: SIGTERM, once each, SIGKILL for those that are left after the grace; waits for its end.
+ * Returns 0. */
 WEFT_API int weft_popen_end(weft_popen *p, int64_t grace);
 
-/* What a program said. Both texts are terminated by a 0 that is not counted; weft_run_free frees them. */
+/* What a program said. A text is terminated by a 0 that is not counted, and NULL where the stream was none of ours, or
+ * nothing was started; weft_run_free frees both. */
 typedef struct weft_run_result {
     int code;      /* return code */
     int timed_out; /* 1: a deadline ended it */
@@ -115,7 +117,7 @@ typedef struct weft_run_options {
 } weft_run_options;
 
 /* Start, feed, collect, wait. Returns 0 with *result filled (which may be NULL if nothing is captured), -ETIMEDOUT with
- * what there was, or what kept it from starting. */
+ * what there was, or what kept it from starting, and then *result is all zero. */
 WEFT_API int weft_run(const char *const *argv, const weft_run_options *options, weft_run_result *result);
 WEFT_API void weft_run_free(weft_run_result *result);
 

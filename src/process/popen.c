@@ -339,27 +339,53 @@ int weft_popen_signal(weft_popen *p, int signal)
     return err;
 }
 
+/* Signal the whole tree, once each; locked, not reaped. What it was; NULL: the root and its group were signalled. */
+static weft__tree *signal_all(weft_popen *p, int signal)
+{
+    weft__tree *t = weft__tree_find(p->pid, p->own_group);
+    if (t == NULL)
+        weft__sys_kill(p->own_group ? -p->pid : p->pid, signal);
+    else if (signal == SIGKILL)
+        weft__tree_kill(t, false);
+    else
+        weft__tree_signal(t, signal);
+    return t;
+}
+
 int weft_popen_signal_tree(weft_popen *p, int signal)
 {
-    int err = -ESRCH;
+    if (signal < 0 || signal > SIGRTMAX)
+        return -EINVAL;
     weft_lock_acquire(&p->lock);
-    if (!p->reaped) {
-        weft__tree_signal(p->pid, signal);
-        err = p->own_group ? weft__sys_kill(-p->pid, signal) : 0;
-        err = err == -ESRCH ? 0 : err; /* the tree was all of it */
-    }
+    int err = p->reaped ? -ESRCH : 0;
+    if (err == 0)
+        weft__free(signal_all(p, signal));
     weft_lock_release(&p->lock);
     return err;
 }
 
 int weft_popen_end(weft_popen *p, int64_t grace)
 {
-    if (weft_popen_signal_tree(p, SIGTERM) == -ESRCH)
+    weft_lock_acquire(&p->lock);
+    bool reaped = p->reaped;
+    weft__tree *t = reaped ? NULL : signal_all(p, SIGTERM);
+    if (t != NULL)
+        weft__tree_signal(t, SIGCONT); /* what is stopped could not end */
+    weft_lock_release(&p->lock);
+    if (reaped)
         return 0;
-    weft_popen_signal_tree(p, SIGCONT); /* what is stopped could not end */
     int was = weft_shield(1);
-    await(p, weft_in(grace));
-    weft_popen_signal_tree(p, SIGKILL); /* also what outlived it */
+    if (t != NULL)
+        weft__tree_await(t, weft_in(grace));
+    else
+        await(p, weft_in(grace));
+    weft_lock_acquire(&p->lock);
+    if (t != NULL)
+        weft__tree_kill(t, p->reaped); /* also what outlived it */
+    else if (!p->reaped)
+        weft__free(signal_all(p, SIGKILL));
+    weft_lock_release(&p->lock);
+    weft__free(t);
     int err = weft_popen_wait(p, NULL, WEFT_FOREVER);
     weft_shield(was);
     return err;

@@ -37,7 +37,17 @@ void weft__bytes_free(weft__bytes *b);
 
 void weft__popen_close_fd(weft_popen *p, int stream);
 
-/* Send `signal` to all that the program has started and that is still below it, and to itself. */
-void weft__tree_signal(pid_t root, int signal);
+/* A program and all below it, remembered (tree.c). While this is found, and while it is signalled, the root must not be
+ * reaped. NULL: no memory, or no /proc. For weft__free. */
+typedef struct weft__tree weft__tree;
+weft__tree *weft__tree_find(pid_t root, bool group);
+
+void weft__tree_signal(const weft__tree *t, int signal);
+
+/* Wait until all of it have ended. */
+void weft__tree_await(const weft__tree *t, weft_until until);
+
+/* Kill it, and what it has started meanwhile; `reaped`: the root has been. */
+void weft__tree_kill(weft__tree *t, bool reaped);
 
 #endif

@@ -208,6 +208,9 @@ static void end_at_deadline(weft_popen *p, weft_run_result *r)
     exchange(p, NULL, 0, weft_in_ms(100));
     weft_shield(was);
     weft_popen_poll(p, &r->code);
+    for (int i = 1; i <= 2; i++) /* a text, if of no bytes, where somebody keeps the pipe and has written nothing */
+        if (p->fds[i] >= 0)
+            reserve(&p->read[i], 0);
     collect(p, r);
 }
 
@@ -218,6 +221,8 @@ int weft_run(const char *const *argv, const weft_run_options *options, weft_run_
     weft_run_result r = {0};
     if (o->capture != 0 && result == NULL)
         return -EINVAL;
+    if (result != NULL)
+        *result = r; /* for weft_run_free, also when nothing is started */
     weft_popen_options popen = run_streams(o);
     weft_popen *p;
     int err = weft_popen_start(&p, argv, &popen);

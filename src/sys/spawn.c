@@ -299,15 +299,20 @@ int weft__sys_kill(pid_t pid, int signal)
     return kill(pid, signal) < 0 ? -errno : 0;
 }
 
-pid_t weft__sys_parent_of(pid_t pid)
+int weft__sys_kin(pid_t pid, weft__kin *kin)
 {
     char buf[512];
     const char *fields = NULL;
-    int parent;
+    int parent, group;
+    unsigned long long start;
     snprintf(buf, sizeof buf, "/proc/%d/stat", (int)pid);
-    if (weft__sys_stat_fields(buf, buf, sizeof buf, &fields) < 0 || sscanf(fields, " %*c %d", &parent) != 1)
-        return -1;
-    return parent;
+    /* 3 state, 4 parent, 5 group ... 22 start */
+    if (weft__sys_stat_fields(buf, buf, sizeof buf, &fields) < 0 ||
+        sscanf(fields, " %*c %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &parent,
+               &group, &start) != 3)
+        return -ESRCH;
+    *kin = (weft__kin){parent, group, start};
+    return 0;
 }
 
 void weft__sys_death_signal(int signal)

@@ -8,6 +8,7 @@
 #ifndef WEFT_SYS_SPAWN_H
 #define WEFT_SYS_SPAWN_H
 
+#include <stdint.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -68,8 +69,12 @@ void weft__sys_reap(pid_t pid);
 /* A signal to a process, or to the group -pid. 0 or -errno. */
 int weft__sys_kill(pid_t pid, int signal);
 
-/* Who started it: its parent now, or -1 when there is no such process. */
-pid_t weft__sys_parent_of(pid_t pid);
+/* Its parent and process group now, and when it started, in clock ticks. 0, or -ESRCH: there is no such process. */
+typedef struct weft__kin {
+    pid_t parent, group;
+    uint64_t start;
+} weft__kin;
+int weft__sys_kin(pid_t pid, weft__kin *kin);
 
 /* This process gets `signal` when the thread that forked it ends. */
 void weft__sys_death_signal(int signal);

@@ -374,6 +374,49 @@ TEST_IN(THREAD | CO, deadline_ends_the_whole_tree)
     weft_run_free(&r);
 }
 
+/* Who ends at the first signal leaves its children to init: they are ended, too, in whatever session they are. */
+TEST_IN(THREAD | CO, deadline_ends_children_whose_parent_has_just_ended)
+{
+    weft_run_result r = {0};
+    const char *line = "setsid sh -c 'sleep 1000 & echo $!; echo $$; wait' & echo $$; wait";
+    int pids[3], ms = 100;
+    do {
+        weft_run_free(&r);
+        ms *= 2;
+        CHECK_ERR(-ETIMEDOUT, weft_run(SHELL(line), &(weft_run_options){.capture = 1, .until = weft_in_ms(ms)}, &r));
+    } while (sscanf(r.output, "%d %d %d", &pids[0], &pids[1], &pids[2]) < 3);
+    for (int i = 0; i < 3; i++)
+        while (!gone(pids[i]))
+            sched_yield();
+    weft_run_free(&r);
+}
+
+/* ... and has its grace; and nobody is asked twice. */
+TEST_IN(THREAD | CO, deadline_asks_each_once_and_gives_each_its_grace)
+{
+    weft_run_result r = {0};
+    const char *line = "(trap 'sleep 0.1; echo bye' TERM; echo up; sleep 1000 & wait; wait; sleep 0.1) & wait";
+    int ms = 100;
+    do {
+        weft_run_free(&r);
+        ms *= 2;
+        weft_run_options options = {.capture = 1, .until = weft_in_ms(ms), .popen.grace = 60 * WEFT_SECOND};
+        CHECK_ERR(-ETIMEDOUT, weft_run(SHELL(line), &options, &r));
+    } while (strncmp(r.output, "up", 2) != 0);
+    CHECK_STR("up\nbye\n", r.output);
+    weft_run_free(&r);
+}
+
+/* The first words of weft/subprocess.h */
+TEST(result_of_what_did_not_start_may_be_freed)
+{
+    weft_run_result r;
+    memset(&r, 0xa5, sizeof r);
+    CHECK_ERR(-ENOENT, weft_run(ARGV("no-such-program"), &(weft_run_options){.capture = 1}, &r));
+    CHECK(r.output == NULL && r.error == NULL);
+    weft_run_free(&r);
+}
+
 static int run_long(void *arg)
 {
     weft_run_result r;
