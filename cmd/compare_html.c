@@ -322,6 +322,6 @@ int compare_write_html(const compare_result *r, const char *file)
     draw_bars(f, r, last_memory, " MiB", "Memory by model");
     write_tables(f, r);
     fputs("</main></body></html>\n", f);
-    bool failed = ferror(f) != 0;
-    return fclose(f) != 0 || failed ? -EIO : 0;
+    int err = fflush(f) != 0 ? -errno : ferror(f) ? -EIO : 0;
+    return fclose(f) != 0 && err == 0 ? -errno : err;
 }

@@ -3,6 +3,8 @@
 
 #include <weft/base.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,11 +57,32 @@ static int unknown_command(const char *name)
     return cmd_usage("weft", "there is no command '%s' ('weft --help' lists them)", name);
 }
 
+/* A standard stream that was closed gives its number to the next thing opened, a client's socket perhaps, and then
+ * messages go there. So it is taken by something that can be neither read nor written. */
+static void hold_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
+            return;
+}
+
+/* What was printed has arrived, or the command has failed. Who reads no further has had enough. */
+static int finish(int code)
+{
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed)
+        return code;
+    if (errno != EPIPE)
+        fprintf(stderr, "weft: standard output could not be written%s%s\n", errno != 0 ? ": " : "",
+                errno != 0 ? strerror(errno) : "");
+    return code == CMD_OK ? CMD_FAILED : code;
+}
+
 const char *const *cmd_command_line;
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    cmd_command_line = (const char *const *)argv;
     if (argc < 2)
         return cmd_usage("weft", "which command? try 'weft web .', or 'weft --help' for all of them");
     const char *name = argv[1];
@@ -73,4 +96,11 @@ int main(int argc, char **argv)
         if (strcmp(name, subcommands[i].name) == 0)
             return subcommands[i].run(argc - 1, argv + 1);
     return unknown_command(name);
+}
+
+int main(int argc, char **argv)
+{
+    cmd_command_line = (const char *const *)argv;
+    hold_streams();
+    return finish(run(argc, argv));
 }

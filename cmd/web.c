@@ -324,7 +324,8 @@ static int announce(const web *w)
         return cmd_usage(COMMAND, "--pid-file '%s': %s", set.pid_file, weft_strerror(err));
     if (!weft_handover_ready())
         printf("%s://%s/\n", w->tls != NULL ? "https" : "http", weft_server_address(w->server));
-    fflush(stdout);
+    if (fflush(stdout) != 0)
+        clearerr(stdout); /* nobody wants to know; it serves all the same */
     cmd_notify("READY=1");
     return CMD_OK;
 }
