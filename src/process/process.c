@@ -10,7 +10,7 @@
  *     death signal if the main thread forked, else by a thread in the child that waits on the parent's pidfd (the
  *     signal is sent when the forking *thread* ends).
  * R5  a child of the fork server's (forkserver.c) is no child of this process: its code is in held.seat.
- * Lock order: a record's lock, then children_lock (a leaf, held across fork).
+ * Lock order: a record's lock, then children_lock (a leaf, held across fork; under it a record's lock is only tried).
  * Pinned by tests/process/process_test.c. */
 #include "process/forkserver.h"
 
@@ -245,6 +245,28 @@ static weft__process *next_to_await(void)
     return found;
 }
 
+/* Those that have ended leave no zombies to a parent who may not look after them. Who holds a record's lock reaps it
+ * himself, and whoever asks later finds the code there. */
+static void reap_ended(void)
+{
+    rawlock_acquire(&children_lock);
+    for (weft__list *l = children.next, *next; l != &children; l = next) {
+        weft__process *r = container_of(l, weft__process, link);
+        next = l->next;
+        if (by_server(r) || weft_lock_acquire_until(&r->lock, WEFT_NOW) != 0)
+            continue;
+        int err = r->reaped ? -EAGAIN : weft__sys_pidfd_reap(r->held.pidfd, &r->code);
+        if (err != -EAGAIN) {
+            r->reaped = true;
+            r->lost = err < 0;
+            r->listed = false;
+            list_remove(&r->link);
+        }
+        weft_lock_release(&r->lock);
+    }
+    rawlock_release(&children_lock);
+}
+
 /* Main's code has ended: daemons with it; the others are waited for. Their records stay: other threads may use them. */
 static void await_children(void)
 {
@@ -255,6 +277,7 @@ static void await_children(void)
         while (weft__sys_poll(&ended, 1, INT64_MAX) < 0)
             ;
     }
+    reap_ended();
     weft__server_end();
 }
 

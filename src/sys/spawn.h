@@ -8,9 +8,9 @@
 #ifndef WEFT_SYS_SPAWN_H
 #define WEFT_SYS_SPAWN_H
 
-#include <stdint.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -436,6 +437,25 @@ TEST(process_waits_for_its_children_at_its_end)
     start(&p, leave_without_join, s);
     CHECK_INT(0, child_join(&p));
     CHECK_INT(1, load_seq_cst(&s->done));
+    CHECK_OK(weft_process_close(&p));
+}
+
+static int leave_daemon_and_child(void *arg)
+{
+    start_daemon_in(arg);
+    return leave_without_join(arg);
+}
+
+/* S001-65, X-13: and buried, both kinds; the parent of all may be one who reaps nobody */
+TEST(process_leaves_no_zombies_at_its_end)
+{
+    shared *s = test_shared(sizeof *s);
+    weft_process p = WEFT_PROCESS_INIT;
+    CHECK_INT(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+    start(&p, leave_daemon_and_child, s);
+    CHECK_INT(0, child_join(&p));
+    CHECK_INT(-1, waitpid(-1, NULL, WNOHANG)); /* this process adopts orphans, and there are none */
+    CHECK_INT(ECHILD, errno);
     CHECK_OK(weft_process_close(&p));
 }
 
