@@ -42,7 +42,8 @@ enum {
     SPARES = 4,
     LOST_MOST = 16,
     AGAIN_NS = 1000000, /* a spare was taken and has not begun yet: look again */
-    SEATS_ROOM = 64
+    SEATS_ROOM = 64,
+    FEW = 16
 };
 
 /* A child that was started has so long to begin, when its server ends; less than the parent's patience with it. */
@@ -53,6 +54,8 @@ typedef struct made {
     weft__seat *seat;
 } made;
 
+/* What the server writes to all the time. It lies on its stack, near where each fork is called: that page is copied for
+ * every child anyway. */
 typedef struct serving {
     pid_t parent, self, group;
     int control, ends, parent_fd;
@@ -65,9 +68,9 @@ typedef struct serving {
     uint32_t serial, starts; /* starts: as last seen */
     uint32_t asked;          /* a question that has no answer yet */
     bool rests;              /* a spare could not be made: not before something else has happened */
-    made *children;
+    made *children;          /* `few`, until there are more */
     unsigned count, room;
-    _Alignas(16) char bytes[WEFT__REQUEST_INLINE];
+    made few[FEW];
 } serving;
 
 static uint32_t number_of(const serving *s, const weft__seat *seat)
@@ -148,15 +151,17 @@ __attribute__((noreturn)) static void leave(serving *s)
 
 /* ---- in a new child ---- */
 
+static _Alignas(16) char argument[WEFT__REQUEST_INLINE]; /* of a child that was a spare */
+
 /* Its request. Ends the process when there is none to come. */
-static unsigned await_request(serving *s, int lane, uint32_t serial, weft__request *q, int *fds)
+static unsigned await_request(int lane, uint32_t serial, weft__request *q, int *fds)
 {
     for (;;) {
         struct pollfd p = {.fd = lane, .events = POLLIN};
         weft__message m = {.head = q,
                            .head_size = sizeof *q,
-                           .data = s->bytes,
-                           .size = sizeof s->bytes,
+                           .data = argument,
+                           .size = sizeof argument,
                            .fds = fds,
                            .fd_count = WEFT__REQUEST_FDS};
         weft__sys_poll(&p, 1, INT64_MAX);
@@ -180,12 +185,12 @@ static unsigned await_request(serving *s, int lane, uint32_t serial, weft__reque
 }
 
 /* The argument's bytes. */
-static void *take_argument(serving *s, const weft__request *q, int file)
+static void *take_argument(const weft__request *q, int file)
 {
     if (q->arg_size == 0)
         return q->arg;
     if (!q->in_file)
-        return s->bytes;
+        return argument;
     void *bytes = malloc(q->arg_size);
     if (bytes == NULL || weft__sys_memory_file_read(file, bytes, q->arg_size) < 0) {
         fprintf(stderr, "weft: process \"%s\" (%d): its argument was lost\n", q->name, (int)getpid());
@@ -205,7 +210,7 @@ __attribute__((noreturn)) static void be_spare(serving *s, int lane, weft__seat 
     weft__sys_set_name("weft-spare");
     weft__sys_close_all_but(kept, WEFT__ARRAY_LEN(kept));
 
-    unsigned n = await_request(s, lane, seat->serial, &q, fds), first = q.in_file;
+    unsigned n = await_request(lane, seat->serial, &q, fds), first = q.in_file;
     weft__sys_set_group(s->group);
     if (!q.daemon)
         weft__sys_death_signal(0);
@@ -216,7 +221,7 @@ __attribute__((noreturn)) static void be_spare(serving *s, int lane, weft__seat 
     if (s->stdin_kept >= 0)
         weft__sys_close(s->stdin_kept);
     weft__sys_set_name("MainThread");
-    void *arg = take_argument(s, &q, fds[0]);
+    void *arg = take_argument(&q, fds[0]);
     if (q.in_file)
         weft__sys_close(fds[0]);
     weft__sys_signals_back(&s->signals);
@@ -282,10 +287,12 @@ static int make_room(serving *s)
 {
     if (s->count < s->room)
         return 0;
-    unsigned room = s->room > 0 ? s->room * 2 : 64;
-    made *more = realloc(s->children, room * sizeof *more);
+    unsigned room = s->room * 2;
+    made *more = realloc(s->children == s->few ? NULL : s->children, room * sizeof *more);
     if (more == NULL)
         return -ENOMEM;
+    if (s->children == s->few)
+        memcpy(more, s->few, sizeof s->few);
     s->children = more;
     s->room = room;
     return 0;
@@ -351,12 +358,8 @@ static void settle(serving *s, int err)
 void weft__serve(pid_t parent, int control, const int lanes[WEFT__LANES], weft__board *board)
 {
     int kept[WEFT__LANES + 2];
-    serving *s = calloc(1, sizeof *s);
-    if (s == NULL)
-        _exit(1);
-    s->parent = parent;
-    s->self = getpid();
-    s->group = getpgrp();
+    serving here = {.parent = parent, .self = getpid(), .group = getpgrp(), .room = FEW}, *s = &here;
+    s->children = s->few;
     weft__sys_set_group(0);
     s->board = board;
     weft__sys_signals_off(&s->signals);
