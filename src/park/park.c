@@ -21,6 +21,7 @@
 #include "base/panic.h"
 #include "park/shared.h"
 #include "park/watch.h"
+#include "sys/direct.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -443,7 +444,7 @@ int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned fla
 /* In the child nobody sleeps but the caller, who is here. */
 static void after_fork_child(void)
 {
-    if (madvise(weft__buckets, sizeof weft__buckets, MADV_DONTNEED) < 0)
+    if (weft__direct(SYS_madvise, weft__buckets, sizeof weft__buckets, MADV_DONTNEED, 0, 0, 0) < 0)
         memset(weft__buckets, 0, sizeof weft__buckets);
 }
 

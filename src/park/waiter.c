@@ -429,11 +429,11 @@ static void after_fork_child(void)
     registry_lock.word = 0;
     weft__forked = true;
     weft__waiter *present = weft__self_waiter, *self = present;
-    if (present == NULL || present->ops != &weft__thread_ops) {
+    uint32_t n = registered;
+    if (n > 0 && (present == NULL || present->ops != &weft__thread_ops)) {
         pthread_once(&thread_end_once, make_key);
         self = pthread_getspecific(thread_end);
     }
-    uint32_t n = registered;
     weft__waiter **last = NULL;
     for (uint32_t i = 0; i < n; i++) {
         weft__waiter *w = chunks[i / CHUNK][i % CHUNK];

@@ -1,8 +1,10 @@
-/* direct.h - system calls without the C library in between, for the three that every round trip of a server makes.
+/* direct.h - system calls without the C library in between, for those that every round trip of a server makes, or
+ * every new process.
  *
  * The library's functions are places where pthread_cancel may strike (weft cancels nobody there), so each asks first
- * whether there are other threads, and lies in pages that nothing else of ours uses. Where a sanitizer must see the
- * call, or on other processors, the library makes it. */
+ * whether there are other threads, and lies in pages that nothing else of ours uses: in the child of a fork, the first
+ * call into sixteen such pages takes as long as ten system calls. Where a sanitizer must see the call (WEFT__DIRECT is
+ * 0), or on other processors, the library makes it. */
 #ifndef WEFT_SYS_DIRECT_H
 #define WEFT_SYS_DIRECT_H
 
@@ -12,11 +14,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define WEFT__DIRECT (!WEFT__ASAN && !WEFT__TSAN)
+
 /* What the kernel says: a result, or -errno. Arguments are numbers or pointers. */
 #define weft__direct(number, a, b, c, d, e, f)                                                                         \
     weft__direct6((number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-#if !WEFT__ASAN && !WEFT__TSAN && defined(__x86_64__) && !defined(__ILP32__)
+#if WEFT__DIRECT && defined(__x86_64__) && !defined(__ILP32__)
 
 static inline long weft__direct6(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -31,7 +35,7 @@ static inline long weft__direct6(long number, long a, long b, long c, long d, lo
     return result;
 }
 
-#elif !WEFT__ASAN && !WEFT__TSAN && defined(__aarch64__)
+#elif WEFT__DIRECT && defined(__aarch64__)
 
 static inline long weft__direct6(long number, long a, long b, long c, long d, long e, long f)
 {

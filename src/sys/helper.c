@@ -1,6 +1,7 @@
 /* helper.c - see helper.h. */
 #include "sys/helper.h"
 
+#include "sys/direct.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -26,7 +27,8 @@ void weft__sys_signals_off(weft__signals *old)
 
 void weft__sys_signals_back(const weft__signals *old)
 {
-    sigaction(SIGCHLD, &old->child, NULL);
+    if (old->child.sa_handler != SIG_DFL || old->child.sa_flags != 0) /* else it is so now */
+        sigaction(SIGCHLD, &old->child, NULL);
     pthread_sigmask(SIG_SETMASK, &old->mask, NULL);
 }
 
@@ -89,12 +91,12 @@ pid_t weft__sys_ended(pid_t pid, int *code)
 
 void weft__sys_set_group(pid_t group)
 {
-    setpgid(0, group);
+    weft__direct(SYS_setpgid, 0, group, 0, 0, 0, 0);
 }
 
 void weft__sys_set_name(const char *name)
 {
-    prctl(PR_SET_NAME, name);
+    weft__direct(SYS_prctl, PR_SET_NAME, name, 0, 0, 0, 0);
 }
 
 static void sort(int *a, unsigned n)
@@ -109,7 +111,7 @@ static void sort(int *a, unsigned n)
 
 static void close_between(unsigned first, unsigned last)
 {
-    if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+    if (first > last || weft__direct(SYS_close_range, first, last, 0, 0, 0, 0) == 0)
         return;
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && last >= limit.rlim_cur)

@@ -1,6 +1,7 @@
 /* message.c - see message.h. */
 #include "sys/message.h"
 
+#include "sys/direct.h"
 #include "sys/file.h"
 #include "sys/net.h"
 #include "sys/sys.h"
@@ -81,6 +82,17 @@ static void take_fds(struct msghdr *h, weft__message *m)
     }
 }
 
+static ssize_t receive(int fd, struct msghdr *h)
+{
+    int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+#if WEFT__DIRECT
+    return weft__direct(SYS_recvmsg, fd, h, flags, 0, 0, 0);
+#else
+    ssize_t n = recvmsg(fd, h, flags);
+    return n < 0 ? -errno : n;
+#endif
+}
+
 long weft__sys_message_receive(int fd, weft__message *m)
 {
     int err = weft__sys_fault(WEFT__SYS_RECV);
@@ -90,9 +102,10 @@ long weft__sys_message_receive(int fd, weft__message *m)
     struct iovec pieces[3] = {{m->head, m->head_size}, {m->data, m->size}, {m->spill, m->spill_size}};
     struct msghdr h = {.msg_iov = pieces, .msg_iovlen = 3, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes};
     ssize_t n;
-    while ((n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0)
-        if (errno != EINTR)
-            return -errno;
+    while ((n = receive(fd, &h)) == -EINTR)
+        ;
+    if (n < 0)
+        return n;
     take_fds(&h, m);
     if (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
         for (unsigned i = 0; i < m->fd_count; i++)

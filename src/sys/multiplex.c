@@ -38,8 +38,12 @@ int weft__sys_poll(struct pollfd *fds, unsigned n, int64_t until_ns)
     int err = weft__sys_fault(WEFT__SYS_POLL);
     if (err < 0)
         return err;
+#if WEFT__DIRECT
+    return (int)weft__direct(SYS_ppoll, fds, n, time_left(&t, until_ns), NULL, 0, 0);
+#else
     int count = ppoll(fds, n, time_left(&t, until_ns), NULL);
     return count < 0 ? -errno : count;
+#endif
 }
 
 int weft__sys_epoll_create(void)
@@ -88,7 +92,7 @@ int weft__sys_epoll_wait(int epfd, struct epoll_event *events, int max, int64_t 
         int64_t ns = (int64_t)left->tv_sec * 1000000000 + left->tv_nsec;
         ms = ns > INT64_C(1000000) * INT32_MAX - 1000000 ? INT32_MAX : (int)((ns + 999999) / 1000000);
     }
-#if WEFT__ASAN || WEFT__TSAN
+#if !WEFT__DIRECT
     int count = epoll_wait(epfd, events, max, ms);
     return count < 0 ? -errno : count;
 #else

@@ -247,11 +247,15 @@ int weft__sys_shutdown(int fd, int how)
 
 void weft__sys_close(int fd)
 {
+#if WEFT__DIRECT
+    weft__direct(SYS_close, fd, 0, 0, 0, 0, 0);
+#else
     close(fd);
+#endif
 }
 
 /* A sanitizer is to see what is read and written. */
-#if WEFT__ASAN || WEFT__TSAN
+#if !WEFT__DIRECT
 static ssize_t checked(ssize_t n)
 {
     return n < 0 ? -errno : n;

@@ -11,6 +11,7 @@
 #include "sys/spawn.h"
 
 #include "base/compiler.h"
+#include "sys/direct.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -317,7 +318,7 @@ int weft__sys_kin(pid_t pid, weft__kin *kin)
 
 void weft__sys_death_signal(int signal)
 {
-    prctl(PR_SET_PDEATHSIG, signal);
+    weft__direct(SYS_prctl, PR_SET_PDEATHSIG, signal, 0, 0, 0, 0);
 }
 
 void weft__sys_ignore(int which)
