@@ -51,6 +51,12 @@ BENCH(process_forkserver, .baseline = "process_forkserver_python", .at_most = 0.
     ask(b, LEAN, "forkserver", 0);
 }
 
+/* The least that any fork server of the same program could take: no target of its own. */
+BENCH(process_forked_ahead, .baseline = "process_forkserver_python", .fixed_n = 500, .samples = 7)
+{
+    ask(b, LEAN, "ahead", 0);
+}
+
 BENCH_BASELINE(program_posix_spawn, .fixed_n = 200)
 {
     ask(b, LEAN, "spawn", 0);
