@@ -109,6 +109,7 @@
     X(SSL_set_session)                                                                                                 \
     X(SSL_shutdown)                                                                                                    \
     X(SSL_use_cert_and_key)                                                                                            \
+    X(SSL_version)                                                                                                     \
     X(SSL_write_ex)                                                                                                    \
     X(TLS_client_method)                                                                                               \
     X(TLS_method)                                                                                                      \
@@ -261,6 +262,7 @@ int weft__openssl_loaded(void);
 #define SSL_set_session                      (*weft__openssl.SSL_set_session_)
 #define SSL_shutdown                         (*weft__openssl.SSL_shutdown_)
 #define SSL_use_cert_and_key                 (*weft__openssl.SSL_use_cert_and_key_)
+#define SSL_version                          (*weft__openssl.SSL_version_)
 #define SSL_write_ex                         (*weft__openssl.SSL_write_ex_)
 #define TLS_client_method                    (*weft__openssl.TLS_client_method_)
 #define TLS_method                           (*weft__openssl.TLS_method_)

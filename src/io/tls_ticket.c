@@ -77,7 +77,7 @@ static bool find_key(weft_tls *t, const unsigned char *name, weft__tls_ticket_ke
 /* ---- OpenSSL asks ---- */
 
 /* Prepare to seal (1) or open (1; 2: and the client is to have a new one) a ticket; 0: there is none by this name; -1:
- * an error. */
+ * an error. With TLS 1.3 a client shows each once, so it gets one for the next time. */
 static int use_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
 {
     weft_tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -97,7 +97,7 @@ static int use_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_
         good = EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv) == 1;
     }
     OPENSSL_cleanse(&key, sizeof key);
-    return !good ? -1 : age > 0 ? 2 : 1;
+    return !good ? -1 : age > 0 || SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 }
 
 int weft__tls_tickets_open(weft_tls *t)

@@ -118,6 +118,23 @@ TEST(tls_ticket_is_good_for_two_hours)
     resume_for_two_hours(TLS1_3_VERSION);
 }
 
+/* TLS 1.3: whoever has shown its ticket gets another, so that it can be resumed the next time, too. */
+TEST(tls_ticket_is_replaced_when_it_is_shown)
+{
+    weft_tls *server = new_server();
+    bool resumed;
+    SSL_SESSION *session = connect_once(server, TLS1_3_VERSION, NULL, &resumed);
+    CHECK(!resumed);
+    for (int i = 0; i < 3; i++) {
+        SSL_SESSION *next = connect_once(server, TLS1_3_VERSION, session, &resumed);
+        CHECK(resumed && next != session);
+        SSL_SESSION_free(session);
+        session = next;
+    }
+    SSL_SESSION_free(session);
+    weft_tls_free(server);
+}
+
 /* A process that was forked long ago opens what another one has sealed since. */
 TEST(tls_ticket_of_another_process_is_taken)
 {
