@@ -15,7 +15,7 @@
  * TLS 1.2 at least; a client checks the certificate and the host's name unless told otherwise. OpenSSL does the work;
  * the first context loads it, and weft_tls_new is -EOPNOTSUPP without. A handshake takes about a millisecond of
  * computing on its thread. A server lets clients resume their sessions for two hours, by tickets whose key changes
- * every hour, also in processes forked since.
+ * every hour, also in processes forked since. A client resumes when asked to (`sessions`).
  *
  * The end. A peer that ends its session properly is 0 from weft_stream_recv. A connection that ends without it, by
  * which somebody on the way could cut a message short, is -WEFT_ETRUNCATED. Other errors: -WEFT_ETLS (no common version
@@ -64,6 +64,7 @@ typedef struct weft_tls_options {
     unsigned more_count;              /* by SNI, and where none is, the first of all */
     unsigned char verify;             /* WEFT_TLS_CHECK ... */
     unsigned char only_1_3;           /* 1: TLS 1.3 at least; 0: 1.2 */
+    unsigned sessions;                /* client: as many are kept, for its streams to resume; 0: none. See below */
     char *error;                      /* where to put words on what is wrong, or NULL */
     size_t error_size;
 } weft_tls_options;
@@ -161,8 +162,20 @@ WEFT_API void weft_tls_session_fail(weft_tls_session *t, int err);
 
 /* ---- resuming: a client's later handshake with the same server costs a fraction of the first ---- */
 
-/* What a server has given to resume a session by. For one later session: who shows it twice can be told to be the same.
- * It holds its context. */
+/* Streams of a client whose context has `sessions` resume by themselves: what servers send to resume by is kept in the
+ * context as it comes, which with TLS 1.3 is during a receive (or weft_stream_close), and weft_tls_start and _connect
+ * offer it to the same host, as it was named, and port. So it is never shown to anybody else, nor where other checks
+ * are asked for: those are another context's. One of TLS 1.3 is offered once, by one connection and in one process: a
+ * forked child begins with none. Kept for as long as the server and its certificate allow, and for a day from the
+ * handshake in which that was checked; at most 8 of one host and port; the oldest go first. With a server that does not
+ * take what it is offered, the handshake is a whole one. Each takes a few KiB. A server that sees one again knows that
+ * it is the same client: keep none where it is not to.
+ *
+ * 1: the stream's handshake is done and was a short one, for a client or a server. 0: not, or it has no TLS. */
+WEFT_API int weft_tls_resumed(weft_stream *s);
+
+/* Sessions without a stream do it by hand. What a server has given to resume a session by. For one later session: who
+ * shows it twice can be told to be the same. It holds its context. */
 typedef struct weft_tls_ticket weft_tls_ticket;
 
 /* Client: the newest one that has come; with TLS 1.3 that is after the handshake, by a receive. The caller's, also when

@@ -22,6 +22,7 @@
 
 #define WEFT__OPENSSL_EVER(X)                                                                                          \
     X(ASN1_INTEGER_set_uint64)                                                                                         \
+    X(ASN1_TIME_diff)                                                                                                  \
     X(BIO_clear_flags)                                                                                                 \
     X(BIO_ctrl_pending)                                                                                                \
     X(BIO_free)                                                                                                        \
@@ -84,7 +85,11 @@
     X(SSL_CTX_use_certificate)                                                                                         \
     X(SSL_SESSION_dup)                                                                                                 \
     X(SSL_SESSION_free)                                                                                                \
+    X(SSL_SESSION_get0_peer)                                                                                           \
+    X(SSL_SESSION_get_protocol_version)                                                                                \
+    X(SSL_SESSION_get_ticket_lifetime_hint)                                                                            \
     X(SSL_SESSION_is_resumable)                                                                                        \
+    X(SSL_SESSION_up_ref)                                                                                              \
     X(SSL_ctrl)                                                                                                        \
     X(SSL_do_handshake)                                                                                                \
     X(SSL_free)                                                                                                        \
@@ -106,6 +111,7 @@
     X(SSL_set_accept_state)                                                                                            \
     X(SSL_set_bio)                                                                                                     \
     X(SSL_set_connect_state)                                                                                           \
+    X(SSL_set_msg_callback)                                                                                            \
     X(SSL_set_session)                                                                                                 \
     X(SSL_shutdown)                                                                                                    \
     X(SSL_use_cert_and_key)                                                                                            \
@@ -125,6 +131,7 @@
     X(X509_add_ext)                                                                                                    \
     X(X509_check_host)                                                                                                 \
     X(X509_free)                                                                                                       \
+    X(X509_get0_notAfter)                                                                                              \
     X(X509_get_serialNumber)                                                                                           \
     X(X509_get_subject_name)                                                                                           \
     X(X509_getm_notAfter)                                                                                              \
@@ -168,6 +175,7 @@ int weft__openssl_loaded(void);
 
 #ifndef WEFT__OPENSSL_PLAIN
 #define ASN1_INTEGER_set_uint64              (*weft__openssl.ASN1_INTEGER_set_uint64_)
+#define ASN1_TIME_diff                       (*weft__openssl.ASN1_TIME_diff_)
 #define BIO_clear_flags                      (*weft__openssl.BIO_clear_flags_)
 #define BIO_ctrl_pending                     (*weft__openssl.BIO_ctrl_pending_)
 #define BIO_free                             (*weft__openssl.BIO_free_)
@@ -237,7 +245,11 @@ int weft__openssl_loaded(void);
 #define SSL_CTX_use_certificate              (*weft__openssl.SSL_CTX_use_certificate_)
 #define SSL_SESSION_dup                      (*weft__openssl.SSL_SESSION_dup_)
 #define SSL_SESSION_free                     (*weft__openssl.SSL_SESSION_free_)
+#define SSL_SESSION_get0_peer                (*weft__openssl.SSL_SESSION_get0_peer_)
+#define SSL_SESSION_get_protocol_version     (*weft__openssl.SSL_SESSION_get_protocol_version_)
+#define SSL_SESSION_get_ticket_lifetime_hint (*weft__openssl.SSL_SESSION_get_ticket_lifetime_hint_)
 #define SSL_SESSION_is_resumable             (*weft__openssl.SSL_SESSION_is_resumable_)
+#define SSL_SESSION_up_ref                   (*weft__openssl.SSL_SESSION_up_ref_)
 #define SSL_ctrl                             (*weft__openssl.SSL_ctrl_)
 #define SSL_do_handshake                     (*weft__openssl.SSL_do_handshake_)
 #define SSL_free                             (*weft__openssl.SSL_free_)
@@ -259,6 +271,7 @@ int weft__openssl_loaded(void);
 #define SSL_set_accept_state                 (*weft__openssl.SSL_set_accept_state_)
 #define SSL_set_bio                          (*weft__openssl.SSL_set_bio_)
 #define SSL_set_connect_state                (*weft__openssl.SSL_set_connect_state_)
+#define SSL_set_msg_callback                 (*weft__openssl.SSL_set_msg_callback_)
 #define SSL_set_session                      (*weft__openssl.SSL_set_session_)
 #define SSL_shutdown                         (*weft__openssl.SSL_shutdown_)
 #define SSL_use_cert_and_key                 (*weft__openssl.SSL_use_cert_and_key_)
@@ -278,6 +291,7 @@ int weft__openssl_loaded(void);
 #define X509_add_ext                         (*weft__openssl.X509_add_ext_)
 #define X509_check_host                      (*weft__openssl.X509_check_host_)
 #define X509_free                            (*weft__openssl.X509_free_)
+#define X509_get0_notAfter                   (*weft__openssl.X509_get0_notAfter_)
 #define X509_get_serialNumber                (*weft__openssl.X509_get_serialNumber_)
 #define X509_get_subject_name                (*weft__openssl.X509_get_subject_name_)
 #define X509_getm_notAfter                   (*weft__openssl.X509_getm_notAfter_)

@@ -32,6 +32,10 @@ struct weft_tls_session {
     int wire_error;                    /* what the wire said last, if that was an error */
     int failed;                        /* stays */
     bool established, finished, ended; /* the handshake is done; we said that this is all; the wire has ended */
+    bool keeps;                        /* what it can be resumed by, for host and port, in the context */
+    unsigned port;
+    SSL_SESSION *seen; /* the last that was offered or kept */
+    int64_t checked;   /* when its certificate was, here or in the handshake that this one resumes */
     char error[160], protocol[256], host[256];
 };
 
@@ -202,6 +206,7 @@ int weft_tls_session_open(weft_tls_session **out, weft_tls *context, const char 
 void weft_tls_session_close(weft_tls_session *t)
 {
     SSL_free(t->ssl);
+    SSL_SESSION_free(t->seen);
     weft__tls_context_leave(t->context);
     weft__free(t->out);
     weft__free(t);
@@ -262,6 +267,27 @@ int weft_tls_session_unsent(const weft_tls_session *t)
     return t->out_end > 0;
 }
 
+/* Is there a new session to resume by? OpenSSL would tell, but only where it also marks each one that it resumes as
+ * used up. `seen` holds its address, so that no other has it. */
+static void keep_new(weft_tls_session *t)
+{
+    SSL_SESSION *now = SSL_get_session(t->ssl);
+    if (!t->keeps || !t->established || now == t->seen || now == NULL || SSL_SESSION_is_resumable(now) != 1)
+        return;
+    SSL_SESSION_up_ref(now);
+    SSL_SESSION_free(t->seen);
+    t->seen = now;
+    weft__tls_cache_put(t->context, t->host, t->port, t->checked, now);
+}
+
+/* OpenSSL is about to read a message: the one before may have been a ticket, and this one another. */
+static void before_message(int ours, int version, int kind, const void *message, size_t size, SSL *ssl, void *arg)
+{
+    (void)version, (void)message, (void)size, (void)ssl;
+    if (!ours && kind == SSL3_RT_HANDSHAKE)
+        keep_new(arg);
+}
+
 static void note_agreement(weft_tls_session *t)
 {
     const unsigned char *protocol;
@@ -291,6 +317,9 @@ int weft_tls_session_handshake(weft_tls_session *t)
     }
     t->established = true;
     note_agreement(t);
+    if (t->keeps && SSL_session_reused(t->ssl) != 1)
+        t->checked = weft__sys_now();
+    keep_new(t);
     return weft_tls_session_flush(t);
 }
 
@@ -301,6 +330,7 @@ ssize_t weft_tls_session_recv(weft_tls_session *t, void *buf, size_t size)
         return t->failed;
     ERR_clear_error();
     int result = SSL_read_ex(t->ssl, buf, size, &got);
+    keep_new(t);
     return result == 1 ? (ssize_t)got : refused(t, result);
 }
 
@@ -373,6 +403,30 @@ int weft_tls_session_resume(weft_tls_session *t, const weft_tls_ticket *ticket)
     if (t->context != ticket->context || strcmp(t->host, ticket->host) != 0 || !SSL_in_before(t->ssl))
         return -EINVAL;
     return SSL_set_session(t->ssl, ticket->session) == 1 ? 0 : -EINVAL;
+}
+
+void weft__tls_session_keep(weft_tls_session *t, unsigned port)
+{
+    if (t->context->cache == NULL || t->host[0] == 0)
+        return;
+    t->keeps = true;
+    t->port = port;
+    SSL_set_msg_callback(t->ssl, before_message);
+    SSL_set_msg_callback_arg(t->ssl, t);
+    t->seen = weft__tls_cache_take(t->context, t->host, port, &t->checked);
+    if (t->seen != NULL)
+        (void)SSL_set_session(t->ssl, t->seen); /* or else a whole handshake */
+}
+
+bool weft__tls_session_keeps(const weft_tls_session *t)
+{
+    return t->keeps;
+}
+
+void weft__tls_session_forget(weft_tls_session *t)
+{
+    if (t->keeps)
+        weft__tls_cache_forget(t->context, t->host, t->port);
 }
 
 int weft_tls_session_resumed(const weft_tls_session *t)
@@ -495,6 +549,22 @@ int weft_tls_session_resumed(const weft_tls_session *t)
 {
     (void)t;
     return 0;
+}
+
+void weft__tls_session_keep(weft_tls_session *t, unsigned port)
+{
+    (void)t, (void)port;
+}
+
+bool weft__tls_session_keeps(const weft_tls_session *t)
+{
+    (void)t;
+    return false;
+}
+
+void weft__tls_session_forget(weft_tls_session *t)
+{
+    (void)t;
 }
 
 void weft__tls_thread_end(void)

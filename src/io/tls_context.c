@@ -383,13 +383,15 @@ static int set_up(weft_tls *t, const weft_tls_options *o)
     SSL_CTX_set_mode(ctx,
                      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets need no memory here */
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* OpenSSL's own; a server's tickets need no memory here */
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"weft", 4);
     bool checks = t->side == WEFT_TLS_CLIENT ? o->verify != WEFT_TLS_UNCHECKED : o->verify == WEFT_TLS_REQUIRE;
     SSL_CTX_set_verify(ctx, checks ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, NULL);
     int err = set_up_identities(t, o);
     if (err == 0 && t->side == WEFT_TLS_SERVER)
-        err = weft__tls_tickets_open(t);
+        err = o->sessions == 0 ? weft__tls_tickets_open(t) : wrong(o, "sessions are kept by clients");
+    if (err == 0 && o->sessions > 0)
+        err = weft__tls_cache_open(t, o->sessions);
     if (err == 0)
         err = with_text(t, o, o->ca_text, o->ca, use_authorities);
     if (err == 0 && checks && o->ca_text == NULL && o->ca == NULL) {
@@ -441,6 +443,7 @@ void weft__tls_context_leave(weft_tls *t)
         return;
     SSL_CTX_free(t->ctx);
     weft__tls_tickets_close(t);
+    weft__tls_cache_close(t);
     leave_identities(t->identities);
     for (unsigned i = 0; i < t->source_count; i++) {
         weft__free(t->sources[i].certificate);

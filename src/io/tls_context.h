@@ -8,6 +8,7 @@
 #include "io/openssl.h"
 
 typedef struct weft__tls_identities weft__tls_identities;
+typedef struct weft__tls_cache weft__tls_cache;
 
 enum {
     WEFT__TLS_TICKET_KEYS = 3
@@ -32,6 +33,7 @@ struct weft_tls {
     struct weft__tls_source *sources; /* where they come from; NULL: not from files alone */
     unsigned source_count;
     weft__tls_tickets tickets; /* a server's, under weft__tls_lock */
+    weft__tls_cache *cache;    /* a client's, under weft__tls_lock; NULL: its streams resume nothing */
     unsigned alpn_size;
     unsigned char alpn[256]; /* as on the wire: each name after its length */
 };
@@ -46,6 +48,20 @@ void weft__tls_context_leave(weft_tls *t);
 /* Keys of its own for the tickets of a server's sessions, and their end. 0 or -ENOMEM. */
 int weft__tls_tickets_open(weft_tls *t);
 void weft__tls_tickets_close(weft_tls *t);
+
+/* The sessions that a client keeps: at most so many. 0 or -ENOMEM. */
+int weft__tls_cache_open(weft_tls *t, unsigned most);
+void weft__tls_cache_close(weft_tls *t);
+
+/* One to offer to this host, which is the caller's; NULL: there is none. *checked: when the handshake was that it comes
+ * from, in which the certificate was checked. */
+SSL_SESSION *weft__tls_cache_take(weft_tls *t, const char *host, unsigned port, int64_t *checked);
+
+/* Keep one: a copy of it, if there is memory and it is good for a while. */
+void weft__tls_cache_put(weft_tls *t, const char *host, unsigned port, int64_t checked, SSL_SESSION *s);
+
+/* This host has refused: drop all of its. */
+void weft__tls_cache_forget(weft_tls *t, const char *host, unsigned port);
 #endif
 
 #endif

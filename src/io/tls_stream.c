@@ -175,12 +175,18 @@ static void tls_closing(weft_stream *s)
     session *x = s->over;
     if (weft_lock_acquire_until(&x->lock, WEFT_NOW) < 0)
         return;
+    weft__thread_enter();
     weft_tls_session_finish(x->tls);
+    x->in_vain = false;
     /* What the other end's TLS has sent and nobody asked for, tickets, would make the kernel reset the connection and
      * throw away what we have sent. */
     char unread[4096];
+    for (int i = 0; i < 4 && weft__tls_session_keeps(x->tls); i++)
+        if (weft_tls_session_recv(x->tls, unread, sizeof unread) <= 0) /* tickets, to be kept */
+            break;
     for (int i = 0; i < 4 && weft__sys_recv(s->fd, unread, sizeof unread, MSG_DONTWAIT) == sizeof unread; i++)
         ;
+    weft__thread_leave();
     weft_lock_release(&x->lock);
 }
 
@@ -202,6 +208,7 @@ static int shake_hands(weft_stream *s, weft_tls *t, const char *host, weft_until
     session *x = weft__calloc(1, sizeof *x);
     if (x == NULL)
         return -ENOMEM;
+    weft_address peer;
     int err = weft_tls_session_open(&x->tls, t, host, &wire, s);
     if (err < 0) {
         weft__free(x);
@@ -209,10 +216,13 @@ static int shake_hands(weft_stream *s, weft_tls *t, const char *host, weft_until
     }
     s->over = x;
     s->layer = &tls_layer;
+    weft__tls_session_keep(x->tls, weft__sys_peer(s->fd, &peer) == 0 ? weft__address_port(&peer) : 0);
     err = (int)drive(s, HANDSHAKE, NULL, 0, until);
     if (err < 0) {
         weft_lock_acquire(&x->lock);
         weft_tls_session_fail(x->tls, err);
+        if (err != -ETIMEDOUT && err != -ECANCELED)
+            weft__tls_session_forget(x->tls);
         weft_lock_release(&x->lock);
     }
     return err;
@@ -260,6 +270,17 @@ int weft_tls_end(weft_stream *s, weft_until until)
 }
 
 /* ---- about a connection ---- */
+
+int weft_tls_resumed(weft_stream *s)
+{
+    if (!has_tls(s))
+        return 0;
+    session *x = s->over;
+    weft_lock_acquire(&x->lock);
+    int resumed = weft_tls_session_resumed(x->tls);
+    weft_lock_release(&x->lock);
+    return resumed;
+}
 
 static const char *ask(weft_stream *s, const char *(*what)(weft_tls_session *t))
 {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define DAY 86400L
+
 #if WEFT_HAVE_OPENSSL
 
 #include <openssl/ec.h>
@@ -24,14 +26,14 @@ static void certificate_text(X509 *x, char *text, size_t size)
     as_text(bio, text, size);
 }
 
-static X509 *new_certificate(EVP_PKEY *key, const char *name, long number, long days)
+static X509 *new_certificate(EVP_PKEY *key, const char *name, long number, long seconds)
 {
     X509 *x = X509_new();
     CHECK(x != NULL);
     X509_set_version(x, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(x), number);
     X509_gmtime_adj(X509_getm_notBefore(x), -2 * 86400L);
-    X509_gmtime_adj(X509_getm_notAfter(x), days * 86400L);
+    X509_gmtime_adj(X509_getm_notAfter(x), seconds);
     X509_set_pubkey(x, key);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
     return x;
@@ -48,15 +50,15 @@ static void extend(X509 *x, X509 *issuer, int what, const char *value)
     X509_EXTENSION_free(e);
 }
 
-void tls_make(tls_identity *id, const char *names, long days)
+void tls_make_for(tls_identity *id, const char *names, long seconds)
 {
     EVP_PKEY *ca_key = EVP_EC_gen("P-256"), *key = EVP_EC_gen("P-256");
     CHECK(ca_key != NULL && key != NULL);
-    X509 *ca = new_certificate(ca_key, "weft test authority", 1, 2);
+    X509 *ca = new_certificate(ca_key, "weft test authority", 1, 2 * DAY);
     X509_set_issuer_name(ca, X509_get_subject_name(ca));
     extend(ca, ca, NID_basic_constraints, "critical,CA:TRUE");
     CHECK(X509_sign(ca, ca_key, EVP_sha256()) > 0);
-    X509 *x = new_certificate(key, "weft test", 2, days);
+    X509 *x = new_certificate(key, "weft test", 2, seconds);
     X509_set_issuer_name(x, X509_get_subject_name(ca));
     extend(x, ca, NID_subject_alt_name, names);
     CHECK(X509_sign(x, ca_key, EVP_sha256()) > 0);
@@ -73,13 +75,18 @@ void tls_make(tls_identity *id, const char *names, long days)
 
 #else
 
-void tls_make(tls_identity *id, const char *names, long days)
+void tls_make_for(tls_identity *id, const char *names, long seconds)
 {
-    (void)id, (void)names, (void)days;
+    (void)id, (void)names, (void)seconds;
     SKIP("this library was built without TLS");
 }
 
 #endif
+
+void tls_make(tls_identity *id, const char *names, long days)
+{
+    tls_make_for(id, names, days * DAY);
+}
 
 void tls_open_pair(tls_pair *p)
 {

@@ -14,6 +14,7 @@ typedef struct tls_identity {
 /* Make them for these names ("DNS:localhost,IP:127.0.0.1"), good for so many days from yesterday on (-1: over by now).
  * Skips the case where the library has no TLS. */
 void tls_make(tls_identity *id, const char *names, long days);
+void tls_make_for(tls_identity *id, const char *names, long seconds);
 
 /* A server's and a client's context that fit each other; for localhost, 127.0.0.1 and ::1. */
 typedef struct tls_pair {
