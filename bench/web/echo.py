@@ -7,14 +7,11 @@ connections: 1,000 busy ones are measured without, with and again without so man
 asked once at the end; what one of them costs is told apart into the server's memory and the kernel's.
 """
 
-import argparse
-import fnmatch
-import os
 import pathlib
 import resource
-import sys
 import tempfile
 
+import options
 import servers
 import web
 
@@ -67,7 +64,7 @@ def kinds_of(args):
             kinds.append(servers.Kind(name, args.peers / program, lambda path, root, workload: [path]))
         else:
             web.note(f"{program} is not built; its figures are left out")
-    return [kind for kind in kinds if any(fnmatch.fnmatch(kind.name, glob) for glob in args.servers.split(","))]
+    return options.named(kinds, args)
 
 
 def allow_files(most):
@@ -101,26 +98,15 @@ def print_table(workload, values):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="*", metavar="GLOB", help="workloads to run, such as 'echo/echo_*'")
-    parser.add_argument("--servers", default="*", metavar="GLOB[,GLOB]", help="servers to run")
-    parser.add_argument("--quick", action="store_true", help="two short rounds: for a look, not for figures")
-    parser.add_argument("--echo", type=pathlib.Path, required=True, help="our echo server")
-    parser.add_argument("--peers", type=pathlib.Path, required=True, help="where epoll_echo, libuv_echo and go_echo are")
-    parser.add_argument("--httpload", required=True, help="the load generator")
-    args = parser.parse_args()
-    args.cores = sorted(os.sched_getaffinity(0))
-    chosen = [workload for workload in WORKLOADS if fnmatch.fnmatch(f"echo/{workload.name}", args.only)
-              and (workload.name not in ONLY_IF_NAMED or args.only == f"echo/{workload.name}")]
-    if not chosen:
-        return
-    if len(args.cores) < 2:
-        sys.exit("echo: server and generator need a core each, and there is only one")
-    files = allow_files(max(workload.held for workload in chosen) + SPARE_FILES)
+    args = options.parse(__doc__, "echo", WORKLOADS, [
+        ("echo", "our echo server", {"type": pathlib.Path}),
+        ("peers", "where epoll_echo, libuv_echo and go_echo are", {"type": pathlib.Path}),
+        ("httpload", "the load generator")], "two short rounds", only_if_named=ONLY_IF_NAMED)
+    files = allow_files(max(workload.held for workload in args.chosen) + SPARE_FILES)
     web.enter_namespace()
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as directory:
         bench = web.Bench(args, directory)
-        for workload in chosen:
+        for workload in args.chosen:
             kinds = kinds_of(args)
             if workload.name.startswith("held"):
                 kinds = [kind for kind in kinds if kind.name in HELD_SERVERS and (kind.ours or workload.held + 200 <= files)]

@@ -7,16 +7,14 @@ of the ratios of neighbours. Requests a second is the figure with a target; proc
 it is the generator's own doing when the server was the slower of the two.
 """
 
-import argparse
-import fnmatch
 import json
 import os
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 
+import options
 import servers
 import web
 
@@ -103,24 +101,14 @@ def report(workload, values):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="*", metavar="GLOB", help="workloads to run, such as 'load/hello_*'")
-    parser.add_argument("--quick", action="store_true", help="one round: for a look, not for figures")
-    parser.add_argument("--weft", required=True, help="the command weft")
-    parser.add_argument("--floor", required=True, help="the floor server")
-    args = parser.parse_args()
-    args.cores = sorted(os.sched_getaffinity(0))
-    chosen = [workload for workload in WORKLOADS if fnmatch.fnmatch(f"load/{workload.name}", args.only)]
-    if not chosen:
-        return
-    if len(args.cores) < 2:
-        sys.exit("load: server and generator need a core each, and there is only one")
+    args = options.parse(__doc__, "load", WORKLOADS, [("weft", "the command weft"), ("floor", "the floor server")], "one round",
+                         servers=False)
     if not servers.find("wrk"):
         web.note("wrk is not installed; its figures are left out")
         return
     web.enter_namespace()
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as directory:
-        for workload in chosen:
+        for workload in args.chosen:
             try:
                 report(workload, measure(args, workload, directory))
             except (servers.Failed, OSError) as failure:

@@ -7,16 +7,14 @@ time of all its processes, over the whole run, by the number of answers. They ta
 of the ratios of neighbours. And what TLS costs who does not use it: the same program built without, over plain HTTP.
 """
 
-import argparse
-import fnmatch
 import json
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 
+import options
 import servers
 import web
 
@@ -114,23 +112,13 @@ def kinds_of(args, workload):
                                         ("h2o", ["-c", "{conf}"], H2O_TLS, "user: root")):
         if servers.find(name):
             kinds.append(servers.Kind(name, servers.find(name), words, template, user=user))
-    return [kind for kind in kinds if any(fnmatch.fnmatch(kind.name, glob) for glob in args.servers.split(","))]
+    return options.named(kinds, args)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="*", metavar="GLOB", help="workloads to run, such as 'tls/fresh_*'")
-    parser.add_argument("--servers", default="*", metavar="GLOB[,GLOB]", help="servers to run")
-    parser.add_argument("--quick", action="store_true", help="one short round: for a look, not for figures")
-    parser.add_argument("--weft", required=True, help="the command weft")
-    parser.add_argument("--without", help="the same, built without TLS")
-    args = parser.parse_args()
-    args.cores = sorted(os.sched_getaffinity(0))
-    chosen = [workload for workload in WORKLOADS if fnmatch.fnmatch(f"tls/{workload.name}", args.only)]
-    if not chosen:
-        return
-    if len(args.cores) < 2:
-        sys.exit("tls: server and generator need a core each, and there is only one")
+    args = options.parse(__doc__, "tls", WORKLOADS, [("weft", "the command weft"),
+                                                     ("without", "the same, built without TLS", {"required": False})],
+                         "one short round")
     if not servers.find("openssl"):
         web.note("openssl is not installed; the figures of TLS are left out")
         return
@@ -141,7 +129,7 @@ def main():
         root = directory / "root"
         root.mkdir()
         make_certificate(directory)
-        for workload in chosen:
+        for workload in args.chosen:
             (root / workload.file).write_bytes((b"All that waits, waits in one place.\n" * (workload.size // 36 + 1))[:workload.size])
             values, failed = run_workload(args, workload, kinds_of(args, workload), root, directory)
             for name, metrics in values.items():

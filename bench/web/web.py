@@ -7,7 +7,6 @@ divided by the baseline's of the same round. All of it happens in a network name
 else's traffic, and the same congestion control on every machine.
 """
 
-import argparse
 import contextlib
 import fcntl
 import fnmatch
@@ -22,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 
+import options
 import servers
 
 DISTURBED = 0.10  # share of a core that others may use during a run before it is taken again
@@ -252,9 +252,9 @@ def best_peer(values, peers, metric):
 
 
 def generator_was_the_limit(values, *names):
-    """Of all of these: it had no time left, and the servers had."""
-    return all(statistics.median(values[name]["generator_busy"]) > 0.95 and statistics.median(values[name]["server_busy"]) < 0.9
-               for name in names)
+    """Of all of these: it had no time left, and the servers had. False where that was not measured."""
+    return all("generator_busy" in values[name] and statistics.median(values[name]["generator_busy"]) > 0.95
+               and statistics.median(values[name]["server_busy"]) < 0.9 for name in names)
 
 
 def report_target(target, values, failed, peers, group="web"):
@@ -312,25 +312,9 @@ def takes_part(kind, workload):
     return False
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="*", metavar="GLOB", help="workloads to run, such as 'web/small_*'")
-    parser.add_argument("--servers", default="*", metavar="GLOB[,GLOB]", help="servers to run")
-    parser.add_argument("--quick", action="store_true", help="two short rounds: for a look, not for figures")
-    parser.add_argument("--weft", required=True, help="the command weft")
-    parser.add_argument("--httpload", required=True, help="the load generator")
-    parser.add_argument("--floor", required=True, help="the floor server")
-    return parser.parse_args()
-
-
 def main():
-    args = parse()
-    args.cores = sorted(os.sched_getaffinity(0))
-    if len(args.cores) < 2:
-        sys.exit("web: server and generator need a core each, and there is only one")
-    chosen = [workload for workload in WORKLOADS if fnmatch.fnmatch(f"web/{workload.name}", args.only)]
-    if not chosen:
-        return
+    args = options.parse(__doc__, "web", WORKLOADS, [("weft", "the command weft"), ("httpload", "the load generator"),
+                                                     ("floor", "the floor server")], "two short rounds")
     enter_namespace()
     peers, missing = servers.peers()
     for name in missing:
@@ -339,10 +323,10 @@ def main():
     if not kinds:
         note(f"{args.weft} is not built")
     kinds += peers + [servers.floor(args.floor)]
-    kinds = [kind for kind in kinds if any(fnmatch.fnmatch(kind.name, glob) for glob in args.servers.split(","))]
+    kinds = options.named(kinds, args)
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as directory:
         bench = Bench(args, directory)
-        for workload in chosen:
+        for workload in args.chosen:
             taking_part = [kind for kind in kinds if takes_part(kind, workload)]
             if taking_part:
                 report(workload, *bench.run_workload(workload, taking_part), [kind.name for kind in peers])
