@@ -1,5 +1,6 @@
 /* serve_packet.c - a datagram of 64 bytes to a server and back, 32 of them under way: weft_server beside a loop of
- * recvmmsg and sendmmsg in C, which does nothing else. Both are a thread of their own; the client is the same. */
+ * recvmmsg and sendmmsg in C, which does nothing else; both are a thread of their own, and the client is the same. And
+ * beside Go, both of whose ends are goroutines, that send and receive one a call. */
 #include "bench.h"
 
 #include <weft/datagram.h>
@@ -102,6 +103,13 @@ static void echo_by(bench *b, const char *model)
 BENCH(packet_echo_iterative, .baseline = "packet_echo_bare", .at_most = 1.0, .cores = 2)
 {
     echo_by(b, "iterative");
+}
+
+BENCH_PEER(packet_echo_go, "udp_echo")
+
+BENCH(packet_echo_epoll_beside_go, .baseline = "packet_echo_go", .at_most = 1.0, .cores = 2)
+{
+    echo_by(b, "epoll");
 }
 
 BENCH(packet_echo_epoll, .baseline = "packet_echo_bare", .at_most = 1.0, .cores = 2)

@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"sort"
@@ -365,6 +366,49 @@ func poolRoundtrip(n int) {
 	}
 }
 
+// A datagram of 64 bytes to a server and back, 32 of them under way. The standard library sends one a call.
+func udpEcho(n int) {
+	server, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		die("%v", err)
+	}
+	go func() {
+		data := make([]byte, 2048)
+		for {
+			size, from, err := server.ReadFromUDPAddrPort(data)
+			if err != nil {
+				return
+			}
+			server.WriteToUDPAddrPort(data[:size], from)
+		}
+	}()
+	client, err := net.DialUDP("udp4", nil, server.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		die("%v", err)
+	}
+	client.SetReadDeadline(time.Now().Add(time.Minute)) // what was lost never comes
+	data := make([]byte, 64)
+	for done := 0; done < n; {
+		some := n - done
+		if some > 32 {
+			some = 32
+		}
+		for i := 0; i < some; i++ {
+			if _, err := client.Write(data); err != nil {
+				die("%v", err)
+			}
+		}
+		for i := 0; i < some; i++ {
+			if _, err := client.Read(data); err != nil {
+				die("%v", err)
+			}
+		}
+		done += some
+	}
+	client.Close()
+	server.Close()
+}
+
 func main() {
 	if len(os.Args) != 3 {
 		die("usage: go_peers WHAT N")
@@ -380,7 +424,7 @@ func main() {
 		"queue_4": func(n int) { queue(n, 4, 1024) }, "queue_16": func(n int) { queue(n, 1, 16) },
 		"queue_alone": queueAlone, "pingpong_threads": pingpongThreads,
 		"pool_jobs": poolJobs, "pool_jobs_struct": poolJobsStruct, "pool_roundtrip": poolRoundtrip,
-		"select_ready": selectReady, "select_roundtrip": selectRoundtrip}
+		"select_ready": selectReady, "select_roundtrip": selectRoundtrip, "udp_echo": udpEcho}
 	if run, ok := timed[os.Args[1]]; ok {
 		began := time.Now()
 		run(n)
