@@ -13,6 +13,7 @@ import fnmatch
 import json
 import os
 import pathlib
+import resource
 import shutil
 import socket
 import statistics
@@ -26,16 +27,19 @@ import servers
 
 DISTURBED = 0.10  # share of a core that others may use during a run before it is taken again
 RETRIES = 1
+SLICE_SECONDS, SLICES = 0.08, 16  # of load on two servers in turns
+IDLE_SOURCES = 16  # loopback addresses that idle connections come from
 
 
 class Workload:
     def __init__(self, name, size, connections=64, depth=1, seconds=1.5, rounds=5, idle=0, options=(), weft_options=(),
-                 ours_only=False, retries=RETRIES, half=False):
+                 ours_only=False, retries=RETRIES, half=False, in_turns=False):
         self.name, self.size, self.connections, self.depth = name, size, connections, depth
         self.seconds, self.rounds = seconds, rounds
         self.weft_options, self.ours_only, self.retries = list(weft_options), ours_only, retries
         self.options = list(options) + (["--idle", idle] if idle else [])
-        self.held = connections + idle
+        self.idle, self.held = idle, connections + idle
+        self.in_turns = in_turns  # what idle connections cost in speed is told by two servers, loaded in turns
         self.half = half  # something else computes on the server's core: the server has half of it, and is the limit
 
     @property
@@ -57,7 +61,7 @@ WORKLOADS = [
     Workload("file_1m", 1 << 20, connections=16, options=["--trunc"]),
     Workload("fresh_64", 13, options=["--fresh"]),
     Workload("fresh_half", 13, connections=512, options=["--fresh"], half=True),
-    Workload("idle_10k", 1024, idle=10000, seconds=4, rounds=3),
+    Workload("idle_10k", 1024, idle=10000, seconds=1, rounds=3, in_turns=True),
     Workload("slow_900", 1024, connections=16, seconds=4, rounds=3, ours_only=True,
              options=["--slow", "900", "--fresh", "--pause", "10"], weft_options=["--max-connections", "512"]),
 ]
@@ -146,10 +150,11 @@ def again(wrapper):
 # --- runs --------------------------------------------------------------------------------------------------------------
 
 
-def load(httpload, server, workload, cores, seconds):
+def load(httpload, server, workload, cores, seconds, *instead):
+    """What httpload says of a run with the workload's options, or with those `instead`."""
     argv = [httpload, "--connections", workload.connections, "--depth", workload.depth, "--seconds", seconds,
             "--cpu", cores[1], "--server-cpu", cores[0], "--server-pid", ",".join(map(str, server.pids)),
-            *workload.options, server.url + workload.file]
+            *(instead or workload.options), server.url + workload.file]
     run = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=300,
                          preexec_fn=servers.run_on(cores[1]))
     if run.returncode != 0:
@@ -172,6 +177,49 @@ def sharing(core):
     finally:
         other.kill()
         other.wait()
+
+
+def connect(host, port, path, source):
+    """A connection that has asked once, and is kept."""
+    connection = socket.create_connection((host, port), 10, source_address=(source, 0))
+    connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+    size = next((int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), None)
+    if size is None:
+        raise servers.Failed("an idle connection's answer has no size")
+    while len(body) < size:
+        more = connection.recv(65536)
+        if not more:
+            raise servers.Failed("an idle connection's answer was cut short")
+        body += more
+    return connection
+
+
+@contextlib.contextmanager
+def idle_connections(server, workload):
+    """So many connections to it that say nothing; a function that tells how many of them it has ended."""
+    host, _, port = server.url.split("/")[2].partition(":")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+        try:
+            for i in range(workload.idle):
+                held.append(stack.enter_context(connect(host, int(port), workload.file, f"127.0.0.{2 + i % IDLE_SOURCES}")))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        yield lambda: sum(has_ended(connection) for connection in held)
+
+
+def has_ended(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def figures(result):
@@ -219,7 +267,27 @@ class Bench:
                 break
         else:
             self.disturbed += 1
-        return figures(result)
+        return figures(result) | (self.in_turns(kind, workload) if workload.in_turns else {})
+
+    def in_turns(self, kind, workload):
+        """Two servers at the same time, one of which holds idle connections, loaded in turns that are so short that what
+        changes on the machine changes for both: the median of the ratios of neighbours."""
+        kept, grown = [], []
+        with (kind.start(self.root, self.cores[0], self.directory / kind.name, workload) as without,
+              kind.start(self.root, self.cores[0], self.directory / f"{kind.name}-holding", workload) as holding,
+              idle_connections(holding, workload) as lost):
+            for turn in range(SLICES // 4 if self.args.quick else SLICES):
+                pair = {}
+                for server in (without, holding) if turn % 2 == 0 else (holding, without):
+                    result = load(self.args.httpload, server, workload, self.cores, SLICE_SECONDS, "--warmup", 0.02)
+                    pair[server] = result["windows"][0]
+                kept.append(pair[holding]["rps"] / pair[without]["rps"])
+                grown.append(pair[holding]["server_cpu_ns"] / pair[without]["server_cpu_ns"])
+            without.check_alive()
+            holding.check_alive()
+            if lost() > 0:
+                raise servers.Failed(f"it has ended {lost()} of the idle connections")
+        return {"rps_kept": statistics.median(kept), "cpu_grown": statistics.median(grown)}
 
     def run_workload(self, workload, kinds):
         """Values by server and metric, one a round; and why, for each server that failed once and is left out."""
