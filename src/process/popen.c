@@ -324,10 +324,7 @@ static int await(weft_popen *p, weft_until until)
 
 int weft_popen_wait(weft_popen *p, int *code, weft_until until)
 {
-    int err = weft_popen_poll(p, code);
-    if (err != -EAGAIN)
-        return err;
-    err = await(p, until);
+    int err = await(p, until); /* one that was reaped is not waited for either */
     return err < 0 ? err : weft_popen_poll(p, code);
 }
 

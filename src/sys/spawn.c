@@ -7,9 +7,11 @@
  * books of calls that never return.
  *
  * Where a child runs a `before` function, and so has a copy of the memory, the outcome lies in a shared mapping; else
- * that would only be a file to be made for nothing. */
+ * that would only be a file to be made for nothing, and the stack is kept for the next child: to map and unmap one costs
+ * two calls, two pages to clear, and an interruption of each processor that runs a thread of the program. */
 #include "sys/spawn.h"
 
+#include "base/atomic.h"
 #include "base/compiler.h"
 #include "sys/direct.h"
 #include "sys/sys.h"
@@ -37,6 +39,7 @@
 enum {
     CHILD_STACK = 64 << 10,
     BEFORE_STACK = 1 << 20, /* somebody else's function runs here */
+    OUTCOME_ROOM = 64,      /* of the stack, whose alignment it keeps */
     SIGNALS = 65
 };
 
@@ -228,26 +231,55 @@ UNTRACED static int child_main(void *arg)
 /* libc's own clone: ThreadSanitizer's takes every clone for a fork. */
 int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 
+/* What a child runs on, and says its outcome in. */
+typedef struct room {
+    char *low;
+    size_t size;
+    outcome *outcome; /* at the top: the stack begins below */
+} room;
+
+static char *kept_room; /* atomic: one of CHILD_STACK that is not in use */
+
+/* False: no memory. */
+static bool take_room(room *r, bool shared)
+{
+    r->size = shared ? BEFORE_STACK : CHILD_STACK;
+    r->low = shared ? NULL : swap_acq_rel(&kept_room, NULL);
+    if (r->low == NULL) {
+        int flags = MAP_ANONYMOUS | (shared ? MAP_SHARED : MAP_PRIVATE);
+        r->low = mmap(NULL, r->size, PROT_READ | PROT_WRITE, flags, -1, 0);
+        if (r->low == MAP_FAILED)
+            return false;
+    }
+    r->outcome = (outcome *)(r->low + r->size - OUTCOME_ROOM);
+    *r->outcome = (outcome){0};
+    return true;
+}
+
+static void give_room(room *r, bool shared)
+{
+    char *none = NULL;
+    if (shared || !cas_acq_rel(&kept_room, &none, r->low))
+        munmap(r->low, r->size);
+}
+
 int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spawn_stage *stage)
 {
     *stage = WEFT__SPAWN_FORK;
     int err = weft__sys_fault(WEFT__SYS_FORK);
     if (err < 0)
         return err;
-    size_t stack_size = s->before != NULL ? BEFORE_STACK : CHILD_STACK;
-    size_t size = stack_size + sizeof(outcome);
-    int share = s->before != NULL ? MAP_SHARED : MAP_PRIVATE;
-    char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, share | MAP_ANONYMOUS, -1, 0);
-    if (stack == MAP_FAILED)
+    room r;
+    if (!take_room(&r, s->before != NULL))
         return -ENOMEM;
-    child c = {.s = s, .outcome = (outcome *)(stack + stack_size), .parent = getpid()};
+    child c = {.s = s, .outcome = r.outcome, .parent = getpid()};
 
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int flags = CLONE_VFORK | CLONE_PIDFD | SIGCHLD | (s->before == NULL ? CLONE_VM : 0);
     int fd = -1;
-    pid_t p = __clone(child_main, stack + stack_size, flags, &c, &fd);
+    pid_t p = __clone(child_main, r.outcome, flags, &c, &fd);
     err = p < 0 ? -errno : 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 
@@ -258,7 +290,7 @@ int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spa
             ;
         close(fd);
     }
-    munmap(stack, size);
+    give_room(&r, s->before != NULL);
     if (err < 0)
         return err;
     *pid = p;
