@@ -7,8 +7,8 @@
  * books of calls that never return.
  *
  * Where a child runs a `before` function, and so has a copy of the memory, the outcome lies in a shared mapping; else
- * that would only be a file to be made for nothing, and the stack is kept for the next child: to map and unmap one costs
- * two calls, two pages to clear, and an interruption of each processor that runs a thread of the program. */
+ * that would be a file made for nothing, and the stack is kept for the next child: to map and unmap one takes two
+ * calls, pages to clear, and an interruption of each processor that runs a thread of the program. */
 #include "sys/spawn.h"
 
 #include "base/atomic.h"
