@@ -92,8 +92,7 @@ void weft__send_finish(weft__send *s, ssize_t result)
     s->done(s, result);
 }
 
-/* Send as much as the kernel takes. The count when all has left, else -EAGAIN or the error. */
-static ssize_t send_some(weft__send *s)
+ssize_t weft__send_some(weft__send *s)
 {
     int flags = MSG_DONTWAIT | (s->flags & WEFT__SEND_MORE ? MSG_MORE : 0);
     while (s->niov > 0) {
@@ -115,7 +114,7 @@ static ssize_t send_some(weft__send *s)
 ssize_t weft__ready_send(weft__poller *p, weft__send *s)
 {
     weft__fd_slot *slot = s->slot;
-    ssize_t n = send_some(s);
+    ssize_t n = weft__send_some(s);
     if (n == -EAGAIN) {
         int err = weft__ready_update(p, slot);
         if (err == 0)
@@ -138,7 +137,7 @@ static int send_more(weft__poller *p, weft__fd_slot *slot)
 {
     int n = 0;
     while (p->current == slot && slot->sends != NULL) {
-        ssize_t r = send_some(slot->sends);
+        ssize_t r = weft__send_some(slot->sends);
         if (r == -EAGAIN)
             break;
         weft__send_finish(slot->sends, r);

@@ -15,6 +15,9 @@ int weft__ready_event(weft__poller *p, weft__fd_slot *slot, unsigned events);
 /* Look again at slots that had more than was taken at a time. Returns callbacks made. */
 int weft__ready_pending(weft__poller *p);
 
+/* Send as much as the kernel takes at once. The count when all has left, else -EAGAIN or the error. */
+ssize_t weft__send_some(weft__send *s);
+
 /* Drop the first `n` bytes of what s still has to send. */
 void weft__send_advance(weft__send *s, size_t n);
 

@@ -81,6 +81,8 @@ typedef struct uring_poller {
     bool native;             /* receive, accept and send by the kernel */
     bool watching;           /* the interrupt's poll is in the kernel */
     bool wanting;            /* the kernel found the ring empty in this round */
+    bool alone; /* the last round told of one slot at most: nothing to gather a send with, and its result would be a round
+                 * of its own */
     bool starved;            /* there was no memory for a single buffer when the ring was last filled up */
     unsigned window;         /* buffers that should lie in the ring */
     unsigned lying;          /* buffers that do */
@@ -323,19 +325,13 @@ static int queue_send(uring_poller *p, weft__send *s)
 
 static ssize_t uring_send(weft__poller *base, weft__send *s)
 {
+    uring_poller *p = (uring_poller *)base;
     weft__fd_slot *slot = s->slot;
     ssize_t n = -EAGAIN;
-    if (s->flags & WEFT__SEND_NOW) {
-        s->msg.msg_iov = s->iov;
-        s->msg.msg_iovlen = s->niov;
-        n = weft__sys_sendmsg(slot->fd, &s->msg, MSG_DONTWAIT | (s->flags & WEFT__SEND_MORE ? MSG_MORE : 0));
-        if (n >= 0) {
-            weft__send_advance(s, (size_t)n);
-            n = s->niov > 0 ? -EAGAIN : (ssize_t)s->sent;
-        }
-    }
+    if (p->alone || (s->flags & WEFT__SEND_NOW))
+        n = weft__send_some(s);
     if (n == -EAGAIN) {
-        int err = queue_send((uring_poller *)base, s);
+        int err = queue_send(p, s);
         if (err == 0)
             return -EINPROGRESS;
         n = err;
@@ -618,6 +614,7 @@ static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
     weft__uring_event e;
     for (; told < max && weft__uring_next(p->ring, &e); told++)
         n += handle(p, &e);
+    p->alone = told <= 1;
     return told > 0 ? n : err;
 }
 
