@@ -13,6 +13,8 @@
  *    is not replaced for a while. Buffers that owners hold are replaced, so slow owners starve nobody.
  * U4 an end or an error that the kernel does not tell to a receive (it loses a reset that comes with the bytes before
  *    it) is told to a poll beside it, which makes the receive begin anew and thus see it.
+ * U5 a connection may be over after one request. So the first bytes are received by a plain call, and the kernel's
+ *    receiving begins in the next round, or a round later while a send is under way, unless the slot has gone.
  * Before Linux 6.1 only the poll operation is used, with ready.c doing the rest. */
 #include "sys/uring.h"
 
@@ -22,6 +24,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 enum {
     QUEUE = 1024, /* operations handed over at a time; eight times as many results are kept */
@@ -77,16 +80,16 @@ typedef struct uring_poller {
     uring_op *free_ops;
     uring_chunk *chunks;
     uring_op *unsettled;
-    weft__send *uncancelled; /* cancels that could not be handed over */
-    bool native;             /* receive, accept and send by the kernel */
-    bool watching;           /* the interrupt's poll is in the kernel */
-    bool wanting;            /* the kernel found the ring empty in this round */
-    bool alone; /* the last round told of one slot at most: nothing to gather a send with, and its result would be a round
-                 * of its own */
-    bool starved;            /* there was no memory for a single buffer when the ring was last filled up */
-    unsigned window;         /* buffers that should lie in the ring */
-    unsigned lying;          /* buffers that do */
-    unsigned least;          /* fewest that were left since the last look */
+    weft__list fresh, young, old; /* U5: by slot->pending */
+    weft__send *uncancelled;      /* cancels that could not be handed over */
+    bool native;                  /* receive, accept and send by the kernel */
+    bool watching;                /* the interrupt's poll is in the kernel */
+    bool wanting;                 /* the kernel found the ring empty in this round */
+    bool alone;                   /* the last round told of one slot at most: a send has nothing to be gathered with */
+    bool starved;                 /* there was no memory for a single buffer when the ring was last filled up */
+    unsigned window;              /* buffers that should lie in the ring */
+    unsigned lying;               /* buffers that do */
+    unsigned least;               /* fewest that were left since the last look */
     unsigned free_ids;
     uint16_t ids[RING];          /* stack of free ids */
     weft__buffer *buffers[RING]; /* by id, those that lie in the ring */
@@ -247,6 +250,66 @@ static void settle_rest(uring_poller *p)
 
 /* ---- what slots ask for ---- */
 
+/* U5: receive what is there already. Returns callbacks made. */
+static int receive_first(uring_poller *p, weft__fd_slot *slot)
+{
+    uring_op *op = slot->op;
+    if (!slot->on || slot->mode != WEFT__SLOT_RECEIVE || op->has != NONE)
+        return 0;
+    weft__buffer *b = weft__buffer_take(&p->base);
+    ssize_t n = b != NULL ? weft__sys_recv(slot->fd, b->data, b->size, MSG_DONTWAIT) : -EAGAIN;
+    if (n > 0) {
+        b->used = (uint32_t)n;
+        list_push_back(&p->young, &slot->pending);
+    } else {
+        if (b != NULL)
+            weft__buffer_release(&p->base, b);
+        b = NULL;
+        if (n == -EAGAIN || n == -EINTR) {
+            settle(p, op);
+            return 0;
+        }
+        op->want = NONE;
+        slot->on = false;
+    }
+    op->busy = true;
+    slot->fn->received(slot, b, n);
+    op->busy = false;
+    if (op->slot == NULL)
+        settle(p, op);
+    return 1;
+}
+
+static int receive_fresh(uring_poller *p)
+{
+    int n = 0;
+    for (weft__list *node; (node = list_pop_front(&p->fresh)) != NULL;)
+        n += receive_first(p, container_of(node, weft__fd_slot, pending));
+    return n;
+}
+
+static void begin_receiving(uring_poller *p, weft__list *node)
+{
+    weft__fd_slot *slot = container_of(node, weft__fd_slot, pending);
+    list_remove(node);
+    if (slot->on && slot->mode == WEFT__SLOT_RECEIVE)
+        settle(p, slot->op);
+}
+
+static void settle_young(uring_poller *p)
+{
+    while (!list_empty(&p->old))
+        begin_receiving(p, p->old.next);
+    list_each_safe (node, &p->young) {
+        if (container_of(node, weft__fd_slot, pending)->sends == NULL) {
+            begin_receiving(p, node);
+        } else {
+            list_remove(node);
+            list_push_back(&p->old, node);
+        }
+    }
+}
+
 static int uring_update(weft__poller *base, weft__fd_slot *slot)
 {
     uring_poller *p = (uring_poller *)base;
@@ -263,9 +326,13 @@ static int uring_update(weft__poller *base, weft__fd_slot *slot)
         op->again = op->has == POLL;
     else if (want != op->want)
         op->again = op->ended = false;
+    bool first = want == RECEIVE && op->want != RECEIVE && op->has == NONE;
     op->want = (uint8_t)want;
     op->events = slot->events;
-    settle(p, op);
+    if (!first)
+        settle(p, op);
+    else if (list_empty(&slot->pending))
+        list_push_back(&p->fresh, &slot->pending);
     return 0;
 }
 
@@ -600,8 +667,13 @@ static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
         if (p->unsettled != NULL || p->uncancelled != NULL)
             until_ns = 0;
     }
-    if (p->native)
+    int n = 0;
+    if (p->native) {
+        settle_young(p);
+        if (!list_empty(&p->fresh) && (n = receive_fresh(p)) > 0)
+            until_ns = 0;
         top_up(p);
+    }
     if (unlikely(!p->watching)) {
         err = weft__uring_poll(p->ring, base->interrupt_fd, WEFT_POLLIN, true, TAG_INTERRUPT);
         p->watching = err == 0;
@@ -609,13 +681,14 @@ static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
     if (err == 0)
         err = weft__uring_enter(p->ring, until_ns);
     weft__poller_woke(base);
-    int n = 0;
     unsigned told = 0;
     weft__uring_event e;
     for (; told < max && weft__uring_next(p->ring, &e); told++)
         n += handle(p, &e);
+    if (!list_empty(&p->fresh))
+        n += receive_fresh(p);
     p->alone = told <= 1;
-    return told > 0 ? n : err;
+    return told > 0 || n > 0 ? n : err;
 }
 
 /* ---- open, close ---- */
@@ -646,6 +719,9 @@ static int uring_open(weft__poller **out, int interrupt_fd, bool one_thread)
     p->base.ops = p->native ? &weft__poller_uring : &uring_by_readiness;
     p->base.interrupt_fd = interrupt_fd;
     p->window = WINDOW;
+    list_init(&p->fresh);
+    list_init(&p->young);
+    list_init(&p->old);
     for (unsigned id = RING; id > 0; id--)
         p->ids[p->free_ids++] = (uint16_t)(id - 1);
     *out = &p->base;

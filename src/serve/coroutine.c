@@ -221,8 +221,9 @@ static bool send_gathered(weft_conn *c, int *verdict)
     weft__out *o = c->out;
     o->sent = 0;
     o->send = (weft__send){.done = out_done, .iov = o->iov, .niov = weft__out_pieces(o)};
-    if (unlikely(c->corked))
-        o->send.flags = WEFT__SEND_NOW; /* ahead of the uncorking */
+    if (unlikely(c->corked) || *verdict != WEFT_CONN_IDLE)
+        o->send.flags =
+            WEFT__SEND_NOW; /* ahead of the uncorking; or the end follows, and the peer would see it later */
     ssize_t r = weft__send_start(&c->slot, &o->send);
     if (r == -EINPROGRESS) {
         c->state = WEFT__CONN_FLUSHING;
