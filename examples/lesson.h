@@ -147,7 +147,14 @@ static inline const char *lesson_value(const char *flag)
 /* A number that --server or --client was given; 0 = any free port. */
 static inline unsigned lesson_port(const char *flag)
 {
-    return lesson_value(flag) != NULL ? (unsigned)atoi(lesson_value(flag)) : 0;
+    const char *text = lesson_value(flag) != NULL ? lesson_value(flag) : "0";
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != 0 || port > 65535) {
+        fprintf(stderr, "lesson: %s takes a port, a number from 0 to 65535 (not '%s')\n", flag, text);
+        exit(2);
+    }
+    return (unsigned)port;
 }
 
 static const char *const *lesson_typed; /* the lines that a person would type; NULL: somebody does type */

@@ -701,7 +701,8 @@ def test_command(names):  # X-05
         check(status == 0 and out.startswith(f"/* {name}.c - ") and "int main(" in out, f"show {name}", out[:80])
     for arguments, words in ((["run", "noodel"], "did you mean 'noodle"), (["run", "xyzzy"], "there is no lesson 'xyzzy'"),
                              (["run"], "which lesson"), ([], "list, run or show"), (["walk", "fifo"], "not list, run or show"),
-                             (["run", "fifo", "--unsafe"], "has no flag --unsafe"), (["show", "fifo", "--fast"], "no flag"),
+                             (["run", "udp", "--server=x"], "(not 'x')"), (["run", "tcp", "--server=70000"], "(not '70000')"),
+                             (["run", "tcp", "--client="], "takes a port"), (["run", "fifo", "--unsafe"], "has no flag --unsafe"), (["show", "fifo", "--fast"], "no flag"),
                              (["list", "--jsn"], "--json"), (["run", "fifo", "lifo"], "one argument too many")):
         status, out, err = weft("lesson", *arguments)
         check(status == 2 and out == "" and err.count("\n") == 1 and words in err, f"lesson {arguments}", (status, out, err))
