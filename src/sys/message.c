@@ -99,6 +99,7 @@ long weft__sys_message_receive(int fd, weft__message *m)
     if (err < 0)
         return err;
     control c;
+    c.align = (struct cmsghdr){.cmsg_len = 0}; /* static analysis does not see the kernel write it */
     struct iovec pieces[3] = {{m->head, m->head_size}, {m->data, m->size}, {m->spill, m->spill_size}};
     struct msghdr h = {.msg_iov = pieces, .msg_iovlen = 3, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes};
     ssize_t n;
