@@ -187,6 +187,12 @@ TEST_WAITERS(tls_session_is_offered_to_its_host_only_and_by_its_context)
     CHECK_INT(0, meet_over(t, tcp.a, tcp.b, p.server, client, "localhost"));
     CHECK_INT(1, meet(t, p.server, client, "localhost"));
     CHECK_INT(1, meet(t, p.server, trusting, "localhost"));
+    weft_tls *one = client_of(&p.id, 1); /* whose table has one place for all */
+    CHECK_INT(0, meet(t, p.server, one, "localhost"));
+    CHECK(!offers(one, "127.0.0.1"));
+    tcp = io_stream_pair(NULL);
+    CHECK_INT(0, meet_over(t, tcp.a, tcp.b, p.server, one, "localhost"));
+    weft_tls_free(one);
     weft_tls_free(client);
     weft_tls_free(other);
     weft_tls_free(trusting);
