@@ -167,7 +167,7 @@ struct weft__send {
 
 enum {
     WEFT__SEND_MORE = 1, /* MSG_MORE: more follows at once */
-    WEFT__SEND_NOW = 2   /* try a system call here and now, also where sends could be batched: a sendfile follows */
+    WEFT__SEND_NOW = 2   /* try a call here and now, also where sends could be batched: a file or the end follows */
 };
 
 /* Send all of it, after those started before on this slot. Returns the byte count: all left at once and done will not
