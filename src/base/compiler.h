@@ -13,7 +13,10 @@
 #define WEFT__CACHE_LINE        64
 /* For variables that the handlers of fork write: together they lie in a page or two. Each page that either process
  * writes to after a fork is copied then, which takes about as long as three system calls. */
-#define WEFT__FORK_PAGE    __attribute__((section("weft_fork_page")))
+#define WEFT__FORK_PAGE __attribute__((section("weft_fork_page")))
+/* For functions on the way of a child from its fork to its end, and for the handlers of fork, for the same reason: a
+ * child begins without the pages of code that its parent has, and gets them back by the 64 KB around what it runs. */
+#define WEFT__FORK_TEXT    __attribute__((section(".text.hot.weft_fork")))
 #define WEFT__ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

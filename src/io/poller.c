@@ -389,7 +389,7 @@ static bool idler_watches(void *p)
 
 static const weft__idler idler = {idler_open, idler_close, idler_poll, idler_interrupt, idler_close, idler_watches};
 
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     store_release(&weft__io_epoch, load_relaxed(&weft__io_epoch) + 1);
 }

@@ -21,22 +21,27 @@ enum {
 
 /* ---- the lock of what may change in a context ---- */
 
-static pthread_mutex_t changes = PTHREAD_MUTEX_INITIALIZER;
+static WEFT__FORK_PAGE pthread_mutex_t changes = PTHREAD_MUTEX_INITIALIZER;
 
-void weft__tls_lock(void)
+WEFT__FORK_TEXT void weft__tls_lock(void)
 {
     pthread_mutex_lock(&changes);
 }
 
-void weft__tls_unlock(void)
+WEFT__FORK_TEXT void weft__tls_unlock(void)
 {
     pthread_mutex_unlock(&changes);
+}
+
+WEFT__FORK_TEXT static void after_fork_child(void)
+{
+    weft__sys_free_in_child(&changes);
 }
 
 /* Nobody else holds it in the moment of a fork, so the child's is free and what it guards is whole. */
 __attribute__((constructor)) static void watch_fork(void)
 {
-    pthread_atfork(weft__tls_lock, weft__tls_unlock, weft__tls_unlock);
+    pthread_atfork(weft__tls_lock, weft__tls_unlock, after_fork_child);
 }
 
 /* ---- options ---- */

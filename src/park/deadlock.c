@@ -335,13 +335,13 @@ no_memory:
 
 /* ---- start and fork ---- */
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&action_lock);
     rawlock_acquire(&names_lock);
 }
 
-static void after_fork(void)
+WEFT__FORK_TEXT static void after_fork(void)
 {
     rawlock_release(&names_lock);
     rawlock_release(&action_lock);

@@ -442,7 +442,7 @@ int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned fla
 /* ---- start and fork ---- */
 
 /* In the child nobody sleeps but the caller, who is here. */
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     if (weft__direct(SYS_madvise, weft__buckets, sizeof weft__buckets, MADV_DONTNEED, 0, 0, 0) < 0)
         memset(weft__buckets, 0, sizeof weft__buckets);

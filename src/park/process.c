@@ -46,7 +46,7 @@ bool weft__process_dead(uint32_t token)
     return err == -ESRCH;
 }
 
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     weft__process_token = 0;
 }

@@ -181,7 +181,7 @@ void weft__relay_remove(weft__relayed *it)
 }
 
 /* The relay threads do not exist in a child, and neither do the coroutines they served. */
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     relays_lock.word = 0;
     relay **last = &parents;

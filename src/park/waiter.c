@@ -251,7 +251,7 @@ static void thread_ready(weft__waiter *w)
         weft__sys_futex_wake(&w->token, 1, false);
 }
 
-void weft__waiter_set_name(weft__waiter *w, const char *name)
+WEFT__FORK_TEXT void weft__waiter_set_name(weft__waiter *w, const char *name)
 {
     thread_slot *slot = container_of(w, thread_slot, waiter);
     size_t n = 0;
@@ -413,18 +413,18 @@ void weft__waiter_cancel(weft__waiter *w)
 
 /* ---- fork ---- */
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&registry_lock);
 }
 
-static void after_fork_parent(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     rawlock_release(&registry_lock);
 }
 
 /* In the child only the calling thread exists. The others' waiters are free; coroutines are co's to sort out. */
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     registry_lock.word = 0;
     weft__forked = true;

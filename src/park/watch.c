@@ -338,7 +338,7 @@ bool weft__watch_runs(void)
 }
 
 /* In a child of fork nobody watches yet, and those who were seen asleep have gone. */
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     store_relaxed(&weft__watch_state, NONE); /* threads that have gone may have looked at them without order */
     store_relaxed(&poked, 0);

@@ -276,17 +276,17 @@ static void finish_all(void)
     rawlock_release(&pools_lock);
 }
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&pools_lock);
 }
 
-static void after_fork_parent(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     rawlock_release(&pools_lock);
 }
 
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     store_relaxed(&weft__pools_epoch, weft__pools_epoch + 1);
     list_init(&pools);

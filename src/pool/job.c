@@ -69,17 +69,17 @@ static void give_all(void *unused)
     give_batch(&full);
 }
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&common_lock);
 }
 
-static void after_fork_parent(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     rawlock_release(&common_lock);
 }
 
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     common_lock.word = 0;
 }

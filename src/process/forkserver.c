@@ -182,7 +182,7 @@ unmap:
     return err;
 }
 
-pid_t weft_forkserver_pid(void)
+WEFT__FORK_TEXT pid_t weft_forkserver_pid(void)
 {
     rawlock_acquire(&server.lock);
     pid_t pid = server.pid;
@@ -191,7 +191,7 @@ pid_t weft_forkserver_pid(void)
 }
 
 /* Forget it, reaped. pid: which one; of several that find it dead, the first does it. */
-static void forget(pid_t pid)
+WEFT__FORK_TEXT static void forget(pid_t pid)
 {
     int lanes[WEFT__LANES];
     rawlock_acquire(&server.lock);
@@ -219,13 +219,13 @@ static void forget(pid_t pid)
     rawlock_release(&server.lock);
 }
 
-int weft_forkserver_stop(void)
+WEFT__FORK_TEXT int weft_forkserver_stop(void)
 {
     forget(weft_forkserver_pid());
     return 0;
 }
 
-void weft__server_end(void)
+WEFT__FORK_TEXT void weft__server_end(void)
 {
     weft_forkserver_stop();
 }
@@ -452,18 +452,18 @@ int weft__server_code(const weft__held *held, int *code)
 
 /* ---- fork ---- */
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&server.lock);
 }
 
-static void after_fork_parent(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     rawlock_release(&server.lock);
 }
 
 /* The server is the parent's; the child may have its own. */
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     server.lock.word = 0;
     asking = (weft_lock)WEFT_LOCK_INIT;

@@ -221,7 +221,7 @@ int weft_processes_each(void (*fn)(weft_process *p, void *arg), void *arg)
 
 /* ---- the end of this process ---- */
 
-static void kill_daemons(void)
+WEFT__FORK_TEXT static void kill_daemons(void)
 {
     rawlock_acquire(&children_lock);
     for (weft__list *l = children.next; l != &children; l = l->next) {
@@ -232,7 +232,7 @@ static void kill_daemons(void)
     rawlock_release(&children_lock);
 }
 
-static weft__process *next_to_await(void)
+WEFT__FORK_TEXT static weft__process *next_to_await(void)
 {
     weft__process *found = NULL;
     rawlock_acquire(&children_lock);
@@ -268,7 +268,7 @@ static void reap_ended(void)
 }
 
 /* Main's code has ended: daemons with it; the others are waited for. Their records stay: other threads may use them. */
-static void await_children(void)
+WEFT__FORK_TEXT static void await_children(void)
 {
     kill_daemons();
     weft__process *r;
@@ -312,7 +312,7 @@ static void watch_parent(pid_t from, bool by_main)
         _exit(1);
 }
 
-__attribute__((noreturn)) static void end(int code)
+WEFT__FORK_TEXT __attribute__((noreturn)) static void end(int code)
 {
     await_children();
     weft__threads_wait();
@@ -355,7 +355,7 @@ static weft__child describe(const start *s)
                          .fd_count = s->options->fd_count};
 }
 
-void weft__process_child(const weft__child *c)
+WEFT__FORK_TEXT void weft__process_child(const weft__child *c)
 {
     parent = c->parent;
     memcpy(self_name, c->name, NAME_SIZE);
@@ -375,7 +375,7 @@ void weft__process_child(const weft__child *c)
     end(result & 255);
 }
 
-__attribute__((noreturn)) static void run_child(start *s)
+WEFT__FORK_TEXT __attribute__((noreturn)) static void run_child(start *s)
 {
     char go;
     if (weft__sys_helper) /* a scheduler thread blocks all signals: others take them. Here are no others */
@@ -393,12 +393,25 @@ __attribute__((noreturn)) static void run_child(start *s)
 
 /* ---- start ---- */
 
+/* By hand: snprintf has a page of the stack copied that nobody else needs. */
+static void number(char *name, unsigned n)
+{
+    char digits[12], *to = name + sizeof "Process-" - 1;
+    unsigned count = 0;
+    for (; n > 0 || count == 0; n /= 10)
+        digits[count++] = (char)('0' + n % 10);
+    memcpy(name, "Process-", sizeof "Process-");
+    while (count > 0)
+        *to++ = digits[--count];
+    *to = 0;
+}
+
 static void make_name(weft__process *r, const char *name)
 {
     if (name != NULL)
         weft__thread_copy_name(r->name, sizeof r->name, name);
     else
-        snprintf(r->name, sizeof r->name, "Process-%u", add_relaxed(&started, 1) + 1);
+        number(r->name, add_relaxed(&started, 1) + 1);
 }
 
 static void enlist(weft__process *r)
@@ -421,7 +434,7 @@ static int make_gate(start *s)
     return weft__sys_pipe(s->gate);
 }
 
-static int fork_child(start *s)
+WEFT__FORK_TEXT static int fork_child(start *s)
 {
     int err = make_gate(s);
     if (err < 0)
@@ -455,7 +468,7 @@ static int serve_child(start *s)
     return weft__server_child(&c, s->options->arg_size, s->r->daemon, &s->r->held);
 }
 
-static int start_process(start *s)
+WEFT__FORK_TEXT static int start_process(start *s)
 {
     static const weft_process_options defaults;
     if (s->p->record != NULL)
@@ -499,17 +512,17 @@ int weft_process_run(weft_process *p, int (*run)(weft_process *p), const weft_pr
 
 /* ---- fork ---- */
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&children_lock);
 }
 
-static void after_fork_parent(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     rawlock_release(&children_lock);
 }
 
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     children_lock.word = 0;
     list_init(&children);

@@ -319,12 +319,12 @@ int weft_lock_order_check(int on)
     return 0;
 }
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&order_lock);
 }
 
-static void after_fork(void)
+WEFT__FORK_TEXT static void after_fork(void)
 {
     rawlock_release(&order_lock);
 }

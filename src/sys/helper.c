@@ -32,14 +32,14 @@ void weft__sys_signals_back(const weft__signals *old)
     pthread_sigmask(SIG_SETMASK, &old->mask, NULL);
 }
 
-void weft__sys_signals_none_blocked(void)
+WEFT__FORK_TEXT void weft__sys_signals_none_blocked(void)
 {
     sigset_t none;
     sigemptyset(&none);
     pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
-void weft__sys_flush(void)
+WEFT__FORK_TEXT void weft__sys_flush(void)
 {
     if (__fpending(stdout) > 0)
         fflush(stdout);

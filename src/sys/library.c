@@ -25,19 +25,24 @@ enum {
 
 static WEFT__FORK_PAGE pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     pthread_mutex_lock(&loading);
 }
 
-static void after_fork(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     pthread_mutex_unlock(&loading);
 }
 
+WEFT__FORK_TEXT static void after_fork_child(void)
+{
+    weft__sys_free_in_child(&loading);
+}
+
 __attribute__((constructor)) static void watch_fork(void)
 {
-    pthread_atfork(before_fork, after_fork, after_fork);
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 static void tell(char *error, size_t size, const char *text, const char *more)

@@ -245,7 +245,7 @@ int weft__sys_shutdown(int fd, int how)
     return err < 0 ? err : shutdown(fd, how) < 0 ? -errno : 0;
 }
 
-void weft__sys_close(int fd)
+WEFT__FORK_TEXT void weft__sys_close(int fd)
 {
 #if WEFT__DIRECT
     weft__direct(SYS_close, fd, 0, 0, 0, 0, 0);

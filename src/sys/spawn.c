@@ -379,13 +379,13 @@ void weft__sys_await_signal(int which)
     }
 }
 
-int weft__sys_null(int stream)
+WEFT__FORK_TEXT int weft__sys_null(int stream)
 {
     int fd = open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
-void weft__sys_null_stdin(void)
+WEFT__FORK_TEXT void weft__sys_null_stdin(void)
 {
     int fd = weft__sys_null(0);
     if (fd < 0 || dup2(fd, 0) < 0)

@@ -194,7 +194,7 @@ void weft__sys_yield(void)
     sched_yield();
 }
 
-pid_t weft__sys_tid(void)
+WEFT__FORK_TEXT pid_t weft__sys_tid(void)
 {
     return (pid_t)syscall(SYS_gettid);
 }

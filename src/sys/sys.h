@@ -175,6 +175,17 @@ int weft__sys_thread_start(pthread_t *t, void *(*fn)(void *), void *arg, size_t 
 /* Give the kernel the first 15 bytes of a living thread's name, cut where a character ends. */
 void weft__sys_thread_set_name(pthread_t t, const char *name);
 
+/* In a child of fork: free a mutex that the handler before the fork has taken. Without a call into libc, which would be
+ * one more page to get. */
+static inline void weft__sys_free_in_child(pthread_mutex_t *m)
+{
+#if WEFT__TSAN
+    pthread_mutex_unlock(m); /* it keeps books */
+#else
+    *m = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+#endif
+}
+
 /* What the kernel calls the thread, or "" when it cannot tell (it has ended). */
 void weft__sys_thread_name(pid_t tid, char *buf, size_t size);
 

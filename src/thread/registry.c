@@ -100,7 +100,7 @@ void weft__thread_drop(weft__thread *r)
         list_push_front(&spare, &r->link);
 }
 
-void weft__thread_enlist(weft__thread *r)
+WEFT__FORK_TEXT void weft__thread_enlist(weft__thread *r)
 {
     r->ident = ++last_ident;
     r->listed = true;
@@ -125,7 +125,7 @@ void weft__thread_unlist(weft__thread *r)
 
 /* ---- a thread learns who it is ---- */
 
-static void set_self(weft__thread *r)
+WEFT__FORK_TEXT static void set_self(weft__thread *r)
 {
     weft__thread_me = r;
     r->native = pthread_self();
@@ -311,7 +311,7 @@ void weft__thread_reap(weft__thread *r)
     rawlock_release(&weft__threads_lock);
 }
 
-bool weft__thread_reap_left(bool all)
+WEFT__FORK_TEXT bool weft__thread_reap_left(bool all)
 {
     unsigned n = 0;
     /* Many that have not got a processor for their last instructions: they go before there are more. */
@@ -341,7 +341,7 @@ bool weft__thread_reap_left(bool all)
 /* ---- the end of the process ---- */
 
 /* Give back the pthreads of threads that have ended and were never joined. */
-static void reap_unjoined(void)
+WEFT__FORK_TEXT static void reap_unjoined(void)
 {
     rawlock_acquire(&weft__threads_lock);
     list_each (it, &records) { /* records are only ever added, at the end */
@@ -359,7 +359,7 @@ static void reap_unjoined(void)
 
 static const weft__awaited exit_kind = {.what = "end of threads that are no daemons"};
 
-void weft__threads_wait(void)
+WEFT__FORK_TEXT void weft__threads_wait(void)
 {
     rawlock_acquire(&weft__threads_lock);
     exiting = true;
@@ -379,12 +379,12 @@ void weft__thread_watch_exit(void)
 
 /* ---- fork ---- */
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     rawlock_acquire(&weft__threads_lock);
 }
 
-static void after_fork_parent(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     rawlock_release(&weft__threads_lock);
 }
@@ -403,7 +403,7 @@ static void forget(weft__thread *r)
     weft__thread_drop(r);
 }
 
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     weft__threads_lock.word = 0;
     weft__thread *me = weft__thread_me != NULL ? weft__thread_me : &first_main;
@@ -419,8 +419,8 @@ static void after_fork_child(void)
     if (me != main_record)
         me->refs++; /* what weft_thread_main has told of stays one */
     main_record = me;
-    me->ours = me->daemon = false; /* as a main thread is */
-    me->joined = true;
+    me->ours = me->daemon = false;    /* as a main thread is */
+    store_relaxed(&me->joined, true); /* by itself: two at once would be a constant, on a page that is not here yet */
     me->ended = NULL;
     store_relaxed(&me->state, WEFT__THREAD_LIVES);
     if (weft__thread_me == me)

@@ -326,20 +326,20 @@ int weft_timer_pending(const weft_timer *t)
 
 static WEFT__FORK_PAGE bool fork_holds;
 
-static void before_fork(void)
+WEFT__FORK_TEXT static void before_fork(void)
 {
     fork_holds = load_seq_cst(&touched) != 0;
     for (unsigned i = 0; i < WHEELS && fork_holds; i++)
         rawlock_acquire(&wheels[i].lock);
 }
 
-static void after_fork_parent(void)
+WEFT__FORK_TEXT static void after_fork_parent(void)
 {
     for (unsigned i = 0; i < WHEELS && fork_holds; i++)
         rawlock_release(&wheels[i].lock);
 }
 
-static void after_fork_child(void)
+WEFT__FORK_TEXT static void after_fork_child(void)
 {
     epoch++;
     for (unsigned i = 0; i < WHEELS && load_relaxed(&touched) != 0; i++) {
