@@ -27,8 +27,9 @@
 #include <sys/socket.h>
 
 enum {
-    QUEUE = 1024, /* operations handed over at a time; eight times as many results are kept */
-    RING = 1024,  /* places in the buffer ring */
+    FIRST_MOST = 64, /* receives by plain calls in a row */
+    QUEUE = 1024,    /* operations handed over at a time; eight times as many results are kept */
+    RING = 1024,     /* places in the buffer ring */
     WINDOW = 64,
     OPS = 64, /* allocated at a time */
     ERRORS = WEFT_POLLERR | WEFT_POLLHUP
@@ -280,11 +281,22 @@ static int receive_first(uring_poller *p, weft__fd_slot *slot)
     return 1;
 }
 
+/* Those that are fresh now: an owner that pauses and goes on within its callback has its turn in the next round. Of
+ * thousands that have come at once, the rest is received by the kernel, whose buffers are numbered. */
 static int receive_fresh(uring_poller *p)
 {
+    weft__list round;
     int n = 0;
-    for (weft__list *node; (node = list_pop_front(&p->fresh)) != NULL;)
-        n += receive_first(p, container_of(node, weft__fd_slot, pending));
+    list_init(&round);
+    while (!list_empty(&p->fresh))
+        list_push_back(&round, list_pop_front(&p->fresh));
+    for (weft__list *node; (node = list_pop_front(&round)) != NULL;) {
+        weft__fd_slot *slot = container_of(node, weft__fd_slot, pending);
+        if (n < FIRST_MOST)
+            n += receive_first(p, slot);
+        else if (slot->on && slot->mode == WEFT__SLOT_RECEIVE)
+            settle(p, slot->op);
+    }
     return n;
 }
 
@@ -670,7 +682,8 @@ static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
     int n = 0;
     if (p->native) {
         settle_young(p);
-        if (!list_empty(&p->fresh) && (n = receive_fresh(p)) > 0)
+        n = receive_fresh(p);
+        if (n > 0 || !list_empty(&p->fresh))
             until_ns = 0;
         top_up(p);
     }
@@ -685,8 +698,7 @@ static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
     weft__uring_event e;
     for (; told < max && weft__uring_next(p->ring, &e); told++)
         n += handle(p, &e);
-    if (!list_empty(&p->fresh))
-        n += receive_fresh(p);
+    n += receive_fresh(p);
     p->alone = told <= 1;
     return told > 0 || n > 0 ? n : err;
 }
