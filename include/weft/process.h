@@ -65,7 +65,7 @@ typedef struct weft_process {
         NULL                                                                                                           \
     }
 
-/* Start fn(arg) in a new process. Returns 0, -WEFT_ESTARTED, -EAGAIN, -ENOMEM, -EMFILE or -EINVAL (options); by
+/* Start fn(arg) in a new process. Returns 0, -WEFT_ESTARTED, -EAGAIN, -ENOMEM, -EMFILE or -EINVAL (options, no fn); by
  * WEFT_FORKSERVER also what weft_forkserver_start returns, -EPIPE: the server was killed, -EFAULT: fn is not in it,
  * -EBADF: one of fds is none, or -ETIMEDOUT: it has not answered for a minute. *p is as before on failure. Allocates
  * its record. */

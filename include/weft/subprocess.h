@@ -100,7 +100,8 @@ WEFT_API int weft_popen_communicate(weft_popen *p, const void *input, size_t inp
                                     weft_until until);
 
 /* Call fn for each line of its output (stream 1 or 2), without the line's end, as it comes; a negative return ends the
- * reading with that value. Returns 0 at the end of the stream. */
+ * reading with that value. Returns 0 at the end of the stream, -EINVAL for another stream, -EBADF for one that is no
+ * pipe of ours. */
 WEFT_API int weft_popen_lines(weft_popen *p, int stream, int (*fn)(const char *line, size_t size, void *arg), void *arg,
                               weft_until until);
 
@@ -123,7 +124,7 @@ WEFT_API void weft_run_free(weft_run_result *result);
 
 /* Python's short forms: all streams are ours, no deadline. call: 0 and its return code in *code, or what kept it from
  * starting. check_call: 0, or -WEFT_EEXIT when the code is not 0. check_output: the same, and what it wrote in *output,
- * terminated by a 0, for free(). */
+ * terminated by a 0, for free(); with -WEFT_EEXIT, too. */
 WEFT_API int weft_call(const char *const *argv, int *code);
 WEFT_API int weft_check_call(const char *const *argv);
 WEFT_API int weft_check_output(const char *const *argv, char **output, size_t *size);

@@ -356,6 +356,9 @@ int weft_fds_wait(const int *fds, unsigned n, unsigned char *ready, weft_until u
 {
     if (n == 0 || n > FDS_WAIT_MAX)
         return -EINVAL;
+    for (unsigned i = 0; i < n; i++)
+        if (fds[i] < 0)
+            return -EBADF; /* poll would pass it over, and wait for nothing */
     weft__fd_case *cases = weft__calloc(n, sizeof *cases);
     if (cases == NULL)
         return -ENOMEM;

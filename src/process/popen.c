@@ -113,6 +113,7 @@ static int make_pipe(start *st, int stream)
     int ours = stream == 0 ? ends[1] : ends[0];
     st->theirs[stream] = stream == 0 ? ends[0] : ends[1];
     st->p->fds[stream] = ours;
+    st->p->piped[stream] = true;
     return weft__sys_set_nonblocking(ours);
 }
 

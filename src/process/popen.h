@@ -24,7 +24,8 @@ struct weft_popen {
     int fds[3];
     bool reaped; /* locked */
     bool own_group;
-    int code; /* locked; once reaped */
+    bool piped[3]; /* we had an end of this stream */
+    int code;      /* locked; once reaped */
     int64_t grace;
     size_t input_at; /* communicate: bytes sent */
     size_t keep_max; /* communicate: bytes kept of each output */

@@ -495,7 +495,7 @@ WEFT__FORK_TEXT static int start_process(start *s)
 
 int weft_process_start(weft_process *p, weft_process_fn *fn, void *arg, const weft_process_options *options)
 {
-    return start_process(&(start){.p = p, .fn = fn, .arg = arg, .options = options});
+    return fn == NULL ? -EINVAL : start_process(&(start){.p = p, .fn = fn, .arg = arg, .options = options});
 }
 
 static int run_object(void *arg)
@@ -507,7 +507,7 @@ static int run_object(void *arg)
 int weft_process_run(weft_process *p, int (*run)(weft_process *p), const weft_process_options *options)
 {
     start s = {.p = p, .run = run, .fn = run_object, .arg = &s, .options = options};
-    return start_process(&s);
+    return run == NULL ? -EINVAL : start_process(&s);
 }
 
 /* ---- fork ---- */

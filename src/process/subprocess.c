@@ -169,8 +169,12 @@ static int give_lines(weft_popen *p, int stream, int (*fn)(const char *, size_t,
 int weft_popen_lines(weft_popen *p, int stream, int (*fn)(const char *line, size_t size, void *arg), void *arg,
                      weft_until until)
 {
-    if ((stream != 1 && stream != 2) || (p->fds[stream] < 0 && p->read[stream].size == 0))
-        return stream == 1 || stream == 2 ? 0 : -EINVAL;
+    if (stream != 1 && stream != 2)
+        return -EINVAL;
+    if (!p->piped[stream])
+        return -EBADF;
+    if (p->fds[stream] < 0 && p->read[stream].size == 0)
+        return 0;
     int err = 0;
     while (give_lines(p, stream, fn, arg, &err) == 0) {
         if (p->fds[stream] < 0)
@@ -271,8 +275,6 @@ int weft_check_output(const char *const *argv, char **output, size_t *size)
 {
     weft_run_result r = {0};
     int err = weft_run(argv, &(weft_run_options){.popen = {.same_group = 1, .out = WEFT_PIPE}}, &r);
-    if (err == 0 && r.code != 0)
-        err = -WEFT_EEXIT;
     if (err == 0 && r.output == NULL && (r.output = weft__calloc(1, 1)) == NULL)
         err = -ENOMEM;
     if (err == 0) {
@@ -280,6 +282,7 @@ int weft_check_output(const char *const *argv, char **output, size_t *size)
         if (size != NULL)
             *size = r.output_size;
         r.output = NULL;
+        err = r.code != 0 ? -WEFT_EEXIT : 0;
     }
     weft_run_free(&r);
     return err;

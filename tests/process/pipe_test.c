@@ -368,6 +368,8 @@ TEST_IN(THREAD | CO, fds_wait_tells_pipes_and_processes_that_are_ready)
     CHECK_OK(weft_process_join(&p, NULL, WEFT_FOREVER));
     CHECK_INT(2, weft_fds_wait(fds, 2, ready, (weft_until){-1}));
     CHECK_OK(weft_process_close(&p));
+    fds[0] = weft_process_sentinel(&p); /* of none */
+    CHECK_ERR(-EBADF, weft_fds_wait(fds, 1, ready, WEFT_FOREVER));
     close_pipe();
 }
 

@@ -297,6 +297,9 @@ TEST_IN(THREAD | CO, lines_come_as_they_are_written)
                               &(weft_popen_options){.out = WEFT_PIPE}));
     CHECK_OK(weft_popen_lines(p, 1, add_line, &l, WEFT_FOREVER));
     CHECK_STR("[one][][no end yet]", l.text);
+    CHECK_OK(weft_popen_lines(p, 1, add_line, &l, WEFT_FOREVER)); /* still the end */
+    CHECK_ERR(-EBADF, weft_popen_lines(p, 2, add_line, &l, WEFT_FOREVER));
+    CHECK_ERR(-EINVAL, weft_popen_lines(p, 0, add_line, &l, WEFT_FOREVER));
     int code;
     CHECK_OK(weft_popen_wait(p, &code, WEFT_FOREVER));
     CHECK_INT(0, code);
@@ -519,5 +522,8 @@ TEST(short_forms)
     CHECK_OK(weft_check_output(ARGV("true"), &text, &size));
     CHECK_INT(0, size);
     free(text);
-    CHECK_ERR(-WEFT_EEXIT, weft_check_output(ARGV("false"), &text, &size));
+    CHECK_ERR(-WEFT_EEXIT, weft_check_output(SHELL("echo why; exit 3"), &text, &size));
+    CHECK_STR("why\n", text);
+    free(text);
+    CHECK_ERR(-ENOENT, weft_check_output(ARGV("/no/such"), &text, &size));
 }

@@ -61,6 +61,9 @@ TEST(process_misuse_has_names)
     CHECK_OK(weft_process_close(&p));
     start(&p, wait_for_signal, NULL);
     CHECK_ERR(-WEFT_ESTARTED, weft_process_start(&p, child_give_back, NULL, NULL));
+    weft_process none = WEFT_PROCESS_INIT;
+    CHECK_ERR(-EINVAL, weft_process_start(&none, NULL, NULL, NULL));
+    CHECK_ERR(-EINVAL, weft_process_run(&none, NULL, NULL));
     CHECK_ERR(-EBUSY, weft_process_close(&p));
     CHECK_ERR(-EAGAIN, weft_process_exit_code(&p, &code));
     CHECK_ERR(-ETIMEDOUT, weft_process_join(&p, &code, weft_in_ms(5)));
