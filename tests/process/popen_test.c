@@ -439,6 +439,26 @@ TEST(cancelled_run_ends_its_program)
     CHECK_ERR(-ECANCELED, result);
 }
 
+static int ask_for_code(void *arg)
+{
+    int code, err = weft_popen_wait(arg, &code, WEFT_FOREVER);
+    return err < 0 ? err : code;
+}
+
+TEST(wait_for_a_program_that_has_ended_is_not_cancelled)
+{
+    weft_co *co;
+    weft_popen *p;
+    int result;
+    CHECK_OK(weft_popen_start(&p, SHELL("exit 3"), NULL));
+    CHECK(weft_fd_wait(weft_popen_sentinel(p), WEFT_POLLIN, WEFT_FOREVER) > 0);
+    CHECK_OK(weft_co_start(&co, ask_for_code, p, NULL));
+    weft_co_cancel(co); /* before it has run */
+    CHECK_OK(weft_co_join(co, &result, WEFT_FOREVER));
+    CHECK_INT(3, result);
+    weft_popen_free(p);
+}
+
 /* no zombie, also of those that were let go while they ran */
 TEST(freed_program_runs_on_and_is_reaped)
 {
