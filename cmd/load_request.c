@@ -73,6 +73,30 @@ static int read_authority(char *text, unsigned standard)
     return *text != 0 ? CMD_OK : cmd_usage(LOAD_COMMAND, "the URL names no host");
 }
 
+/* A path has only ASCII on the wire: what was typed in UTF-8 goes as %XX, as a browser sends it. `path` has `size`
+ * bytes; what is returned is for free(). NULL: no memory. */
+static char *encode_path(const char *path, size_t size)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = malloc(3 * size + 2), *to = out;
+    if (out == NULL)
+        return NULL;
+    if (size == 0 || *path != '/')
+        *to++ = '/';
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)path[i];
+        if (c < 0x80) {
+            *to++ = (char)c;
+            continue;
+        }
+        *to++ = '%';
+        *to++ = digits[c >> 4];
+        *to++ = digits[c & 15];
+    }
+    *to = 0;
+    return out;
+}
+
 int load_read_url(const char *url)
 {
     const struct scheme *s = find_scheme(url);
@@ -87,12 +111,12 @@ int load_read_url(const char *url)
     load_opt.tls = s->tls;
     const char *rest = url + strlen(s->name);
     size_t n = strcspn(rest, "/?#");
-    char *authority = strndup(rest, n), *host = strndup(rest, n), *path = NULL;
-    size_t path_size = strcspn(rest + n, "#");
-    if (authority == NULL || host == NULL ||
-        asprintf(&path, "%s%.*s", rest[n] == '/' ? "" : "/", (int)path_size, rest + n) < 0) {
+    char *authority = strndup(rest, n), *host = strndup(rest, n);
+    char *path = encode_path(rest + n, strcspn(rest + n, "#"));
+    if (authority == NULL || host == NULL || path == NULL) {
         free(authority);
         free(host);
+        free(path);
         return cmd_usage(LOAD_COMMAND, "out of memory");
     }
     load_opt.authority = authority;

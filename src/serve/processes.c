@@ -498,9 +498,10 @@ static int64_t do_due(supervisor *sup)
         struct child *c = &sup->children[i];
         if (c->control >= 0 || c->start_at == INT64_MAX)
             continue;
-        if (c->start_at <= now && start_child(sup, i) < 0) {
+        int err = c->start_at <= now ? start_child(sup, i) : 0;
+        if (err < 0) {
             if (!sup->told)
-                note_start(sup, c, -EAGAIN);
+                note_start(sup, c, err);
             c->start_at = now + RETRY_MS * WEFT_MS;
         }
         next = sooner(next, c->start_at);

@@ -233,6 +233,9 @@ def test_requests():
         load("http://127.0.0.1:%d?q" % server.port, "--requests", 1, "--header", "host: other")
         check(server.seen == [b"GET /?q HTTP/1.1\r\nhost: other\r\n\r\n"], "another host", server.seen)
         server.seen.clear()
+        load("http://127.0.0.1:%d/%%20/\u4f60?\u00fc" % server.port, "--requests", 1)
+        check(server.seen[0].startswith(b"GET /%20/%E4%BD%A0?%C3%BC HTTP/1.1\r\n"), "a path in UTF-8", server.seen)
+        server.seen.clear()
         body = os.urandom(300000)
         with tempfile.NamedTemporaryFile() as file:
             file.write(body)

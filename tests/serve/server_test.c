@@ -313,6 +313,16 @@ SERVE_CASE(server_start_tells_what_state_open_gave)
     }
 }
 
+TEST(server_start_tells_why_no_worker_process_can_be_made)
+{
+    weft_server *s;
+    CHECK_OK(weft_server_open(&s, &(weft_server_options){.handler = nothing, .model = "prefork", .processes = 2}));
+    weft__sys_plan(WEFT__SYS_FORK, 2, 100, -ENOMEM, 0); /* the first is who starts and watches them */
+    CHECK_ERR(-ENOMEM, weft_server_start(s));
+    weft__sys_plan_none();
+    weft_server_close(s);
+}
+
 /* ---- faults: each call fails once and several times; the server serves on ---- */
 
 static void with_fault(weft_server *s, enum weft__sys_call call, unsigned count, int err)
