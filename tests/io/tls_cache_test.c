@@ -148,6 +148,17 @@ TEST_WAITERS(tls_streams_resume)
     tls_close_pair(&p);
 }
 
+/* A connection whose server has sent all it has to say, of which its client has received nothing yet. */
+static void open_told(test *t, weft_tls *server, weft_tls *client, weft_stream *pair[2])
+{
+    CHECK_OK(weft_unix_pair(pair));
+    serving v = {.s = pair[1], .tls = server};
+    test_spawn(t, echo_a_byte, &v);
+    CHECK_OK(weft_tls_start(pair[0], client, "localhost", io_patience()));
+    CHECK_INT(1, weft_stream_send(pair[0], "x", 1, io_patience()));
+    test_join(t);
+}
+
 /* Also when the client receives nothing: what has come by its close is kept. */
 TEST_WAITERS(tls_streams_resume_after_a_close_that_takes_the_tickets)
 {
@@ -155,12 +166,7 @@ TEST_WAITERS(tls_streams_resume_after_a_close_that_takes_the_tickets)
     weft_stream *pair[2];
     tls_open_pair(&p);
     weft_tls *client = client_of(&p.id, 10);
-    CHECK_OK(weft_unix_pair(pair));
-    serving v = {.s = pair[1], .tls = p.server};
-    test_spawn(t, echo_a_byte, &v);
-    CHECK_OK(weft_tls_start(pair[0], client, "localhost", io_patience()));
-    CHECK_INT(1, weft_stream_send(pair[0], "x", 1, io_patience()));
-    test_join(t); /* has sent all it has to say */
+    open_told(t, p.server, client, pair);
     weft_stream_close(pair[0]);
     weft_stream_close(pair[1]);
     CHECK(offers(client, "localhost"));
@@ -468,12 +474,7 @@ TEST_WAITERS(tls_session_that_there_is_no_memory_for_is_not_kept)
     weft_stream *pair[2];
     tls_open_pair(&p);
     weft_tls *client = client_of(&p.id, 10);
-    CHECK_OK(weft_unix_pair(pair));
-    serving v = {.s = pair[1], .tls = p.server};
-    test_spawn(t, echo_a_byte, &v);
-    CHECK_OK(weft_tls_start(pair[0], client, "localhost", io_patience()));
-    CHECK_INT(1, weft_stream_send(pair[0], "x", 1, io_patience()));
-    test_join(t);
+    open_told(t, p.server, client, pair);
     char byte;
     weft__sys_plan(WEFT__SYS_MALLOC, 1, 2, -ENOMEM, 0); /* two tickets */
     CHECK_INT(1, weft_stream_recv(pair[0], &byte, 1, io_patience()));
