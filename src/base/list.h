@@ -57,6 +57,18 @@ static inline weft__list *list_pop_front(weft__list *head)
     return node;
 }
 
+/* Moves all nodes of `from` to `to`, whatever that was before: for a round over those that are there now. */
+static inline void list_take_all(weft__list *to, weft__list *from)
+{
+    if (list_empty(from)) {
+        list_init(to);
+        return;
+    }
+    *to = *from;
+    to->next->prev = to->prev->next = to;
+    list_init(from);
+}
+
 #define list_each(it, head) for (weft__list *it = (head)->next; it != (head); it = it->next)
 #define list_each_safe(it, head)                                                                                       \
     for (weft__list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)

@@ -263,9 +263,7 @@ int weft__ready_pending(weft__poller *p)
 {
     int n = 0;
     weft__list round;
-    list_init(&round);
-    while (!list_empty(&p->pending))
-        list_push_back(&round, list_pop_front(&p->pending));
+    list_take_all(&round, &p->pending);
     weft__list *node;
     while ((node = list_pop_front(&round)) != NULL) {
         weft__fd_slot *slot = container_of(node, weft__fd_slot, pending);

@@ -27,7 +27,7 @@
 #include <sys/socket.h>
 
 enum {
-    FIRST_MOST = 64, /* receives by plain calls in a row */
+    FIRST_MOST = 16, /* receives by plain calls in a round */
     QUEUE = 1024,    /* operations handed over at a time; eight times as many results are kept */
     RING = 1024,     /* places in the buffer ring */
     WINDOW = 64,
@@ -281,31 +281,37 @@ static int receive_first(uring_poller *p, weft__fd_slot *slot)
     return 1;
 }
 
-/* Those that are fresh now: an owner that pauses and goes on within its callback has its turn in the next round. Of
- * thousands that have come at once, the rest is received by the kernel, whose buffers are numbered. */
-static int receive_fresh(uring_poller *p)
-{
-    weft__list round;
-    int n = 0;
-    list_init(&round);
-    while (!list_empty(&p->fresh))
-        list_push_back(&round, list_pop_front(&p->fresh));
-    for (weft__list *node; (node = list_pop_front(&round)) != NULL;) {
-        weft__fd_slot *slot = container_of(node, weft__fd_slot, pending);
-        if (n < FIRST_MOST)
-            n += receive_first(p, slot);
-        else if (slot->on && slot->mode == WEFT__SLOT_RECEIVE)
-            settle(p, slot->op);
-    }
-    return n;
-}
-
 static void begin_receiving(uring_poller *p, weft__list *node)
 {
     weft__fd_slot *slot = container_of(node, weft__fd_slot, pending);
     list_remove(node);
     if (slot->on && slot->mode == WEFT__SLOT_RECEIVE)
         settle(p, slot->op);
+}
+
+static bool has_more_than(weft__list *list, unsigned n)
+{
+    list_each (node, list)
+        if (n-- == 0)
+            return true;
+    return false;
+}
+
+/* Those that are fresh now: an owner that pauses and goes on within its callback has its turn in the next round. When
+ * many have come at once the kernel receives for all of them, whose buffers are numbered. */
+static int receive_fresh(uring_poller *p)
+{
+    weft__list round;
+    int n = 0;
+    list_take_all(&round, &p->fresh);
+    bool many = has_more_than(&round, FIRST_MOST);
+    for (weft__list *node; (node = list_pop_front(&round)) != NULL;) {
+        if (many)
+            begin_receiving(p, node);
+        else
+            n += receive_first(p, container_of(node, weft__fd_slot, pending));
+    }
+    return n;
 }
 
 static void settle_young(uring_poller *p)
