@@ -271,8 +271,8 @@ int weft_tls_session_unsent(const weft_tls_session *t)
  * used up. `seen` holds its address, so that no other has it. */
 static void keep_new(weft_tls_session *t)
 {
-    SSL_SESSION *now = SSL_get_session(t->ssl);
-    if (!t->keeps || !t->established || now == t->seen || now == NULL || SSL_SESSION_is_resumable(now) != 1)
+    SSL_SESSION *now = t->keeps && t->established ? SSL_get_session(t->ssl) : NULL;
+    if (now == NULL || now == t->seen || SSL_SESSION_is_resumable(now) != 1)
         return;
     SSL_SESSION_up_ref(now);
     SSL_SESSION_free(t->seen);
