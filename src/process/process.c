@@ -85,15 +85,22 @@ static bool by_server(const weft__process *r)
     return r->held.seat != NULL;
 }
 
+/* Take its end, if it has come: not reaped before; its lock is held. 0, -EAGAIN while it runs, -ECHILD. */
+static int reap(weft__process *r)
+{
+    int err = by_server(r) ? weft__server_code(&r->held, &r->code) : weft__sys_pidfd_reap(r->held.pidfd, &r->code);
+    r->reaped = err != -EAGAIN;
+    r->lost = err == -ECHILD;
+    return err;
+}
+
 /* Look whether it has ended. 0 and *code, -EAGAIN while it runs, -ECHILD. */
 static int look(weft__process *r, int *code)
 {
     int err = 0;
     weft_lock_acquire(&r->lock);
     if (!r->reaped) {
-        err = by_server(r) ? weft__server_code(&r->held, &r->code) : weft__sys_pidfd_reap(r->held.pidfd, &r->code);
-        r->reaped = err != -EAGAIN;
-        r->lost = err == -ECHILD;
+        err = reap(r);
         if (r->reaped)
             unlist(r);
     }
@@ -255,10 +262,7 @@ static void reap_ended(void)
         next = l->next;
         if (by_server(r) || weft_lock_acquire_until(&r->lock, WEFT_NOW) != 0)
             continue;
-        int err = r->reaped ? -EAGAIN : weft__sys_pidfd_reap(r->held.pidfd, &r->code);
-        if (err != -EAGAIN) {
-            r->reaped = true;
-            r->lost = err < 0;
+        if (!r->reaped && reap(r) != -EAGAIN) {
             r->listed = false;
             list_remove(&r->link);
         }

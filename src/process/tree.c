@@ -44,12 +44,18 @@ static const member *find(const weft__tree *t, pid_t pid)
     return NULL;
 }
 
+/* T3: whether the number is still its own. */
+static bool is_same(const member *m)
+{
+    weft__kin kin;
+    return weft__sys_kin(m->pid, &kin) == 0 && kin.start == m->start;
+}
+
 /* A descriptor of this member, -1 if it has ended and been reaped. */
 static int open_member(const member *m)
 {
-    weft__kin kin;
     int fd = weft__sys_pidfd_open(m->pid);
-    if (fd >= 0 && weft__sys_kin(m->pid, &kin) == 0 && kin.start == m->start)
+    if (fd >= 0 && is_same(m))
         return fd;
     if (fd >= 0)
         weft__sys_close(fd);
@@ -63,12 +69,6 @@ static void signal_member(const member *m, int signal)
         return;
     weft__sys_pidfd_signal(fd, signal);
     weft__sys_close(fd);
-}
-
-static bool is_same(const member *m)
-{
-    weft__kin kin;
-    return weft__sys_kin(m->pid, &kin) == 0 && kin.start == m->start;
 }
 
 /* Walk over all processes once and add those that are new, sending them `signal` if it is not 0. */

@@ -235,6 +235,7 @@ int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 typedef struct room {
     char *low;
     size_t size;
+    bool shared;
     outcome *outcome; /* at the top: the stack begins below */
 } room;
 
@@ -243,6 +244,7 @@ static char *kept_room; /* atomic: one of CHILD_STACK that is not in use */
 /* False: no memory. */
 static bool take_room(room *r, bool shared)
 {
+    r->shared = shared;
     r->size = shared ? BEFORE_STACK : CHILD_STACK;
     r->low = shared ? NULL : swap_acq_rel(&kept_room, NULL);
     if (r->low == NULL) {
@@ -256,10 +258,10 @@ static bool take_room(room *r, bool shared)
     return true;
 }
 
-static void give_room(room *r, bool shared)
+static void give_room(room *r)
 {
     char *none = NULL;
-    if (shared || !cas_acq_rel(&kept_room, &none, r->low))
+    if (r->shared || !cas_acq_rel(&kept_room, &none, r->low))
         munmap(r->low, r->size);
 }
 
@@ -290,7 +292,7 @@ int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spa
             ;
         close(fd);
     }
-    give_room(&r, s->before != NULL);
+    give_room(&r);
     if (err < 0)
         return err;
     *pid = p;
