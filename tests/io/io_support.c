@@ -7,6 +7,7 @@
 #include "sys/multiplex.h"
 
 #include <netinet/tcp.h>
+#include <stdlib.h>
 
 /* The back end of this name; skips the case where the kernel lacks it. */
 static const weft__poller_ops *find_backend(const char *kind)
@@ -59,6 +60,16 @@ void io_run_until(weft__poller *p, const int *flag, int n)
         CHECK(err >= 0);
         if (*flag < n && weft_left(until) == 0)
             FAIL("%d of %d callbacks have come", *flag, n);
+    }
+}
+
+void io_run_until_bytes(weft__poller *p, const size_t *bytes, size_t n)
+{
+    weft_until until = io_patience();
+    while (*bytes < n) {
+        CHECK(weft__poller_run(p, until.at, 256) >= 0);
+        if (*bytes < n && weft_left(until) == 0)
+            FAIL("%zu of %zu bytes have come", *bytes, n);
     }
 }
 
@@ -187,6 +198,14 @@ void io_pattern(void *data, size_t size, size_t at)
 {
     for (size_t i = 0; i < size; i++)
         ((unsigned char *)data)[i] = pattern_at(at + i);
+}
+
+void io_write_pattern(int fd, size_t size, size_t at)
+{
+    char *data = malloc(size);
+    io_pattern(data, size, at);
+    io_write(fd, data, size);
+    free(data);
 }
 
 void io_check_pattern(const void *data, size_t size, size_t at)

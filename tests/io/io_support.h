@@ -97,6 +97,7 @@ weft_until io_patience(void);
 
 /* Run p until *flag is at least n; fails the case when that takes too long. */
 void io_run_until(weft__poller *p, const int *flag, int n);
+void io_run_until_bytes(weft__poller *p, const size_t *bytes, size_t n);
 
 /* Run p until it has nothing to tell. */
 void io_run_dry(weft__poller *p);
@@ -129,6 +130,7 @@ void io_read(int fd, void *data, size_t size);
 
 /* Bytes that tell their place: data[i] depends on at + i. */
 void io_pattern(void *data, size_t size, size_t at);
+void io_write_pattern(int fd, size_t size, size_t at);
 void io_check_pattern(const void *data, size_t size, size_t at);
 
 #endif

@@ -81,24 +81,6 @@ static void add(weft__poller *p, owner *o, int fd, unsigned events)
     CHECK_OK(weft__slot_add(p, &o->slot, events));
 }
 
-static void run_until_bytes(weft__poller *p, const owner *o, size_t n)
-{
-    weft_until until = io_patience();
-    while (o->bytes < n) {
-        CHECK(weft__poller_run(p, until.at, 256) >= 0);
-        if (o->bytes < n && weft_left(until) == 0)
-            FAIL("%zu of %zu bytes have come", o->bytes, n);
-    }
-}
-
-static void send_pattern(int fd, size_t size, size_t at)
-{
-    char *data = malloc(size);
-    io_pattern(data, size, at);
-    io_write(fd, data, size);
-    free(data);
-}
-
 /* ---- readiness ---- */
 
 TEST_BACKENDS(slot_tells_readiness_when_it_comes)
@@ -108,7 +90,7 @@ TEST_BACKENDS(slot_tells_readiness_when_it_comes)
     weft__poller *p = io_open_on_pair(kind, &o.slot, &notes, WEFT_POLLIN, fds);
     CHECK_INT(0, weft__poller_run(p, 0, 256));
     CHECK_INT(0, o.events);
-    send_pattern(fds[1], 5, 0);
+    io_write_pattern(fds[1], 5, 0);
     io_run_until(p, &o.events, 1);
     CHECK_INT(WEFT_POLLIN, o.seen);
     weft__slot_remove(&o.slot);
@@ -124,7 +106,7 @@ TEST_BACKENDS(slot_tells_what_is_already_so_when_wanted)
     int fds[2];
     owner o = {0};
     io_tcp_pair(fds);
-    send_pattern(fds[1], 5, 0);
+    io_write_pattern(fds[1], 5, 0);
     add(p, &o, fds[0], 0);
     io_run_dry(p);
     CHECK_INT(0, o.events);
@@ -164,8 +146,8 @@ TEST_BACKENDS(slot_tells_writability_once)
     CHECK(o.seen & WEFT_POLLOUT);
     CHECK_OK(weft__slot_want_out_once(&o.slot)); /* it is so now: told without any change */
     io_run_until(p, &o.events, 2);
-    send_pattern(fds[1], 7, 0);
-    run_until_bytes(p, &o, 7);
+    io_write_pattern(fds[1], 7, 0);
+    io_run_until_bytes(p, &o.bytes, 7);
     CHECK_INT(2, o.events);
     free(much);
     io_close_on_pair(p, &o.slot, fds);
@@ -215,7 +197,7 @@ TEST_BACKENDS(poller_does_not_spin_on_what_nobody_wants)
         weft__recv_stop(&o[i].slot);
     }
     io_run_dry(p);
-    send_pattern(fds[0][1], 100, 0); /* bytes that nobody reads; the end; a reset */
+    io_write_pattern(fds[0][1], 100, 0); /* bytes that nobody reads; the end; a reset */
     close(fds[1][1]);
     CHECK_OK(setsockopt(fds[2][1], SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger)));
     close(fds[2][1]);
@@ -226,7 +208,7 @@ TEST_BACKENDS(poller_does_not_spin_on_what_nobody_wants)
         CHECK(weft__poller_run(p, start + 60 * WEFT_MS, 256) >= 0);
     CHECK_BETWEEN(1, 3, p->polls - polls);
     CHECK_OK(weft__recv_start(&o[0].slot)); /* and it is there when wanted again */
-    run_until_bytes(p, &o[0], 100);
+    io_run_until_bytes(p, &o[0].bytes, 100);
     CHECK_OK(weft__recv_start(&o[1].slot));
     io_run_until(p, &o[1].ends, 1);
     CHECK_INT(0, o[1].end);
@@ -252,7 +234,7 @@ TEST_BACKENDS(slot_is_told_of_a_reset_that_came_with_the_bytes)
         CHECK_OK(weft__recv_start(&o.slot));
         if (!late)
             io_run_dry(p);
-        send_pattern(fds[1], 5, 0);
+        io_write_pattern(fds[1], 5, 0);
         CHECK_OK(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger)));
         close(fds[1]);
         io_run_until(p, &o.ends, 1);
@@ -299,8 +281,8 @@ TEST_BACKENDS(recv_brings_bytes_and_the_end)
     weft__poller *p = io_open_on_pair(kind, &o.slot, &notes, 0, fds);
     CHECK_OK(weft__recv_start(&o.slot));
     for (size_t i = 0; i < 100; i++) {
-        send_pattern(fds[1], 100, i * 100);
-        run_until_bytes(p, &o, (i + 1) * 100);
+        io_write_pattern(fds[1], 100, i * 100);
+        io_run_until_bytes(p, &o.bytes, (i + 1) * 100);
     }
     shutdown(fds[1], SHUT_WR);
     io_run_until(p, &o.ends, 1);
@@ -316,7 +298,7 @@ TEST_BACKENDS(recv_brings_the_end_that_came_with_the_bytes)
     int fds[2];
     owner o = {0};
     io_tcp_pair(fds);
-    send_pattern(fds[1], 10, 0);
+    io_write_pattern(fds[1], 10, 0);
     close(fds[1]);
     add(p, &o, fds[0], 0);
     CHECK_OK(weft__recv_start(&o.slot));
@@ -345,7 +327,7 @@ TEST_BACKENDS(recv_brings_much_more_than_a_buffer)
             sent += (size_t)n;
         CHECK(weft__poller_run(p, weft_in_ms(1).at, 256) >= 0);
     }
-    run_until_bytes(p, &o, SIZE);
+    io_run_until_bytes(p, &o.bytes, SIZE);
     CHECK_INT(SIZE, o.bytes);
     free(data);
     io_close_on_pair(p, &o.slot, fds);
@@ -440,9 +422,9 @@ TEST_BACKENDS_LIMIT(30, recv_from_many_at_once_reaches_each)
     io_run_dry(p);
     for (size_t round = 0; round < 20; round++) {
         for (int i = 0; i < n; i++)
-            send_pattern(fds[i][1], 50, round * 50);
+            io_write_pattern(fds[i][1], 50, round * 50);
         for (int i = 0; i < n; i++)
-            run_until_bytes(p, &o[i], (round + 1) * 50);
+            io_run_until_bytes(p, &o[i].bytes, (round + 1) * 50);
     }
     for (int i = 0; i < n; i++) {
         CHECK_INT(1000, o[i].bytes);
@@ -471,7 +453,7 @@ TEST_BACKENDS(slot_removed_in_a_batch_is_told_nothing_more)
     owner o[2] = {{.then = remove_both, .other = &o[1]}, {.then = remove_both, .other = &o[0]}};
     for (int i = 0; i < 2; i++) {
         io_tcp_pair(fds[i]);
-        send_pattern(fds[i][1], 10, 0);
+        io_write_pattern(fds[i][1], 10, 0);
         add(p, &o[i], fds[i][0], 0);
     }
     for (int i = 0; i < 2; i++)
@@ -506,7 +488,7 @@ TEST_BACKENDS(slot_removed_in_a_batch_receives_nothing_more)
     owner o[2] = {{.other = &o[1]}, {.other = &o[0]}};
     for (int i = 0; i < 2; i++) {
         io_tcp_pair(fds[i]);
-        send_pattern(fds[i][1], 10, 0);
+        io_write_pattern(fds[i][1], 10, 0);
         add(p, &o[i], fds[i][0], 0);
         o[i].slot.fn = &remove_on_bytes;
         CHECK_OK(weft__recv_start(&o[i].slot));
@@ -550,7 +532,7 @@ TEST_BACKENDS(slot_on_a_reused_number_gets_no_stale_event)
     next_owner = &third;
     for (int i = 0; i < 2; i++) {
         io_tcp_pair(fds[i]);
-        send_pattern(fds[i][1], 10, 0);
+        io_write_pattern(fds[i][1], 10, 0);
         add(p, &o[i], fds[i][0], 0);
     }
     for (int i = 0; i < 2; i++)
@@ -769,7 +751,7 @@ TEST_BACKENDS(slot_of_a_descriptor_that_was_closed_harms_nobody)
     add(p, &bad, gone, WEFT_POLLIN);
     add(p, &good, fds[0], WEFT_POLLIN);
     close(gone); /* a mistake of the owner's */
-    send_pattern(fds[1], 3, 0);
+    io_write_pattern(fds[1], 3, 0);
     io_run_until(p, &good.events, 1);
     CHECK_OK(weft__slot_want(&good.slot, 0));
     io_run_dry(p);

@@ -48,14 +48,6 @@ static ssize_t start_send(reader *r, void *data, size_t size)
     return weft__send_start(&r->slot, &r->send);
 }
 
-static void write_pattern(int fd, size_t size, size_t at)
-{
-    char *data = malloc(size);
-    io_pattern(data, size, at);
-    io_write(fd, data, size);
-    free(data);
-}
-
 /* A reader of fds[0], to which `size` bytes have come before it begins. */
 static weft__poller *open_reader(const char *kind, reader *r, int fds[2], size_t size)
 {
@@ -65,19 +57,17 @@ static weft__poller *open_reader(const char *kind, reader *r, int fds[2], size_t
     r->slot.fd = fds[0];
     CHECK_OK(weft__slot_add(p, &r->slot, 0));
     if (size > 0)
-        write_pattern(fds[1], size, 0);
+        io_write_pattern(fds[1], size, 0);
     CHECK_OK(weft__recv_start(&r->slot));
     return p;
 }
 
-static void run_until(weft__poller *p, const reader *r, size_t bytes)
+static void close_reader(weft__poller *p, reader *r, const int fds[2])
 {
-    weft_until until = io_patience();
-    while (r->bytes < bytes) {
-        CHECK(weft__poller_run(p, until.at, 256) >= 0);
-        if (r->bytes < bytes && weft_left(until) == 0)
-            FAIL("%zu of %zu bytes have come", r->bytes, bytes);
-    }
+    weft__slot_remove(&r->slot);
+    close(fds[0]);
+    close(fds[1]);
+    weft__poller_close(p);
 }
 
 TEST_BACKENDS(recv_of_the_first_bytes_leaves_nothing_in_the_kernel)
@@ -86,7 +76,7 @@ TEST_BACKENDS(recv_of_the_first_bytes_leaves_nothing_in_the_kernel)
     char byte;
     reader r = {0};
     weft__poller *p = open_reader(kind, &r, fds, 5);
-    run_until(p, &r, 5);
+    io_run_until_bytes(p, &r.bytes, 5);
     weft__slot_remove(&r.slot);
     close(fds[0]);
     if (strcmp(kind, "uring-old") == 0) /* it has a poll there from the beginning */
@@ -101,12 +91,12 @@ TEST_BACKENDS(recv_goes_on_after_the_first_bytes)
     int fds[2];
     reader r = {0};
     weft__poller *p = open_reader(kind, &r, fds, 5);
-    run_until(p, &r, 5);
-    write_pattern(fds[1], 7, 5);
-    run_until(p, &r, 12);
+    io_run_until_bytes(p, &r.bytes, 5);
+    io_write_pattern(fds[1], 7, 5);
+    io_run_until_bytes(p, &r.bytes, 12);
     io_run_dry(p);
-    write_pattern(fds[1], 50000, 12);
-    run_until(p, &r, 50012);
+    io_write_pattern(fds[1], 50000, 12);
+    io_run_until_bytes(p, &r.bytes, 50012);
     close(fds[1]);
     io_run_until(p, &r.ends, 1);
     CHECK_INT(0, r.end);
@@ -143,10 +133,10 @@ TEST_BACKENDS(recv_goes_on_after_an_answer_that_had_to_wait)
     int fds[2];
     reader r = {.then = answer_with_much};
     weft__poller *p = open_reader(kind, &r, fds, 5);
-    run_until(p, &r, 5);
+    io_run_until_bytes(p, &r.bytes, 5);
     io_run_dry(p);
     CHECK_INT(0, r.dones);
-    write_pattern(fds[1], 7, 5);
+    io_write_pattern(fds[1], 7, 5);
     char *got = malloc(sizeof much);
     for (size_t n = 0; n < sizeof much;) {
         CHECK(weft__poller_run(p, 0, 256) >= 0);
@@ -156,11 +146,8 @@ TEST_BACKENDS(recv_goes_on_after_an_answer_that_had_to_wait)
     free(got);
     io_run_until(p, &r.dones, 1);
     CHECK_INT(sizeof much, r.result);
-    run_until(p, &r, 12);
-    weft__slot_remove(&r.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_run_until_bytes(p, &r.bytes, 12);
+    close_reader(p, &r, fds);
 }
 
 static void stop(reader *r)
@@ -173,19 +160,16 @@ TEST_BACKENDS(recv_that_was_stopped_by_the_first_bytes_starts_again)
     int fds[2];
     reader r = {.then = stop};
     weft__poller *p = open_reader(kind, &r, fds, 5);
-    run_until(p, &r, 5);
-    write_pattern(fds[1], 7, 5);
+    io_run_until_bytes(p, &r.bytes, 5);
+    io_write_pattern(fds[1], 7, 5);
     io_run_dry(p);
     CHECK_INT(5, r.bytes);
     r.then = NULL;
     CHECK_OK(weft__recv_start(&r.slot));
     weft__recv_stop(&r.slot);
     CHECK_OK(weft__recv_start(&r.slot));
-    run_until(p, &r, 12);
-    weft__slot_remove(&r.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    io_run_until_bytes(p, &r.bytes, 12);
+    close_reader(p, &r, fds);
 }
 
 static void leave(reader *r)
@@ -219,13 +203,10 @@ TEST_BACKENDS(send_for_the_only_slot_that_was_told_leaves_at_once)
     reader r = {0};
     weft__poller *p = open_reader(kind, &r, fds, 0);
     io_run_dry(p);
-    write_pattern(fds[1], 5, 0);
-    run_until(p, &r, 5);
+    io_write_pattern(fds[1], 5, 0);
+    io_run_until_bytes(p, &r.bytes, 5);
     CHECK_INT(4, start_send(&r, "once", 4));
     CHECK_INT(4, recv(fds[1], text, 4, 0));
     CHECK_MEM("once", text, 4);
-    weft__slot_remove(&r.slot);
-    close(fds[0]);
-    close(fds[1]);
-    weft__poller_close(p);
+    close_reader(p, &r, fds);
 }
