@@ -57,6 +57,11 @@ void weft__buffer_release(weft__poller *p, weft__buffer *b)
     p->free[p->free_count++] = b;
 }
 
+unsigned weft__buffers_lent(const weft__poller *p)
+{
+    return p->slab_count * A_SLAB - p->free_count;
+}
+
 void weft__buffers_free(weft__poller *p)
 {
     for (uint32_t i = 0; i < p->slab_count; i++)

@@ -55,6 +55,9 @@ void weft__buffer_release(weft__poller *p, weft__buffer *b);
  * to the kernel; gives it back when it is time. */
 int64_t weft__buffers_until(weft__poller *p, int64_t until_ns);
 void weft__buffers_look(weft__poller *p);
+/* How many are not free: with owners, or with the kernel. */
+unsigned weft__buffers_lent(const weft__poller *p);
+
 void weft__buffers_free(weft__poller *p); /* all of them, at the end */
 
 /* ---- slots ---- */

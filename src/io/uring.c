@@ -27,9 +27,9 @@
 #include <sys/socket.h>
 
 enum {
-    FIRST_MOST = 16, /* receives by plain calls in a round */
-    QUEUE = 1024,    /* operations handed over at a time; eight times as many results are kept */
-    RING = 1024,     /* places in the buffer ring */
+    FIRST_MOST = 256, /* with so many buffers in owners' hands no plain receives */
+    QUEUE = 1024,     /* operations handed over at a time; eight times as many results are kept */
+    RING = 1024,      /* places in the buffer ring */
     WINDOW = 64,
     OPS = 64, /* allocated at a time */
     ERRORS = WEFT_POLLERR | WEFT_POLLHUP
@@ -289,27 +289,18 @@ static void begin_receiving(uring_poller *p, weft__list *node)
         settle(p, slot->op);
 }
 
-static bool has_more_than(weft__list *list, unsigned n)
-{
-    list_each (node, list)
-        if (n-- == 0)
-            return true;
-    return false;
-}
-
-/* Those that are fresh now: an owner that pauses and goes on within its callback has its turn in the next round. When
- * many have come at once the kernel receives for all of them, whose buffers are numbered. */
+/* Those that are fresh now: an owner that pauses and goes on within its callback has its turn in the next round. While
+ * owners hold many buffers the kernel receives, whose buffers are numbered. */
 static int receive_fresh(uring_poller *p)
 {
     weft__list round;
     int n = 0;
     list_take_all(&round, &p->fresh);
-    bool many = has_more_than(&round, FIRST_MOST);
     for (weft__list *node; (node = list_pop_front(&round)) != NULL;) {
-        if (many)
-            begin_receiving(p, node);
-        else
+        if (weft__buffers_lent(&p->base) - p->lying < FIRST_MOST)
             n += receive_first(p, container_of(node, weft__fd_slot, pending));
+        else
+            begin_receiving(p, node);
     }
     return n;
 }
