@@ -20,10 +20,25 @@ typedef struct process {
     time_t start;
 } process;
 
+/* As ps shows what others named: '?' for what would break the line or steer the terminal, and for what is not UTF-8. */
+static void make_printable(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c != 0;) {
+        size_t more = *c >= 0xF0 ? 3 : *c >= 0xE0 ? 2 : *c >= 0xC0 ? 1 : 0, n = 0;
+        while (n < more && (c[1 + n] & 0xC0) == 0x80)
+            n++;
+        int control = iscntrl(*c) || (*c == 0xC2 && c[1] < 0xA0);
+        if (control || n < more || (*c >= 0x80 && *c < 0xC0) || *c > 0xF4)
+            *c++ = '?';
+        else
+            c += 1 + more;
+    }
+}
+
 /* Read /proc/<what>/stat; 0 when there is no such process (any more). The name in brackets may contain brackets. */
 static int look_at(process *p, const char *what)
 {
-    char path[280], text[1024], *end;
+    char path[280], text[1024], *name, *end;
     unsigned long user, system;
     unsigned long long start;
     long pages;
@@ -35,13 +50,13 @@ static int look_at(process *p, const char *what)
     size_t n = fread(text, 1, sizeof text - 1, f);
     fclose(f);
     text[n] = 0;
-    if ((end = strrchr(text, ')')) == NULL || sscanf(text, "%d (%63[^\n]", &p->pid, p->name) != 2 ||
+    if ((name = strchr(text, '(')) == NULL || (end = strrchr(text, ')')) == NULL || sscanf(text, "%d", &p->pid) != 1 ||
         sscanf(end + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %*u %ld",
                &p->state, &p->parent, &user, &system, &start, &pages) != 6 ||
         sysinfo(&machine) < 0)
         return 0;
-    if ((end = strrchr(p->name, ')')) != NULL)
-        *end = 0;
+    snprintf(p->name, sizeof p->name, "%.*s", (int)(end - name - 1), name + 1);
+    make_printable(p->name);
     double ticks = (double)sysconf(_SC_CLK_TCK), age = (double)machine.uptime - (double)start / ticks;
     p->cpu = age > 0 ? 100 * (double)(user + system) / ticks / age : 0;
     p->memory = 100 * (double)pages * (double)sysconf(_SC_PAGESIZE) / ((double)machine.totalram * machine.mem_unit);
@@ -95,6 +110,7 @@ static void print(const process *p)
         fclose(f);
     if (n == 0)
         snprintf(line, sizeof line, "[%s]", p->name); /* of the kernel, or a zombie */
+    make_printable(line);
     strftime(start, sizeof start, "%H:%M", localtime_r(&p->start, &tm));
     printf("%-8s %7d %4.1f %4.1f %c    %s %s %s\n", user != NULL ? user->pw_name : "?", p->pid, p->cpu, p->memory,
            p->state, start, line, state_name(p->state));

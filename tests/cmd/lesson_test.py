@@ -286,7 +286,15 @@ def test_ps():  # S001-49 to S001-51, S004-R5
     check(lines[4].startswith("weft(") and lines[5:] == ["└─ busy(%s) 运行/就绪" % pids[0], "└─ waiting(%s) 等待" % pids[1],
                                                          "└─ ended(%s) 终止" % pids[2]], "ps: parent and children", lines)
     me = str(os.getpid())
-    check(any(line.split()[1] == me for line in run("ps", "--all")[1:]), "ps --all: who asks is there")
+    named = subprocess.Popen([sys.executable, "-c", "import sys\nprint(flush=True)\nsys.stdin.read()", "\x1b\x9b", b"\xff",
+                              "é" * 200, "é"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    named.stdout.readline()
+    lines = run("ps", "--all")[1:]
+    check(any(line.split()[1] == me for line in lines), "ps --all: who asks is there")
+    shown = [line for line in lines if line.split()[1] == str(named.pid)]
+    check(len(shown) == 1 and "import sys?print(flush=True)?sys.stdin.read() ??? ? ééé" in shown[0],
+          "ps --all: what others are named breaks no line", shown)
+    named.communicate()
     check(any(f"({me}) " in line for line in run("ps", "--tree")), "ps --tree: who asks is there")
     check(any(line.split()[:2] == [me, me] for line in run("ps", f"--threads={me}")[1:]), "ps --threads: the first thread")
     status, _, err = weft("lesson", "run", "ps", "--threads=0")
