@@ -1,7 +1,8 @@
 /* accept.c - how connections come in, and what gives way when there are too many (model "coroutine").
  *
  * Every worker accepts on a socket of its own and keeps the connection, unless another worker has noticeably fewer.
- * A process that is full leaves newcomers in the kernel's queue for as long as another process of the server has room.
+ * A process that is full leaves newcomers in the kernel's queue for as long as another process of the server has room,
+ * but for those that the kernel had told it of: each is told to one process only.
  * Full (max_connections) or out of descriptors: somebody who keeps us waiting gives way (room.c), or the newcomer is
  * told so and turned away. Out of descriptors with nobody to give way, the spare one is let go for as long as it takes
  * to turn one newcomer away: accepting never spins on a connection that it cannot take. Pinned by
@@ -16,7 +17,7 @@
 enum {
     REFUSED_MAX = 64, /* that linger at once */
     RETRY_MS = 50,
-    LAST_MOST = 64 /* connections taken at the end, at most */
+    LAST_MOST = 64 /* connections that are taken at a time from the queue of those that no process was told of */
 };
 
 /* ---- turning away ---- */
@@ -174,6 +175,7 @@ static void accept_later(weft__worker *w)
 
 static void accept_failed(weft__worker *w, int err)
 {
+    w->owes_look = true;
     bool descriptors = err == -EMFILE || err == -ENFILE;
     enum weft__room room = weft__room_make(w, descriptors);
     bool again = descriptors && (room == WEFT__ROOM_NOW || (room == WEFT__ROOM_NONE && refuse_with_spare(w)));
@@ -194,6 +196,7 @@ static void listener_accepted(weft__fd_slot *slot, int fd)
         return;
     if (left_to_others(w)) {
         weft__accept_stop(&w->listener);
+        w->owes_look = !weft__accept_stopped(&w->listener);
         accept_later(w);
     } else if (is_ahead(w->server) && weft__accept_stand_back(&w->listener) < 0) {
         accept_later(w);
@@ -202,13 +205,32 @@ static void listener_accepted(weft__fd_slot *slot, int fd)
 
 static const weft__slot_fn listener_slot_fn = {.accepted = listener_accepted};
 
+/* The kernel wakes one process for each connection: if it was this one, and it could not take the connection or was
+ * told to stop in that moment, nobody else knows. */
+static void take_waiting(weft__worker *w)
+{
+    for (int i = 0; i < LAST_MOST; i++) {
+        int fd = weft__sys_accept(w->listener.fd, NULL);
+        if (fd == -EAGAIN)
+            w->owes_look = false;
+        if (fd < 0)
+            break;
+        admit(w, fd);
+    }
+}
+
 void weft__accept_retry(weft__worker *w)
 {
     w->accept_again = INT64_MAX;
     if (w->spare_fd < 0)
         w->spare_fd = weft__sys_dup(w->listener.fd);
-    if (left_to_others(w) || weft__accept_start(&w->listener) < 0)
+    bool left = left_to_others(w);
+    if (left && w->owes_look && weft__accept_stopped(&w->listener))
+        take_waiting(w);
+    if (left || weft__accept_start(&w->listener) < 0)
         w->accept_again = weft__sys_now() + RETRY_MS * WEFT_MS;
+    else
+        w->owes_look = false;
 }
 
 int weft__accept_open(weft__worker *w)
@@ -242,9 +264,7 @@ bool weft__accept_retire(weft__worker *w)
     weft__accept_stop(&w->listener);
     if (!weft__accept_stopped(&w->listener))
         return false;
-    /* The kernel wakes one ring for each connection: if it was ours, while it was told to stop, nobody else knows. */
-    for (int i = 0, fd; i < LAST_MOST && (fd = weft__sys_accept(w->listener.fd, NULL)) >= 0; i++)
-        admit(w, fd);
+    take_waiting(w);
     return true;
 }
 

@@ -137,6 +137,7 @@ struct weft__worker {
     weft__fd_slot listener;
     int spare_fd;         /* held back so that one connection can be taken and turned away when descriptors run out */
     int64_t accept_again; /* when to try after an error; INT64_MAX */
+    bool owes_look;       /* the kernel may have told this process alone of who waits in the queue now */
 
     uint32_t control; /* atomic: the keeper sleeps on it; counted up to wake it */
     int64_t wake_at;  /* when the keeper will wake by itself */

@@ -626,6 +626,67 @@ TEST(processes_are_not_all_woken_for_a_connection_uring)
     wake_one("uring");
 }
 
+struct gate {
+    int opened[2], go[2];
+};
+
+static int pass_gate(weft_conn *c, void *arg)
+{
+    struct gate *g = arg;
+    char byte = 0;
+    (void)c;
+    return write(g->opened[1], &byte, 1) == 1 && read(g->go[0], &byte, 1) == 1 ? 0 : -EIO;
+}
+
+/* Whoever comes while a process lets in the last one that it has room for, and is thus not told of any more, is served
+ * all the same: the process leaves the kernel's list only after it has been woken for a newcomer that others do not
+ * know of. */
+static void come_as_it_fills(const char *model)
+{
+    struct gate g;
+    CHECK_INT(0, pipe(g.opened));
+    CHECK_INT(0, pipe(g.go));
+    weft_server *s;
+    weft_server_options o = {
+        .handler = tell_pid, .on_open = pass_gate, .arg = &g, .model = model, .processes = 2, .max_connections = 1};
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_start(s));
+    char byte;
+    int first = client_open(weft_server_port(s));
+    CHECK_INT(1, read(g.opened[0], &byte, 1));
+    int second = client_open(weft_server_port(s));
+    CHECK_INT(2, write(g.go[1], "go", 2));
+    CHECK(ask_pid(first) > 0);
+    CHECK(ask_pid(second) > 0);
+    client_close(first);
+    client_close(second);
+    serve_stop(s);
+    for (int i = 0; i < 2; i++) {
+        close(g.opened[i]);
+        close(g.go[i]);
+    }
+}
+
+TEST(processes_serve_who_comes_as_one_of_them_fills_up_epoll)
+{
+    come_as_it_fills("epoll");
+}
+
+TEST(processes_serve_who_comes_as_one_of_them_fills_up_epoll_et)
+{
+    come_as_it_fills("epoll-et");
+}
+
+TEST(processes_serve_who_comes_as_one_of_them_fills_up_uring)
+{
+    come_as_it_fills("uring");
+}
+
+TEST(processes_serve_who_comes_as_one_of_them_fills_up_coroutine)
+{
+    come_as_it_fills("coroutine");
+}
+
 /* Who holds more than the others is woken after them, so clients that stay come to all. */
 static void spread(const char *model)
 {
