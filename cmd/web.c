@@ -75,7 +75,7 @@ static const cmd_option options[] = {
     {"grace", CMD_TIME, &set.grace, NULL, 0, 0, "SECONDS",
      "on SIGINT or SIGTERM finish what is under way within this\n(default 10); a second signal ends at once"},
     {"rate-limit", CMD_NUMBER, &set.rate_limit, NULL, 1, 1000000, "N",
-     "requests a second that one address may make of a process (429\nbeyond; default: no limit)"},
+     "requests a second that one address may make, of all processes\ntogether (429 beyond; default: no limit)"},
     {"cache-size", CMD_SIZE, &set.cache_size, NULL, 0, INT64_MAX, "SIZE",
      "memory for small files, a process (default 32M; 0 = none)"},
     {"cache-file-size", CMD_SIZE, &set.cache_file_size, NULL, 1, 16 << 20, "SIZE",

@@ -57,7 +57,8 @@ typedef struct weft_http_options {
     int64_t body_timeout; /* for a request's body, which is read and dropped, 408 beyond; 0 = 30 s */
     int64_t body_max;     /* bytes of such a body, 413 beyond; 0 = 1 MiB, negative = none */
 
-    double rate_limit;   /* requests a second from one address (IPv6: from one /64), 429 beyond; 0 = no limit */
+    double rate_limit;   /* requests a second from one address (IPv6: from one /64), of all processes that serve
+                          * together; 429 beyond; 0 = no limit */
     unsigned rate_burst; /* so many at once after a rest; 0 = those of one second, at least 1 */
 
     const char *log;          /* access log, combined format: a file to append to, "-" = standard output; NULL = none */
@@ -97,7 +98,9 @@ enum {
     WEFT_HTTP_REOPEN_LOG = 2 /* weft_http_reopen_log */
 };
 
-/* A racy picture of the counts since the site was opened, over all servers of this process that it is attached to. */
+/* A racy picture of the counts since the site was opened, over all servers that it is attached to in this process and
+ * in those forked from the one that opened it; a serving thread adds its own about once a second. What the cache holds
+ * is of this process. */
 typedef struct weft_http_stats {
     uint64_t requests;     /* answered, errors included */
     uint64_t errors;       /* of these, with a status of 400 or more */
@@ -111,8 +114,8 @@ WEFT_API void weft_http_get_stats(const weft_http *site, weft_http_stats *stats)
 
 /* Serve a page about the running server at `path` ("/status", say): connections, requests a second, response times,
  * threads, who waits for what; it updates itself. Its data are at the path with ".json" behind it, and for Prometheus
- * at
- * /metrics. All three answer clients of this machine only (404 to others) and tell of this process only. From then on
+ * at /metrics. All three answer clients of this machine only (404 to others). Where several processes serve, counts are
+ * of all of them; the cache, memory, threads and who waits are of the one that answers, whose pid is told. From then on
  * each request's time is taken, which costs two looks at the clock. When and how as weft_http_route: also -EEXIST. */
 WEFT_API int weft_http_add_status(weft_http *site, const char *path);
 

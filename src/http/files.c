@@ -60,7 +60,7 @@ static int load(weft__request *r, const char *key, size_t len, uint64_t hash, we
     x.load = true;
     if (weft__resolve(&x) < 0)
         return 503;
-    r->worker->misses++;
+    r->worker->counts.misses++;
     if (x.status != 200)
         return x.status;
     if (x.keep)
@@ -74,7 +74,7 @@ int weft__find_file(weft__request *r, const char *key, size_t len, weft__hold *h
     uint64_t hash = weft__cache_hash(key, len);
     if (weft__cache_find(r->site->cache, &r->worker->front, key, len, hash, r->now.monotonic, hold)) {
         if (likely(!hold->stale && hold->entry->plain.fd < 0) || still_true(r, hold)) {
-            r->worker->hits++;
+            r->worker->counts.hits++;
             return 200;
         }
         weft__cache_drop(r->site->cache, hold->entry);

@@ -15,9 +15,9 @@
 
 #define WAIT_NS WEFT_SECOND
 
-int weft__log_open(weft__log *log, const char *name)
+int weft__log_open(weft__log *log, const char *name, uint64_t *dropped)
 {
-    *log = (weft__log){.fd = -1};
+    *log = (weft__log){.fd = -1, .dropped = dropped};
     if (name == NULL)
         return 0;
     if (strcmp(name, "-") == 0) {
@@ -32,7 +32,8 @@ int weft__log_open(weft__log *log, const char *name)
         if (log->fd < 0) {
             int err = log->fd;
             weft__free(log->name);
-            *log = (weft__log){.fd = -1};
+            log->name = NULL;
+            log->fd = -1;
             return err;
         }
         log->own = true;
@@ -108,7 +109,7 @@ void weft__log_flush(weft__log_buffer *b)
     b->spare = NULL;
     b->len = 0;
     if (weft_blocking(write_batch, &job) < 0)
-        add_relaxed(&b->log->dropped, lines_in(out, job.len));
+        add_relaxed(b->log->dropped, lines_in(out, job.len));
     b->spare = out;
 }
 
@@ -210,6 +211,6 @@ void weft__log_add(weft__log_buffer *b, const weft__log_line *line)
         weft__log_flush(b);
     if (!append(b, line)) {
         b->dropped++;
-        add_relaxed(&b->log->dropped, 1);
+        add_relaxed(b->log->dropped, 1);
     }
 }

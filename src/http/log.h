@@ -29,7 +29,7 @@ typedef struct weft__log {
     bool stuck;  /* under `lock`: it took nothing for a second */
     char *name;  /* NULL: cannot be opened again */
     weft_lock lock;
-    uint64_t dropped; /* atomic */
+    uint64_t *dropped; /* atomic: lines that were lost, of all processes that write to it */
 } weft__log;
 
 /* A serving thread's part. */
@@ -51,8 +51,8 @@ typedef struct weft__log_line {
     int64_t second; /* since 1970 */
 } weft__log_line;
 
-/* name: a file, "-" for standard output, NULL for no log. 0 or -errno. */
-int weft__log_open(weft__log *log, const char *name);
+/* name: a file, "-" for standard output, NULL for no log. Lines that are lost are added to *dropped. 0 or -errno. */
+int weft__log_open(weft__log *log, const char *name, uint64_t *dropped);
 void weft__log_close(weft__log *log);
 int weft__log_reopen(weft__log *log);
 

@@ -1,8 +1,9 @@
 /* overview.c - the routes of weft_http_add_status: the page, its data as JSON, and /metrics for Prometheus.
  *
  * The counts are those that serving threads add to the site about once a second; what waits is asked of park at the
- * moment of the request. Everything is of this process. Only clients of this machine are answered: names of threads and
- * coroutines are nobody else's business. Pinned by tests/web/status_test.py and tests/browser/status_test.py. */
+ * moment of the request. Where several processes serve, the counts are of all; the cache, memory, threads and who waits
+ * are of the process that answers, and /metrics says of which. Only clients of this machine are answered: names of
+ * threads and coroutines are nobody else's business. Pinned by tests/web/site_test.py, tests/browser/status_test.py. */
 #include "http/overview.h"
 
 #include <weft/debug.h>
@@ -111,6 +112,8 @@ typedef struct number {
     uint64_t value;
 } number;
 
+static const char own_gauge[] = "gauge"; /* of the process that answers, not of all that serve */
+
 enum {
     NUMBERS = 17
 };
@@ -133,11 +136,11 @@ static void read_numbers(const weft_http *site, const weft_server *server, numbe
         {"request_errors_total", "counter", "Requests answered with a status of 400 or more.", h.errors},
         {"cache_hits_total", "counter", "Files answered from the cache.", h.cache_hits},
         {"cache_misses_total", "counter", "Files looked up on disk.", h.cache_misses},
-        {"cache_bytes", "gauge", "Bytes held by the cache.", h.cache_bytes},
-        {"cache_files", "gauge", "Descriptors held by the cache.", h.cache_files},
+        {"cache_bytes", own_gauge, "Bytes held by the cache.", h.cache_bytes},
+        {"cache_files", own_gauge, "Descriptors held by the cache.", h.cache_files},
         {"log_lines_dropped_total", "counter", "Lines lost because the log was slower.", h.log_dropped},
-        {"process_resident_bytes", "gauge", "Resident memory of the process.", resident_bytes()},
-        {"threads", "gauge", "Threads that use weft, its own helpers not counted.", (uint64_t)weft_threads_count()},
+        {"process_resident_bytes", own_gauge, "Resident memory of the process.", resident_bytes()},
+        {"threads", own_gauge, "Threads that use weft, its own helpers not counted.", (uint64_t)weft_threads_count()},
         {"uptime_seconds", "counter", "Since the site was opened.",
          (uint64_t)((weft_now() - site->opened) / WEFT_SECOND)},
     };
@@ -191,10 +194,10 @@ static int send_data(weft_request *r, void *arg)
         put(&t, ",\"%s\":%llu", n[i].name, (unsigned long long)n[i].value);
     put(&t, ",\"status\":[");
     for (unsigned i = 0; i < WEFT__STATUS_CLASSES; i++)
-        put(&t, "%s%llu", i > 0 ? "," : "", (unsigned long long)load_relaxed(&site->classes[i]));
+        put(&t, "%s%llu", i > 0 ? "," : "", (unsigned long long)load_relaxed(&site->shared->classes[i]));
     put(&t, "],\"latency\":[");
     for (unsigned i = 0; i < WEFT__LATENCIES; i++)
-        put(&t, "%s%llu", i > 0 ? "," : "", (unsigned long long)load_relaxed(&site->latencies[i]));
+        put(&t, "%s%llu", i > 0 ? "," : "", (unsigned long long)load_relaxed(&site->shared->latencies[i]));
     put(&t, "],\"thread_list\":[");
     weft_threads_each(put_thread, &t);
     put(&t, "],\"sleepers\":[");
@@ -212,29 +215,34 @@ static int send_metrics(weft_request *r, void *arg)
     if (err != 0)
         return err;
     read_numbers(site, weft_conn_server(weft_request_conn(r)), n);
+    char only[32] = "", also[32] = ""; /* so that what one process tells is not taken for what another told before */
+    if (getpid() != site->owner) {
+        snprintf(only, sizeof only, "{pid=\"%d\"}", (int)getpid());
+        snprintf(also, sizeof also, ",pid=\"%d\"", (int)getpid());
+    }
     for (unsigned i = 0; i < NUMBERS; i++)
-        put(&t, "# HELP weft_%s %s\n# TYPE weft_%s %s\nweft_%s %llu\n", n[i].name, n[i].help, n[i].name, n[i].kind,
-            n[i].name, (unsigned long long)n[i].value);
+        put(&t, "# HELP weft_%s %s\n# TYPE weft_%s %s\nweft_%s%s %llu\n", n[i].name, n[i].help, n[i].name, n[i].kind,
+            n[i].name, n[i].kind == own_gauge ? only : "", (unsigned long long)n[i].value);
     put(&t, "# HELP weft_responses_total Answers by class of status.\n# TYPE weft_responses_total counter\n");
     for (unsigned i = 0; i < WEFT__STATUS_CLASSES; i++)
         put(&t, "weft_responses_total{class=\"%uxx\"} %llu\n", i + 1,
-            (unsigned long long)load_relaxed(&site->classes[i]));
+            (unsigned long long)load_relaxed(&site->shared->classes[i]));
     weft_sleepers_each(count_sleeper, &t);
     put(&t,
         "# HELP weft_sleepers Threads and coroutines that wait.\n# TYPE weft_sleepers gauge\n"
-        "weft_sleepers{kind=\"thread\"} %u\nweft_sleepers{kind=\"coroutine\"} %u\n",
-        t.thread_sleepers, t.coroutines);
+        "weft_sleepers{kind=\"thread\"%s} %u\nweft_sleepers{kind=\"coroutine\"%s} %u\n",
+        also, t.thread_sleepers, also, t.coroutines);
     put(&t, "# HELP weft_request_seconds Time from a request's first byte in hand to its answer.\n"
             "# TYPE weft_request_seconds histogram\n");
     uint64_t sum = 0;
     for (unsigned i = 0; i + 1 < WEFT__LATENCIES; i++) {
-        sum += load_relaxed(&site->latencies[i]);
+        sum += load_relaxed(&site->shared->latencies[i]);
         put(&t, "weft_request_seconds_bucket{le=\"%.6f\"} %llu\n", (double)(UINT64_C(1) << i) / 1e6,
             (unsigned long long)sum);
     }
-    sum += load_relaxed(&site->latencies[WEFT__LATENCIES - 1]);
+    sum += load_relaxed(&site->shared->latencies[WEFT__LATENCIES - 1]);
     put(&t, "weft_request_seconds_bucket{le=\"+Inf\"} %llu\nweft_request_seconds_sum %.6f\n", (unsigned long long)sum,
-        (double)load_relaxed(&site->latency_sum) / 1e9);
+        (double)load_relaxed(&site->shared->latency_sum) / 1e9);
     put(&t, "weft_request_seconds_count %llu\n", (unsigned long long)sum);
     return send(r, &t, "text/plain; version=0.0.4; charset=utf-8");
 }

@@ -19,9 +19,10 @@ struct weft__rate {
 
 weft__rate *weft__rate_new(double rate, unsigned burst)
 {
-    weft__rate *r = weft__calloc(1, sizeof *r);
-    if (r == NULL)
+    void *shared;
+    if (weft__sys_map_shared(&shared, sizeof(weft__rate)) < 0)
         return NULL;
+    weft__rate *r = shared;
     r->interval = (int64_t)(1e9 / rate);
     r->interval = r->interval > 0 ? r->interval : 1;
     r->burst = r->interval * (burst > 0 ? burst : 1);
@@ -31,7 +32,8 @@ weft__rate *weft__rate_new(double rate, unsigned burst)
 
 void weft__rate_free(weft__rate *r)
 {
-    weft__free(r);
+    if (r != NULL)
+        weft__sys_unmap(r, sizeof *r);
 }
 
 static uint64_t mix(uint64_t x)

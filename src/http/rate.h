@@ -2,7 +2,8 @@
  *
  * The word is the time at which the address would have used up what it was given, had it asked at exactly its rate (the
  * "generic cell rate algorithm"). Addresses share words by a seeded hash; two that meet share a rate, which is unlikely
- * among 65,536 and cannot be brought about from outside. An IPv6 client is its /64: who has one has all of it. */
+ * among 65,536 and cannot be brought about from outside. An IPv6 client is its /64: who has one has all of it.
+ * Processes that were forked from the one that made it share it. */
 #ifndef WEFT_HTTP_RATE_H
 #define WEFT_HTTP_RATE_H
 

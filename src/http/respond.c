@@ -176,14 +176,14 @@ size_t weft__plain_text(char *text, size_t size, void *site)
 void weft__request_done(weft__request *r)
 {
     weft__http_worker *w = r->worker;
-    w->requests++;
-    w->errors += r->status >= 400;
+    w->counts.requests++;
+    w->counts.errors += r->status >= 400;
     if (r->status >= 100 && r->status < 600)
-        w->classes[r->status / 100 - 1]++;
+        w->counts.classes[r->status / 100 - 1]++;
     if (unlikely(r->began != 0)) {
         int64_t took = weft__sys_now() - r->began;
-        w->latencies[weft__latency_bucket(took)]++;
-        w->latency_sum += took > 0 ? (uint64_t)took : 0;
+        w->counts.latencies[weft__latency_bucket(took)]++;
+        w->counts.latency_sum += took > 0 ? (uint64_t)took : 0;
     }
     if (w->log.fill == NULL)
         return;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static WEFT__TLS const char *open_error = "";
 
@@ -145,6 +146,15 @@ static int read_numbers(weft_http *s, const weft_http_options *o)
     return 0;
 }
 
+static int share_counts(weft_http *s)
+{
+    void *counts;
+    int err = weft__sys_map_shared(&counts, sizeof *s->shared);
+    if (err == 0)
+        s->shared = counts;
+    return err;
+}
+
 static size_t cache_bytes(const weft_http_options *o)
 {
     return o->cache_size < 0 ? 0 : o->cache_size > 0 ? (size_t)o->cache_size : 32 << 20;
@@ -169,7 +179,10 @@ int weft_http_open(weft_http **site, const weft_http_options *options)
     s->root = -1;
     s->log.fd = -1;
     s->opened = weft_now();
-    int err = read_numbers(s, o);
+    s->owner = getpid();
+    int err = share_counts(s);
+    if (err == 0)
+        err = read_numbers(s, o);
     if (err == 0)
         err = make_server_line(s, o->server_field);
     if (err == 0 && !o->no_files)
@@ -180,7 +193,7 @@ int weft_http_open(weft_http **site, const weft_http_options *options)
         err = read_mime(s, o->mime_types);
     if (err == 0)
         err = weft__cache_new(&s->cache, cache_bytes(o), cache_files(o));
-    if (err == 0 && (err = weft__log_open(&s->log, o->log)) < 0 && err != -ENOMEM)
+    if (err == 0 && (err = weft__log_open(&s->log, o->log, &s->shared->log_dropped)) < 0 && err != -ENOMEM)
         fail("log", err);
     if (err < 0) {
         weft_http_close(s);
@@ -201,6 +214,8 @@ void weft_http_close(weft_http *s)
     weft__rate_free(s->rate);
     weft__free(s->root_name);
     weft__free(s->index_text);
+    if (s->shared != NULL)
+        weft__sys_unmap(s->shared, sizeof *s->shared);
     if (s->root >= 0)
         weft__sys_file_close(s->root);
     weft__free(s);
@@ -238,21 +253,11 @@ static int open_worker(void **state, void *arg)
 
 static void count(weft__http_worker *w)
 {
-    add_relaxed(&w->site->requests, w->requests);
-    add_relaxed(&w->site->errors, w->errors);
-    add_relaxed(&w->site->hits, w->hits);
-    add_relaxed(&w->site->misses, w->misses);
-    w->requests = w->errors = w->hits = w->misses = 0;
-    for (unsigned i = 0; i < WEFT__STATUS_CLASSES; i++)
-        add_relaxed(&w->site->classes[i], w->classes[i]);
-    memset(w->classes, 0, sizeof w->classes);
-    if (w->site->timed) {
-        for (unsigned i = 0; i < WEFT__LATENCIES; i++)
-            add_relaxed(&w->site->latencies[i], w->latencies[i]);
-        add_relaxed(&w->site->latency_sum, w->latency_sum);
-        memset(w->latencies, 0, sizeof w->latencies);
-        w->latency_sum = 0;
-    }
+    uint64_t *to = (uint64_t *)w->site->shared, *from = (uint64_t *)&w->counts;
+    for (unsigned i = 0; i < sizeof w->counts / sizeof *from; i++)
+        if (from[i] != 0)
+            add_relaxed(&to[i], from[i]);
+    w->counts = (weft__http_counts){0};
 }
 
 static void tick_worker(void *state, void *arg)
@@ -298,13 +303,14 @@ void weft_http_attach(weft_http *s, weft_server_options *o)
 
 void weft_http_get_stats(const weft_http *s, weft_http_stats *stats)
 {
+    const weft__http_counts *c = s->shared;
     *stats = (weft_http_stats){
-        .requests = load_relaxed(&s->requests),
-        .errors = load_relaxed(&s->errors),
-        .cache_hits = load_relaxed(&s->hits),
-        .cache_misses = load_relaxed(&s->misses),
+        .requests = load_relaxed(&c->requests),
+        .errors = load_relaxed(&c->errors),
+        .cache_hits = load_relaxed(&c->hits),
+        .cache_misses = load_relaxed(&c->misses),
         .cache_bytes = weft__cache_bytes(s->cache),
         .cache_files = weft__cache_files(s->cache),
-        .log_dropped = load_relaxed(&s->log.dropped),
+        .log_dropped = load_relaxed(&c->log_dropped),
     };
 }

@@ -5,7 +5,8 @@
  *                 -> files.c (a path into an answer) -> resolve.c (a path into an entry), gzip.c, listing.c
  *                 all of them -> respond.c (heads, error pages, the access log)
  * Nothing here is shared between threads but the site itself: its options never change after open, its cache and log
- * have their own locks, its counts are atomic. */
+ * have their own locks, its counts are atomic. The counts, and what addresses have used of their rate, are shared by
+ * the processes of a server, too. */
 #ifndef WEFT_HTTP_SITE_H
 #define WEFT_HTTP_SITE_H
 
@@ -27,6 +28,13 @@
 #define WEFT__GZIP_FILE_MIN 256
 #define WEFT__GZIP_FILE_MAX (1 << 20)
 
+typedef struct weft__http_counts {
+    uint64_t requests, errors, hits, misses;
+    uint64_t classes[WEFT__STATUS_CLASSES]; /* answers by the first digit of their status */
+    uint64_t latencies[WEFT__LATENCIES], latency_sum;
+    uint64_t log_dropped;
+} weft__http_counts;
+
 struct weft_http {
     int root; /* O_PATH; -1: no files */
     char *root_name;
@@ -46,10 +54,9 @@ struct weft_http {
     char server_line[80];        /* "Server: weft\r\n" or nothing */
     unsigned server_line_len;
     int64_t opened;
-    bool timed;                              /* response times are counted */
-    uint64_t requests, errors, hits, misses; /* atomic, as what follows */
-    uint64_t classes[WEFT__STATUS_CLASSES];  /* answers by the first digit of their status */
-    uint64_t latencies[WEFT__LATENCIES], latency_sum;
+    pid_t owner;               /* that opened it; others serve it for that one */
+    bool timed;                /* response times are counted */
+    weft__http_counts *shared; /* atomic, each of them; of all processes that serve the site */
 };
 
 /* A serving thread's part: the server's state. */
@@ -57,10 +64,8 @@ typedef struct weft__http_worker {
     weft_http *site;
     weft__front front;
     weft__log_buffer log;
-    uint64_t requests, errors, hits, misses; /* since the last tick, as what follows */
-    uint64_t classes[WEFT__STATUS_CLASSES];
-    uint64_t latencies[WEFT__LATENCIES], latency_sum;
-    int64_t second; /* what ok_head shows */
+    weft__http_counts counts; /* since the last tick */
+    int64_t second;           /* what ok_head shows */
     unsigned ok_head_len;
     char ok_head[160]; /* "HTTP/1.1 200 OK", Server and Date */
 } weft__http_worker;

@@ -5,6 +5,9 @@
 
 #include <weft/base.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 static bool allow(weft__rate *r, const char *address, int64_t now)
 {
     unsigned wait = 0;
@@ -44,6 +47,21 @@ TEST(rate_says_when_to_come_again)
     CHECK(!weft__rate_allow(r, "10.0.0.1", 2 * WEFT_SECOND, &wait));
     CHECK_INT(9, wait);
     CHECK(weft__rate_allow(r, "10.0.0.1", 11 * WEFT_SECOND, &wait));
+    weft__rate_free(r);
+}
+
+TEST(rate_holds_for_all_processes_together)
+{
+    weft__rate *r = weft__rate_new(1, 4);
+    int status;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(allow(r, "10.0.0.1", WEFT_SECOND) && allow(r, "10.0.0.1", WEFT_SECOND) ? 0 : 1);
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(0, status);
+    CHECK(allow(r, "10.0.0.1", WEFT_SECOND) && allow(r, "10.0.0.1", WEFT_SECOND));
+    CHECK(!allow(r, "10.0.0.1", WEFT_SECOND));
     weft__rate_free(r);
 }
 

@@ -137,6 +137,41 @@ def status():
             check(get(s, "/status").status == 404 and get(s, "/metrics").status == 404, "off by default")
 
 
+def processes():
+    """Whichever process answers, it tells the counts of all, and of which process the rest is."""
+    with Tree() as t:
+        t.write("index.html", "x")
+        with Server(t.path, "--status", "/status", "--processes", "3") as s:
+            clients, pids = [], set()
+            try:
+                while len(pids) < 2 and len(clients) < 200:
+                    clients.append(Client(s))
+                    clients[-1].send("GET /status.json HTTP/1.1\r\nHost: t\r\n\r\n")
+                    pids.add(json.loads(clients[-1].answer().body)["pid"])
+                check(len(pids) == 2 and s.process.pid not in pids, f"several processes answer: {pids}")
+                for c in clients:
+                    c.send("GET /none HTTP/1.1\r\nHost: t\r\n\r\n")
+                    check(c.answer().status == 404, "no such file")
+                for c in (clients[0], clients[-1]):
+                    def numbers():
+                        c.send("GET /status.json HTTP/1.1\r\nHost: t\r\n\r\n")
+                        return json.loads(c.answer().body)
+
+                    until(lambda: numbers()["request_errors_total"] == len(clients), "the errors of all are counted")
+                    d = numbers()
+                    check(d["requests_total"] >= 2 * len(clients) and d["status"][3] == len(clients), f"{d}")
+                    check(d["connections"] == len(clients), f"{d}")
+                    c.send("GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n")
+                    text = c.answer().body.decode()
+                    prometheus(text)
+                    check(f'\nweft_request_errors_total {len(clients)}\n' in text, f"a count is of all: {text}")
+                    for name in ("weft_threads{", 'weft_sleepers{kind="coroutine",'):
+                        check(f'\n{name}pid="{d["pid"]}"}} ' in text, f"{name} is of one: {text}")
+            finally:
+                for c in clients:
+                    c.socket.close()
+
+
 def prometheus(text):
     """The exposition format, strictly: each sample behind its HELP and TYPE, buckets that only grow."""
     known, last = None, 0
@@ -146,7 +181,7 @@ def prometheus(text):
         elif line.startswith("# TYPE "):
             check(line.split()[2] == known, f"TYPE of another: {line}")
         else:
-            found = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"]*"\})? ([0-9.e+]+)', line)
+            found = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*\})? ([0-9.e+]+)', line)
             check(found and found[1].startswith(known), f"a sample: {line!r} behind {known}")
             if found[1].endswith("_bucket"):
                 check(float(found[3]) >= last, f"a bucket that shrinks: {line}")
@@ -155,4 +190,4 @@ def prometheus(text):
 
 
 if __name__ == "__main__":
-    run([(f.__name__, f) for f in (hosts, rate, reload, status)])
+    run([(f.__name__, f) for f in (hosts, rate, reload, status, processes)])
