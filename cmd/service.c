@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -53,6 +54,9 @@ void cmd_notify(const char *fmt, ...)
 int cmd_write_pid(const char *file)
 {
     char name[4096], text[NUMBER];
+    struct stat st;
+    if (lstat(file, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        return S_ISDIR(st.st_mode) ? -EISDIR : -ENOTSUP; /* a rename would put the file in the place of a device */
     if (snprintf(name, sizeof name, "%s.%d", file, (int)getpid()) >= (int)sizeof name)
         return -ENAMETOOLONG;
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
@@ -72,7 +76,7 @@ int cmd_write_pid(const char *file)
 void cmd_remove_pid(const char *file)
 {
     char text[NUMBER] = "";
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return;
     ssize_t n = read(fd, text, sizeof text - 1);
