@@ -53,7 +53,7 @@ typedef struct weft_popen_options {
     int same_group;  /* 1: stays in our process group */
     int new_session; /* 1: setsid */
     int set_ids;     /* 1: uid and gid below, and no further groups */
-    uid_t uid;
+    uid_t uid;       /* -1, what is nobody's number, is -EINVAL, and so it is for gid */
     gid_t gid;
     int set_umask; /* 1: umask below */
     mode_t umask;
@@ -95,13 +95,14 @@ typedef struct weft_run_result {
 } weft_run_result;
 
 /* Send `input`, collect both outputs until their ends, wait: never a deadlock, whatever the sizes. Returns 0; or
- * -ETIMEDOUT, after which it may be called again and goes on where it was, with nothing lost; -ECANCELED; -ENOMEM. */
+ * -ETIMEDOUT, after which it may be called again and goes on where it was, with nothing lost; -ECANCELED; -ENOMEM. What
+ * was there at the deadline is still read, what a program writes after it is not. */
 WEFT_API int weft_popen_communicate(weft_popen *p, const void *input, size_t input_size, weft_run_result *result,
                                     weft_until until);
 
 /* Call fn for each line of its output (stream 1 or 2), without the line's end, as it comes; a negative return ends the
  * reading with that value. Returns 0 at the end of the stream, -EINVAL for another stream, -EBADF for one that is no
- * pipe of ours. */
+ * pipe of ours, -ETIMEDOUT or -ECANCELED as weft_popen_communicate. */
 WEFT_API int weft_popen_lines(weft_popen *p, int stream, int (*fn)(const char *line, size_t size, void *arg), void *arg,
                               weft_until until);
 

@@ -205,6 +205,9 @@ static int spawn_now(void *arg)
 
 static int prepare(start *st, const char *const *argv)
 {
+    const weft_popen_options *o = st->options;
+    if (o->set_ids && (o->uid == (uid_t)-1 || o->gid == (gid_t)-1))
+        return -EINVAL; /* to setresuid it means: as before */
     int err = make_argv(st, argv);
     if (err == 0)
         err = make_paths(st);

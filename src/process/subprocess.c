@@ -17,6 +17,7 @@
 enum {
     READ_SIZE = 64 << 10,
     LINE_READ = 8 << 10,
+    PIPE_ROOM = 64 << 10, /* what a pipe holds, unless somebody has made it larger */
     OUTPUT_MAX = 1 << 30
 };
 
@@ -80,13 +81,24 @@ static int read_some(weft_popen *p, int stream, size_t most)
     return 0;
 }
 
+/* A stream that is ready beats cancellation and the deadline, and that of a program that never stops writing is always
+ * ready. So once it is too late, what a pipe may have held by then is read, and its end if that comes next, and no more.
+ * `late` counts those reads. 0, -ECANCELED or -ETIMEDOUT. */
+static int too_late(weft_until until, unsigned *late, size_t read_size)
+{
+    bool cancelled = weft_cancelled();
+    if ((!cancelled && weft_now() < until.at) || ++*late <= PIPE_ROOM / read_size + 1)
+        return 0;
+    return cancelled ? -ECANCELED : -ETIMEDOUT;
+}
+
 /* ---- all of them ---- */
 
 static int exchange(weft_popen *p, const char *input, size_t size, weft_until until)
 {
     if (p->fds[0] >= 0 && p->input_at == size)
         weft__popen_close_fd(p, 0);
-    for (;;) {
+    for (unsigned late = 0;;) {
         weft__fd_case cases[3];
         int streams[3];
         unsigned n = 0;
@@ -97,7 +109,9 @@ static int exchange(weft_popen *p, const char *input, size_t size, weft_until un
             }
         if (n == 0)
             return 0;
-        int ready = weft__fd_wait_any(cases, n, until);
+        int ready = too_late(until, &late, READ_SIZE);
+        if (ready == 0)
+            ready = weft__fd_wait_any(cases, n, until);
         if (ready < 0)
             return ready;
         for (unsigned i = 0; i < n; i++) {
@@ -176,10 +190,13 @@ int weft_popen_lines(weft_popen *p, int stream, int (*fn)(const char *line, size
     if (p->fds[stream] < 0 && p->read[stream].size == 0)
         return 0;
     int err = 0;
+    unsigned late = 0;
     while (give_lines(p, stream, fn, arg, &err) == 0) {
         if (p->fds[stream] < 0)
             return 0;
-        int ready = weft_fd_wait(p->fds[stream], WEFT_POLLIN, until);
+        int ready = too_late(until, &late, LINE_READ);
+        if (ready == 0)
+            ready = weft_fd_wait(p->fds[stream], WEFT_POLLIN, until);
         if (ready < 0)
             return ready;
         if ((err = read_some(p, stream, LINE_READ)) < 0)

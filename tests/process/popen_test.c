@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +89,17 @@ static int count_fds(void)
     for (int fd = 0; fd < 256; fd++)
         n += fcntl(fd, F_GETFD) >= 0;
     return n;
+}
+
+/* What a failed look-up gives must not start a program as whoever we are. */
+TEST(run_as_nobodys_number_is_refused)
+{
+    weft_run_result r;
+    weft_run_options options = {.popen = {.set_ids = 1, .uid = (uid_t)-1, .gid = 65534}};
+    CHECK_ERR(-EINVAL, weft_run(ARGV("true"), &options, &r));
+    options.popen.uid = 65534;
+    options.popen.gid = (gid_t)-1;
+    CHECK_ERR(-EINVAL, weft_run(ARGV("true"), &options, &r));
 }
 
 /* S004-18, P180, M149 */
@@ -310,6 +322,59 @@ TEST_IN(THREAD | CO, lines_come_as_they_are_written)
     CHECK_ERR(-EINTR, weft_popen_lines(p, 1, add_line, &l, WEFT_FOREVER));
     CHECK_STR("[1][2][3][4]", l.text);
     CHECK_OK(weft_popen_wait(p, NULL, WEFT_FOREVER));
+    weft_popen_free(p);
+}
+
+typedef struct endless {
+    weft_popen *p;
+    int n;
+} endless;
+
+/* Whoever looks for the next line finds it there. */
+static int ask_for_another(const char *line, size_t size, void *arg)
+{
+    endless *e = arg;
+    (void)line;
+    CHECK_INT(3, size);
+    CHECK_INT(4, write(weft_popen_fd(e->p, 0), "foo\n", 4));
+    CHECK_BETWEEN(1, WEFT_POLLIN | WEFT_POLLHUP, weft_fd_wait(weft_popen_fd(e->p, 1), WEFT_POLLIN, WEFT_FOREVER));
+    return ++e->n == 1000 ? -EINTR : 0;
+}
+
+/* P179 */
+TEST_IN(THREAD | CO, lines_of_a_program_that_never_stops_writing_end_at_the_deadline)
+{
+    endless e = {0};
+    CHECK_OK(weft_popen_start(&e.p, ARGV("cat"), &(weft_popen_options){.in = WEFT_PIPE, .out = WEFT_PIPE}));
+    CHECK_INT(4, write(weft_popen_fd(e.p, 0), "foo\n", 4));
+    CHECK_BETWEEN(1, WEFT_POLLIN | WEFT_POLLHUP, weft_fd_wait(weft_popen_fd(e.p, 1), WEFT_POLLIN, WEFT_FOREVER));
+    CHECK_ERR(-ETIMEDOUT, weft_popen_lines(e.p, 1, ask_for_another, &e, WEFT_NOW));
+    int n = e.n;
+    CHECK_BETWEEN(1, 100, n);
+    CHECK_ERR(-ETIMEDOUT, weft_popen_lines(e.p, 1, ask_for_another, &e, WEFT_NOW)); /* and goes on where it was */
+    CHECK_BETWEEN(n + 1, n + 100, e.n);
+    CHECK_OK(weft_popen_end(e.p, 0));
+    weft_popen_free(e.p);
+}
+
+/* P179: all of it is there, and it is more than a pipe holds by itself; without a bound it would be read for as long as
+ * a program goes on writing. */
+TEST_IN(THREAD | CO, communicate_reads_at_the_deadline_what_was_there_and_ends)
+{
+    weft_popen *p;
+    weft_run_result r = {0};
+    CHECK_OK(weft_popen_start(&p, SHELL("read x; head -c 524288 /dev/zero"),
+                              &(weft_popen_options){.in = WEFT_PIPE, .out = WEFT_PIPE}));
+    int out = weft_popen_fd(p, 1), there = 0;
+    CHECK_BETWEEN(524288, 1 << 30, fcntl(out, F_SETPIPE_SZ, 524288));
+    CHECK_INT(1, write(weft_popen_fd(p, 0), "\n", 1));
+    CHECK_OK(weft_popen_wait(p, NULL, WEFT_FOREVER));
+    CHECK_ERR(-ETIMEDOUT, weft_popen_communicate(p, NULL, 0, &r, WEFT_NOW));
+    CHECK_INT(0, ioctl(out, FIONREAD, &there));
+    CHECK_BETWEEN(1, 524287, there);
+    CHECK_OK(weft_popen_communicate(p, NULL, 0, &r, WEFT_FOREVER));
+    CHECK_INT(524288, r.output_size); /* nothing is lost */
+    weft_run_free(&r);
     weft_popen_free(p);
 }
 
