@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Exit codes: 0 done, 1 it failed while running, 2 it could not be started as asked. */
 enum {
@@ -73,8 +74,8 @@ void cmd_notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * something that is no plain file, such as a device. */
 int cmd_write_pid(const char *file);
 
-/* Remove the file, unless another process has written its own number there. */
-void cmd_remove_pid(const char *file);
+/* Remove the file if it has this number, and not that of another process. */
+void cmd_remove_pid(const char *file, pid_t pid);
 
 /* A successor of this program that is being started (weft/handover.h). */
 typedef struct cmd_successor {
@@ -89,6 +90,9 @@ struct weft_server;
  * it. If it cannot be started, says so on standard error. */
 void cmd_start_successor(cmd_successor *s, struct weft_server *server);
 #define CMD_SUCCESSOR SIGIO
+
+/* End it, if it does not serve yet, and take its number out of pid_file (may be NULL). */
+void cmd_end_successor(cmd_successor *s, const char *pid_file);
 
 /* When that signal has come or give_up is over: true once it serves. Says on standard error why it will not. */
 bool cmd_look_at_successor(cmd_successor *s);

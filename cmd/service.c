@@ -73,7 +73,7 @@ int cmd_write_pid(const char *file)
     return err;
 }
 
-void cmd_remove_pid(const char *file)
+void cmd_remove_pid(const char *file, pid_t pid)
 {
     char text[NUMBER] = "";
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -81,7 +81,7 @@ void cmd_remove_pid(const char *file)
         return;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
-    if (n > 0 && atoi(text) == getpid())
+    if (n > 0 && atoi(text) == pid)
         unlink(file);
 }
 
@@ -108,6 +108,16 @@ void cmd_start_successor(cmd_successor *s, weft_server *server)
     fcntl(fd, F_SETOWN, getpid());
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC);
     kill(getpid(), CMD_SUCCESSOR); /* it may have told already */
+}
+
+void cmd_end_successor(cmd_successor *s, const char *pid_file)
+{
+    if (s->handover == NULL)
+        return;
+    pid_t pid = weft_handover_pid(s->handover);
+    let_go(s);
+    if (pid_file != NULL)
+        cmd_remove_pid(pid_file, pid); /* it was about to tell that it serves */
 }
 
 bool cmd_look_at_successor(cmd_successor *s)

@@ -371,6 +371,8 @@ static void obey_signals(web *w)
             weft_server_retire(w->server, weft_in(set.grace));
             retired = true;
         }
+        if (stopping)
+            cmd_end_successor(&successor, set.pid_file); /* nobody told it to stop, and nobody would */
     }
     weft_handover_free(successor.handover);
 }
@@ -393,7 +395,7 @@ static int serve(web *w)
     weft_server_close(w->server);
     weft_http_close(w->site);
     if (set.pid_file != NULL)
-        cmd_remove_pid(set.pid_file);
+        cmd_remove_pid(set.pid_file, getpid());
     weft_tls_free(w->tls);
     if (ask.result < 0)
         fprintf(stderr, COMMAND ": the worker processes died as soon as they were started, or were killed\n");

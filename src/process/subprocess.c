@@ -82,8 +82,8 @@ static int read_some(weft_popen *p, int stream, size_t most)
 }
 
 /* A stream that is ready beats cancellation and the deadline, and that of a program that never stops writing is always
- * ready. So once it is too late, what a pipe may have held by then is read, and its end if that comes next, and no more.
- * `late` counts those reads. 0, -ECANCELED or -ETIMEDOUT. */
+ * ready. So once it is too late, what a pipe may have held by then is read, and its end if that comes next, and no
+ * more. `late` counts those reads. 0, -ECANCELED or -ETIMEDOUT. */
 static int too_late(weft_until until, unsigned *late, size_t read_size)
 {
     bool cancelled = weft_cancelled();

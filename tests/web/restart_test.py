@@ -292,6 +292,37 @@ def the_end_during_a_restart_is_the_end():
             check(get(site, "/a.txt").body == b"a", "the old one does not serve meanwhile")
 
 
+def the_end_before_a_successor_serves_is_its_end():
+    """The same, with one that comes to serve while the old one still finishes what is under way."""
+    with tempfile.TemporaryDirectory() as programs:
+        weft = os.path.join(programs, "weft")
+        shutil.copy(WEFT, weft)
+        with Site("--grace", "60", weft=weft) as site:
+            data = os.urandom(1 << 20) * 24
+            with open(site.path("site/large.bin"), "wb") as f:
+                f.write(data)
+            os.rename(weft, weft + ".good")
+            with open(weft, "w") as f:
+                f.write(f"#!/bin/sh\necho $$ >{site.path('started')}\nread x <{site.path('go')}\nexec {weft}.good \"$@\"\n")
+            os.chmod(weft, 0o755)
+            os.mkfifo(site.path("go"))
+            with Client(site, 20) as c:
+                c.send("GET /large.bin HTTP/1.1\r\nHost: t\r\n\r\n")
+                while len(c.buffer) < 100000:
+                    check(c.fill(), "closed")
+                old = site.pid()
+                os.kill(old, signal.SIGUSR2)
+                wait_until(lambda: os.path.exists(site.path("started")), "not started")
+                go = os.open(site.path("go"), os.O_RDWR)  # for read and write: waits for nobody
+                os.kill(old, signal.SIGTERM)
+                os.write(go, b"go\n")
+                check(c.answer().body == data, "the answer under way was cut")
+            site.wait_end()
+            os.close(go)
+            check(site.process.returncode == 0, f"exit status {site.process.returncode}")
+            check(not os.path.exists(site.pid_file), "the file with the number is left")
+
+
 class Manager:
     """A service manager's socket."""
 
@@ -429,7 +460,8 @@ if __name__ == "__main__":
     try:
         run([(f.__name__.replace("_", " "), f) for f in (
             restarts_lose_nothing, restarts_lose_nothing_over_tls, a_large_answer_is_finished_by_the_old, an_idle_connection_is_answered_by_the_old,
-            a_successor_that_cannot_start_changes_nothing, the_end_during_a_restart_is_the_end, a_service_manager_is_told,
+            a_successor_that_cannot_start_changes_nothing, the_end_during_a_restart_is_the_end,
+            the_end_before_a_successor_serves_is_its_end, a_service_manager_is_told,
             sockets_of_a_service_manager_are_served, a_rotation_loses_no_line, a_replaced_worker_writes_into_the_new_log)
             if not only or f.__name__ in only])
     finally:
