@@ -248,6 +248,13 @@ static size_t parcel_size(uint32_t number)
     return 8 + number * 7 % 113;
 }
 
+/* Who waits for a processor in the midst of a call for a second is taken for one that is stopped; only calls with an end
+ * give up then. */
+static bool is_slow(const traffic *w, int err)
+{
+    return err == -ETIMEDOUT && w->until.at == 0;
+}
+
 static int put_parcels(void *arg)
 {
     traffic *w = arg;
@@ -258,7 +265,7 @@ static int put_parcels(void *arg)
         do
             err = weft_shared_queue_put(w->q, &p, parcel_size(p.number),
                                         w->until.at == 0 ? weft_in(10 * WEFT_US) : w->until);
-        while (err == -WEFT_EFULL);
+        while (err == -WEFT_EFULL || is_slow(w, err));
         CHECK_OK(err);
     }
     return 0;
@@ -272,7 +279,7 @@ static int get_parcels(void *arg)
     uint32_t next[PUTTERS] = {0};
     for (;;) {
         int err = weft_shared_queue_get(w->q, &p, sizeof p, &size, w->until.at == 0 ? weft_in(10 * WEFT_US) : w->until);
-        if (err == -WEFT_EEMPTY)
+        if (err == -WEFT_EEMPTY || is_slow(w, err))
             continue;
         if (err == -EPIPE)
             return 0;
@@ -289,6 +296,14 @@ static int get_parcels(void *arg)
     }
 }
 
+static void close_busy(weft_shared_queue *q)
+{
+    int err;
+    while ((err = weft_shared_queue_close(q, WEFT_CLOSE_DRAIN)) == -ETIMEDOUT)
+        ; /* as above */
+    CHECK_OK(err);
+}
+
 static void run_traffic(test *t, size_t capacity, size_t bytes, weft_until until)
 {
     traffic *w = test_alloc(t, sizeof *w);
@@ -300,7 +315,7 @@ static void run_traffic(test *t, size_t capacity, size_t bytes, weft_until until
         putters[i] = test_spawn(t, put_parcels, w);
     for (int i = 0; i < PUTTERS; i++)
         CHECK_INT(0, test_result(t, putters[i]));
-    CHECK_OK(weft_shared_queue_close(w->q, WEFT_CLOSE_DRAIN));
+    close_busy(w->q);
     test_join(t);
     uint64_t n = (uint64_t)PUTTERS * EACH;
     CHECK_INT(n, w->got);
@@ -349,7 +364,7 @@ TEST_IN_LIMIT(60, PROCESS, shared_queue_mixes_threads_coroutines_and_processes)
         putters[i] = test_spawn(t, put_parcels, w);
     for (int i = 0; i < PUTTERS; i++)
         CHECK_INT(0, test_result(t, putters[i]));
-    CHECK_OK(weft_shared_queue_close(w->q, WEFT_CLOSE_DRAIN));
+    close_busy(w->q);
     test_join(t);
     CHECK_INT(PUTTERS * EACH, w->got);
     weft_shared_queue_free(w->q);
