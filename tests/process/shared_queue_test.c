@@ -248,8 +248,8 @@ static size_t parcel_size(uint32_t number)
     return 8 + number * 7 % 113;
 }
 
-/* Who waits for a processor in the midst of a call for a second is taken for one that is stopped; only calls with an end
- * give up then. */
+/* Who waits for a processor in the midst of a call for a second is taken for one that is stopped; only calls with an
+ * end give up then. */
 static bool is_slow(const traffic *w, int err)
 {
     return err == -ETIMEDOUT && w->until.at == 0;
