@@ -2,7 +2,7 @@
  *
  * Accounting: `bytes` and `files` of the store are added to before an entry becomes visible and taken from when its
  * last reference goes, by whoever lets it go (E2). Making room evicts from the entry's own shard first and then from
- * the next ones, at most once around. */
+ * the next ones, at most twice around. */
 #include "http/cache.h"
 
 #include "sys/file.h"
@@ -158,18 +158,24 @@ static void unlink_entry(shard *s, weft__entry *e)
     store_release(&e->dead, 1);
 }
 
-/* Take the first entry out of s that was not found since this last came by; NULL when s is empty. */
+/* Take the first entry out of s that was not found since this last came by; NULL when there is none. One that was
+ * found is spared once, and not looked at again before the others' turn has come. */
 static weft__entry *evict_one(shard *s)
 {
     weft_lock_acquire(&s->lock);
+    const weft__entry *spared = NULL;
     weft__entry *victim = NULL;
     while (!list_empty(&s->lru)) {
         weft__entry *e = container_of(s->lru.next, weft__entry, lru);
+        if (e == spared)
+            break;
         if (load_relaxed(&e->used) == 0) {
             unlink_entry(s, e);
             victim = e;
             break;
         }
+        if (spared == NULL)
+            spared = e;
         store_relaxed(&e->used, 0);
         list_remove(&e->lru);
         list_push_back(&s->lru, &e->lru);
@@ -194,7 +200,7 @@ static bool make_room(weft__cache *c, uint64_t hash, size_t bytes, unsigned file
 {
     if (bytes > c->bytes_max / 4 || files > c->files_max)
         return false;
-    for (unsigned i = 0; i < SHARDS; i++) {
+    for (unsigned i = 0; i < 2 * SHARDS; i++) { /* where all were found lately, they go in the second round */
         shard *s = &c->shards[((hash >> 60) + i) % SHARDS];
         do {
             if (account(c, bytes, files))
@@ -273,12 +279,11 @@ void weft__cache_free(weft__cache *c)
     if (c == NULL)
         return;
     for (unsigned i = 0; i < SHARDS; i++) {
-        weft__entry *e;
-        do {
-            e = evict_one(&c->shards[i]);
+        while (!list_empty(&c->shards[i].lru)) {
+            weft__entry *e = evict_one(&c->shards[i]);
             if (e != NULL)
                 weft__entry_release(e);
-        } while (e != NULL);
+        }
     }
     weft__free(c);
 }

@@ -248,6 +248,37 @@ TEST(cache_evicts_what_is_not_used_first)
     weft__cache_free(c);
 }
 
+static uint64_t shard_of(const char *key)
+{
+    return weft__cache_hash(key, strlen(key)) >> 60;
+}
+
+/* Room is made in the newcomer's shard first: what is used there is not its price while others have what is not. */
+TEST(cache_evicts_what_is_not_used_first_wherever_it_is)
+{
+    weft__cache *c = new_cache(200000, 10);
+    char key[16];
+    int beside = 0;
+    put(c, "used", 1000);
+    for (int i = 0; beside < 20; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        bool same = shard_of(key) == shard_of("used");
+        if (same && i < 1000) /* by then the others have filled the cache */
+            continue;
+        put(c, key, 1000);
+        CHECK(is_there(c, "used"));
+        beside += same;
+        if (same) { /* alone there again */
+            weft__hold hold;
+            CHECK(find(c, NULL, key, 0, &hold));
+            weft__cache_drop(c, hold.entry);
+            weft__hold_end(&hold);
+            put(c, "fills", 1000);
+        }
+    }
+    weft__cache_free(c);
+}
+
 TEST(cache_tells_one_finder_a_second_to_look)
 {
     weft__cache *c = new_cache(1 << 20, 10);
