@@ -40,7 +40,8 @@ extern "C" {
  * A worker's death (a signal, exit in a job) fails the job that it was doing, with -WEFT_EDIED and words
  * (weft_future_why), or has it done again, as `retries` says; no other job is lost. One that writes nonsense to the
  * pool is killed: -EPROTO. A job over its time_limit, or stopped by weft_future_stop, is ended by force, with its
- * worker.
+ * worker. Programs that it started end with it if they were started with die_with_parent (weft/subprocess.h), and live
+ * on otherwise, as plain forks of it do.
  *
  * A worker that did short jobs is given several at a time; those count as running, cannot be cancelled any more, and go
  * before others whatever the priority. If it does not come to them others do.

@@ -9,6 +9,7 @@
 
 #include <weft/co.h>
 #include <weft/process.h>
+#include <weft/subprocess.h>
 #include <weft/thread.h>
 
 #include <errno.h>
@@ -423,4 +424,31 @@ TEST_IN_LIMIT(60, THREAD | CO, process_pool_retries_lose_no_job)
     CHECK_OK(weft_thread_join(&thread, NULL, WEFT_FOREVER));
     weft_executor_free(ex);
     CHECK_INT(0, child_count());
+}
+
+/* An int: starts a program that keeps this descriptor for as long as it lives, and waits for it. */
+static int bytes_run_for_ever(const void *in, size_t size, weft_reply *reply)
+{
+    (void)size;
+    (void)reply;
+    weft_run_options options = {.popen = {.pass_fds = in, .pass_fd_count = 1, .die_with_parent = 1}};
+    return weft_run((const char *[]){"sleep", "1000", NULL}, &options, NULL);
+}
+
+/* A time limit leaves no grandchildren, if the job says so when it starts them. */
+TEST(process_pool_time_limit_ends_programs_that_die_with_their_parent)
+{
+    int ends[2];
+    char none;
+    CHECK_INT(0, pipe(ends));
+    weft_executor *ex = processes(1);
+    weft_future *f;
+    weft_job_options options = {.time_limit = 300 * WEFT_MS};
+    CHECK_OK(weft_submit_bytes(ex, bytes_run_for_ever, &ends[1], sizeof ends[1], &options, &f));
+    close(ends[1]);
+    CHECK_ERR(-ETIMEDOUT, weft_future_bytes(f, NULL, WEFT_FOREVER));
+    weft_future_unref(f);
+    weft_executor_free(ex);
+    CHECK_INT(0, read(ends[0], &none, 1)); /* its end: nobody has the descriptor any more */
+    close(ends[0]);
 }
