@@ -538,8 +538,9 @@ static void hold_idle(const serve_kind *kind, unsigned count, long each)
     line_service *service = line_service_new(false);
     struct far_clients few = far_start(kind, FEW, "echo x\n");
     struct far_clients many = far_start(kind, (int)count, "echo x\n");
-    weft_server *s =
-        serve_lines(kind, (weft_server_options){.max_connections = count + FEW + 100, .idle_timeout = -1}, service);
+    weft_server_options o = {.max_connections = count + FEW + 100, .idle_timeout = -1};
+    o.handshake_timeout = -1; /* all shake hands at once: on a slow machine that takes longer than one may */
+    weft_server *s = serve_lines(kind, o, service);
     unsigned port = weft_server_port(s);
     idle_wanted = FEW;
     far_go(&few, port);

@@ -113,7 +113,9 @@ static void come(const serve_kind *kind, unsigned each, unsigned most, unsigned 
     bool holds = most == 0;
     if (holds)
         each = c.count; /* all of them may come to one process */
-    c.server = serve_lines(kind, (weft_server_options){.max_connections = each, .idle_timeout = -1}, service);
+    weft_server_options o = {.max_connections = each, .idle_timeout = -1};
+    o.handshake_timeout = -1; /* all shake hands at once: on a slow machine that takes longer than one may */
+    c.server = serve_lines(kind, o, service);
     if (holds && weft_server_capacity(c.server) < c.count) { /* it knows: descriptors do not allow it */
         holds = false;
         most = weft_server_capacity(c.server);
