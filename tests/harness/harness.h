@@ -20,7 +20,8 @@
  * Each case runs in a child process of its own and fails when a check fails anywhere in it (also in a thread, a
  * coroutine or a forked child), when it crashes, when it is not done within its limit, when it leaves a descriptor
  * open or a process running, and when it ends the process before the body has returned. Its output is shown only if it
- * fails. Sanitizers and valgrind stretch the limit. */
+ * fails. Sanitizers and valgrind stretch the limit, and so does a machine that has too few processors for what it is
+ * asked to do meanwhile: up to four times. */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
 

@@ -23,6 +23,9 @@
 /* How long a case that hangs has to say who sleeps. */
 #define DUMP_TIME 0.2
 
+/* A limit is for an idle machine: what it withheld meanwhile is given on top, up to so many limits in all. */
+#define LIMITS_MOST 4
+
 /* Text into the case's output, after what the case itself wrote. */
 static void add_output(int output, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void add_output(int output, const char *fmt, ...)
@@ -103,6 +106,40 @@ static void each_process(void (*visit)(int pid, const char *name, int parent, in
     closedir(proc);
 }
 
+/* --- what the machine withholds --- */
+
+/* Seconds, since it started, in which this machine had less to give than was asked for: something waited for a
+ * processor, or the host had taken it away. */
+static double withheld(void)
+{
+    char line[160];
+    unsigned long long waited = 0, stolen = 0;
+    read_line("/proc/pressure/cpu", line, sizeof line);
+    const char *total = strstr(line, "total=");
+    if (total == NULL || sscanf(total, "total=%llu", &waited) != 1)
+        waited = 0;
+    read_line("/proc/stat", line, sizeof line);
+    if (sscanf(line, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &stolen) != 1)
+        stolen = 0;
+    return (double)waited / 1e6 + (double)stolen / (double)(sysconf(_SC_CLK_TCK) * sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/* When a limit of so many seconds ends. Asked again when that has come, it may be later. */
+struct limit {
+    double seconds, start, withheld;
+};
+
+static struct limit limit_begin(double seconds)
+{
+    return (struct limit){seconds, test__now(), withheld()};
+}
+
+static double limit_end(const struct limit *l)
+{
+    double more = withheld() - l->withheld, most = (LIMITS_MOST - 1) * l->seconds;
+    return l->start + l->seconds + (more < most ? more : most);
+}
+
 /* --- a case that hangs: where each of its threads is --- */
 
 struct hang {
@@ -158,28 +195,29 @@ static void kill_child(int pid, const char *name, int parent, int group, void *a
         kill(pid, SIGKILL);
 }
 
-/* Wait for all children to end by themselves until `deadline`. Returns whether they did. */
-static bool await_children(double deadline)
+/* Wait for all children to end by themselves within so many seconds. Returns whether they did. */
+static bool await_children(double seconds)
 {
+    struct limit limit = limit_begin(seconds);
     for (;;) {
         pid_t pid = waitpid(-1, NULL, WNOHANG);
         if (pid < 0)
             return true;
-        if (pid == 0 && !wait_child_event(deadline))
+        if (pid == 0 && !wait_child_event(limit_end(&limit)))
             return false;
     }
 }
 
 static void end_left_over(test__report *report)
 {
-    if (await_children(test__now() + LEFT_OVER_GRACE * test__factor))
+    if (await_children(LEFT_OVER_GRACE * test__factor))
         return;
     struct left_over left = {.text = "processes left running:", .used = strlen("processes left running:")};
     each_process(name_child, &left);
     fail_case(report, "%s", left.text);
     do {
         each_process(kill_child, NULL);
-    } while (!await_children(test__now() + 0.1));
+    } while (!await_children(0.1));
 }
 
 /* --- the verdict --- */
@@ -240,10 +278,10 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 }
 
 /* The case is at its limit: that is its outcome, whatever it does now. Let it say who sleeps on what, then kill it. */
-static void end_at_limit(pid_t pid, int limit, test__report *report, int output)
+static void end_at_limit(pid_t pid, double seconds, test__report *report, int output)
 {
     fail_case(report, "still %s after %.0f s", load_acquire(&report->state) == CASE_RETURNED ? "exiting" : "running",
-              limit * test__factor);
+              seconds);
     each_process(describe_threads, &(struct hang){output, pid});
     kill(-pid, SIGUSR2);
     double end = test__now() + DUMP_TIME;
@@ -256,17 +294,17 @@ static void end_at_limit(pid_t pid, int limit, test__report *report, int output)
 static int await_case(pid_t pid, int limit, test__report *report, int output)
 {
     bool killed = false;
-    double deadline = test__now() + limit * test__factor;
+    struct limit until = limit_begin(limit * test__factor);
     for (;;) {
         int status;
         pid_t ended = waitpid(-1, &status, WNOHANG);
         if (ended == pid)
             return status;
-        if (ended == 0 && !wait_child_event(deadline)) {
+        if (ended == 0 && !wait_child_event(limit_end(&until))) {
             if (!killed)
-                end_at_limit(pid, limit, report, output);
+                end_at_limit(pid, test__now() - until.start, report, output);
             killed = true;
-            deadline = test__now() + 1;
+            until = limit_begin(1);
         }
     }
 }
