@@ -145,7 +145,7 @@ TEST(ring_through_a_group)
     int err;
     collect_reports(WEFT_DEADLOCK_ERROR);
     CHECK_OK(weft_co_start(&co, waits_for_its_group, NULL, NULL));
-    CHECK_OK(weft_co_join(co, &err, weft_in_seconds(5 * test_limit_factor())));
+    CHECK_OK(weft_co_join(co, &err, weft_in_seconds(25 * test_limit_factor())));
     CHECK_ERR(-EDEADLK, err);
     CHECK_INT(1, reports());
     CHECK_INT(1, report_at(0)->ring);
@@ -166,7 +166,7 @@ TEST(ring_through_work_that_blocks)
     int err;
     collect_reports(WEFT_DEADLOCK_ERROR);
     CHECK_OK(weft_co_start(&co, blocks_with_it_held, NULL, NULL));
-    CHECK_OK(weft_co_join(co, &err, weft_in_seconds(5 * test_limit_factor())));
+    CHECK_OK(weft_co_join(co, &err, weft_in_seconds(25 * test_limit_factor())));
     CHECK_ERR(-EDEADLK, err);
     CHECK_INT(2, report_at(0)->n);
 }
@@ -201,7 +201,7 @@ static void hang_and_abort(void)
 {
     weft_deadlock_set(WEFT_DEADLOCK_ABORT, NULL, NULL);
     start_actors(crosswise, THREADS);
-    weft_sleep(weft_in_seconds(8 * test_limit_factor()));
+    weft_sleep(weft_in_seconds(15 * test_limit_factor()));
 }
 
 TEST_LIMIT(20, abort_follows_the_report)

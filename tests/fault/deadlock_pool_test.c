@@ -86,8 +86,8 @@ static void jobs_wait_for_each_other(make_pool *make)
     CHECK_OK(weft_submit(pool, waits_for, &second, &first));
     CHECK_OK(weft_submit(other, waits_for, &first, &second));
     add_seq_cst(&begun, 1); /* both futures are known now */
-    int a = weft_future_result(first, NULL, weft_in_seconds(5 * test_limit_factor()));
-    int b = weft_future_result(second, NULL, weft_in_seconds(5 * test_limit_factor()));
+    int a = weft_future_result(first, NULL, weft_in_seconds(25 * test_limit_factor()));
+    int b = weft_future_result(second, NULL, weft_in_seconds(25 * test_limit_factor()));
     CHECK_INT(-EDEADLK, a + b); /* one of them; the other's wait then ended well */
     CHECK_INT(1, reports());
     CHECK_INT(2, report_at(0)->n);
@@ -154,9 +154,9 @@ static int wait_for_the_first(make_pool *make, weft_job_fn *first_job, weft_job_
     CHECK_OK(weft_submit(other, waits_for, &first, &several[0]));
     CHECK_OK(weft_submit(other, second_job, &first, &several[1]));
     add_seq_cst(&begun, 1);
-    int sum = weft_future_result(first, NULL, weft_in_seconds(5 * test_limit_factor()));
+    int sum = weft_future_result(first, NULL, weft_in_seconds(25 * test_limit_factor()));
     for (int i = 0; i < 2; i++) {
-        sum += weft_future_result(several[i], NULL, weft_in_seconds(5 * test_limit_factor()));
+        sum += weft_future_result(several[i], NULL, weft_in_seconds(25 * test_limit_factor()));
         weft_future_unref(several[i]);
     }
     weft_future_unref(first);

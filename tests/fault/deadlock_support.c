@@ -86,7 +86,7 @@ const report *report_at(unsigned i)
 
 void wait_for_reports(unsigned n)
 {
-    weft_until end = weft_in((int64_t)(5e9 * test_limit_factor()));
+    weft_until end = weft_in((int64_t)(25e9 * test_limit_factor()));
     while (reports() < n) {
         CHECK_OK(weft_event_wait(&report_came, end));
         weft_event_clear(&report_came);

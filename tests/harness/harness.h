@@ -39,7 +39,7 @@ enum {
     PROCESS = 4
 };
 
-#define TEST_DEFAULT_LIMIT 10 /* seconds */
+#define TEST_DEFAULT_LIMIT 30 /* seconds */
 
 /* --- defining cases --- */
 

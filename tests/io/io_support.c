@@ -49,7 +49,7 @@ weft__poller *io_open(const char *kind)
 
 weft_until io_patience(void)
 {
-    return weft_in_seconds(5 * test_limit_factor());
+    return weft_in_seconds(20 * test_limit_factor());
 }
 
 void io_run_until(weft__poller *p, const int *flag, int n)

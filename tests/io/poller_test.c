@@ -455,7 +455,7 @@ static void highest_leaves(const char *kind)
     }
     CHECK_INT(high, event.fd);
     CHECK_OK(weft_poller_unregister(set, high));
-    CHECK_INT(1, weft_poller_wait(set, &event, 1, weft_in_seconds(5)));
+    CHECK_INT(1, weft_poller_wait(set, &event, 1, weft_in_seconds(25)));
     CHECK_INT(ends[0], event.fd);
     weft_poller_close(set);
     close(high);

@@ -351,7 +351,7 @@ static int check_child(forked *f)
     store_seq_cst(&word, 1);
     CHECK_INT(1, weft__wake(&word, 1, 0));
     int result;
-    CHECK_OK(weft_co_join(co, &result, weft_in_seconds(8)));
+    CHECK_OK(weft_co_join(co, &result, weft_in_seconds(25)));
     CHECK_INT(7, result);
     return 0;
 }

@@ -125,7 +125,7 @@ static int add_bytes(void *arg)
 }
 
 /* Bytes of any size arrive, also beyond what one message carries. */
-TEST(forkserver_passes_bytes)
+TEST_LIMIT(60, forkserver_passes_bytes)
 {
     static const size_t sizes[] = {1, 100, (32 << 10) - 8, (32 << 10) - 7, 1 << 20, 20 << 20};
     for (unsigned i = 0; i < WEFT__ARRAY_LEN(sizes); i++) {

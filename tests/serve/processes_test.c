@@ -470,7 +470,7 @@ static void end_with_owner(const char *model, unsigned processes)
     }
     weft_server *other = NULL;
     weft_server_options o = {.handler = tell_pid, .port = port};
-    weft_until limit = weft_in_seconds(8 * test_limit_factor());
+    weft_until limit = weft_in_seconds(25 * test_limit_factor());
     int err;
     while ((err = weft_server_open(&other, &o)) == -EADDRINUSE && weft_left(limit) > 0) /* the supervisor is ending */
         usleep(1000);
@@ -545,7 +545,7 @@ TEST(processes_all_stop_when_a_handler_says_so)
     client_expect_reply(fd, "x", "bye\n");
     client_expect_end(fd);
     client_close(fd);
-    CHECK_OK(weft_server_wait(s, weft_in_seconds(8 * test_limit_factor())));
+    CHECK_OK(weft_server_wait(s, weft_in_seconds(25 * test_limit_factor())));
     weft_server_close(s);
 }
 

@@ -28,7 +28,7 @@ static shared *new_shared(test *t, unsigned parties)
 {
     shared *s = test_alloc(t, sizeof *s);
     s->parties = parties;
-    s->wait_ms = 8000;
+    s->wait_ms = 25000;
     CHECK_OK(weft_barrier_init(&s->b, parties, &(weft_barrier_options){.flags = test_flags(t)}));
     return s;
 }
@@ -164,7 +164,7 @@ TEST_IN(THREAD | CO | PROCESS, barrier_reset_fails_present_waiters_only) /* 61 *
 TEST_IN(THREAD | CO | PROCESS, barrier_is_broken_for_all_by_one_deadline) /* 63 */
 {
     shared *s = new_shared(t, 3);
-    s->wait_ms = 9000;
+    s->wait_ms = 25000;
     test_spawn(t, one_round, s);
     wait_for_waiting(s, 1);
     CHECK_ERR(-ETIMEDOUT, weft_barrier_wait(&s->b, weft_in_ms(20)));
@@ -205,7 +205,7 @@ TEST_IN_LIMIT(60, THREAD | CO | PROCESS, barrier_keeps_sums_right_over_a_thousan
 
 static int wait_with_deadline(void *arg)
 {
-    int r = weft_barrier_wait(arg, weft_in_seconds(8));
+    int r = weft_barrier_wait(arg, weft_in_seconds(25));
     return r < 0 ? r : 0;
 }
 
@@ -222,12 +222,12 @@ TEST_IN(PROCESS, barrier_is_whole_again_by_a_reset_after_a_party_died)
         if (round == 1)
             CHECK_ERR(-EPIPE, (weft_barrier_abort(b), weft_barrier_wait(b, WEFT_FOREVER)));
         else
-            CHECK_INT(1, weft_barrier_wait(b, weft_in_seconds(8))); /* with the dead one */
+            CHECK_INT(1, weft_barrier_wait(b, weft_in_seconds(25))); /* with the dead one */
         if (round == 2)
             CHECK_ERR(-ETIMEDOUT, weft_barrier_wait(b, weft_in_ms(20)));
         weft_barrier_reset(b);
         int alive = test_spawn(t, wait_with_deadline, b);
-        CHECK(weft_barrier_wait(b, weft_in_seconds(8)) >= 0);
+        CHECK(weft_barrier_wait(b, weft_in_seconds(25)) >= 0);
         CHECK_OK(test_result(t, alive));
     }
 }

@@ -25,7 +25,7 @@ static shared *new_shared(test *t)
     CHECK_OK(weft_lock_init(&s->l, test_flags(t)));
     CHECK_OK(weft_rlock_init(&s->r, test_flags(t)));
     CHECK_OK(weft_cond_init(&s->c, test_flags(t)));
-    s->wait_ms = 8000;
+    s->wait_ms = 25000;
     return s;
 }
 
@@ -275,7 +275,7 @@ TEST_IN(THREAD | CO | PROCESS, cond_wait_lets_go_of_all_levels_of_an_rlock) /* 2
 TEST(cond_wait_of_a_cancelled_coroutine_ends_with_the_lock_held) /* 35 */
 {
     static shared s;
-    s.wait_ms = 9000;
+    s.wait_ms = 25000;
     weft_co *co;
     int result;
     CHECK_OK(weft_co_start(&co, wait_once, &s, NULL));

@@ -56,7 +56,7 @@ TEST_IN(THREAD | CO | PROCESS, event_wait_times_out) /* 29 */
     CHECK_ERR(-ETIMEDOUT, weft_event_wait(e, weft_in_ms(120)));
     CHECK(weft_now() - start >= 120 * WEFT_MS);
     weft_event_set(e);
-    CHECK_OK(weft_event_wait(e, weft_in_seconds(5)));
+    CHECK_OK(weft_event_wait(e, weft_in_seconds(25)));
 }
 
 TEST_IN_LIMIT(60, THREAD | CO | PROCESS, event_set_then_clear_reaches_all_who_waited) /* 30, 31 */
@@ -97,7 +97,7 @@ TEST_IN(THREAD | CO | PROCESS, event_set_early_is_not_missed)
     for (int i = 0; i < 50; i++) {
         weft_event *e = new_event(t);
         test_spawn(t, set_it, e);
-        CHECK_OK(weft_event_wait(e, weft_in_seconds(8)));
+        CHECK_OK(weft_event_wait(e, weft_in_seconds(25)));
         test_join(t);
     }
 }

@@ -308,7 +308,7 @@ TEST_IN(THREAD | PROCESS, lock_reaches_a_sleeper_while_another_never_rests)
     shared *s = new_shared(t);
     test_spawn(t, hold_again_and_again, s);
     for (int i = 0; i < 50; i++) {
-        CHECK_OK(weft_lock_acquire_until(&s->l, weft_in_seconds(8)));
+        CHECK_OK(weft_lock_acquire_until(&s->l, weft_in_seconds(25)));
         weft_lock_release(&s->l);
     }
     store_release(&s->rounds, 1);
@@ -367,7 +367,7 @@ TEST_IN(PROCESS, lock_released_unrecovered_tells_the_next_one_too)
     shared *s = new_shared(t);
     int dead = test_spawn(t, die_with_lock, s);
     CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, dead));
-    CHECK_ERR(-EOWNERDEAD, weft_lock_acquire_until(&s->l, weft_in_seconds(5)));
+    CHECK_ERR(-EOWNERDEAD, weft_lock_acquire_until(&s->l, weft_in_seconds(25)));
     weft_lock_release(&s->l);
     CHECK_INT(0, weft_lock_held(&s->l));
     CHECK_ERR(-EOWNERDEAD, weft_lock_acquire_until(&s->l, WEFT_NOW));

@@ -95,7 +95,7 @@ TEST_IN(PROCESS, once_of_a_dead_process_is_run_by_another)
 {
     shared *s = new_shared(t);
     CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, test_spawn(t, run_and_die, s)));
-    CHECK_OK(weft_once_run(&s->o, make, s, weft_in_seconds(5)));
+    CHECK_OK(weft_once_run(&s->o, make, s, weft_in_seconds(25)));
     CHECK_INT(1, s->ran);
 }
 
@@ -206,9 +206,9 @@ TEST_IN(THREAD | CO | PROCESS, rwlock_starves_neither_side)
         test_spawn(t, write_until_stopped, s);
     }
     for (int i = 0; i < 50; i++) {
-        CHECK_OK(weft_rwlock_acquire_write_until(&s->l, weft_in_seconds(8)));
+        CHECK_OK(weft_rwlock_acquire_write_until(&s->l, weft_in_seconds(25)));
         weft_rwlock_release_write(&s->l);
-        CHECK_OK(weft_rwlock_acquire_read_until(&s->l, weft_in_seconds(8)));
+        CHECK_OK(weft_rwlock_acquire_read_until(&s->l, weft_in_seconds(25)));
         weft_rwlock_release_read(&s->l);
     }
     store_release(&s->ran, 1);
@@ -225,8 +225,8 @@ TEST_IN(PROCESS, rwlock_of_a_dead_writer_is_recovered_by_the_next_writer)
 {
     shared *s = new_shared(t);
     CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, test_spawn(t, die_writing, s)));
-    CHECK_ERR(-EOWNERDEAD, weft_rwlock_acquire_read_until(&s->l, weft_in_seconds(5)));
-    CHECK_ERR(-EOWNERDEAD, weft_rwlock_acquire_write_until(&s->l, weft_in_seconds(5)));
+    CHECK_ERR(-EOWNERDEAD, weft_rwlock_acquire_read_until(&s->l, weft_in_seconds(25)));
+    CHECK_ERR(-EOWNERDEAD, weft_rwlock_acquire_write_until(&s->l, weft_in_seconds(25)));
     CHECK_OK(weft_rwlock_recover(&s->l));
     weft_rwlock_release_write(&s->l);
     CHECK_OK(weft_rwlock_acquire_read_until(&s->l, WEFT_NOW));

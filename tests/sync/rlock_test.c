@@ -121,7 +121,7 @@ TEST_IN(PROCESS, rlock_of_a_dead_process_comes_with_eownerdead_and_depth_one)
 {
     shared *s = new_shared(t);
     CHECK_INT(TEST_KILLED(SIGKILL), test_result(t, test_spawn(t, die_inside, s)));
-    CHECK_ERR(-EOWNERDEAD, weft_rlock_acquire_until(&s->l, weft_in_seconds(5)));
+    CHECK_ERR(-EOWNERDEAD, weft_rlock_acquire_until(&s->l, weft_in_seconds(25)));
     CHECK_INT(1, weft_rlock_depth(&s->l));
     CHECK_OK(weft_rlock_recover(&s->l));
     weft_rlock_release(&s->l);
