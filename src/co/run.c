@@ -25,7 +25,13 @@ WEFT__UNTRACED_BEGIN
 enum {
     ROUND = 64, /* switches between two looks around */
     SPIN_MIN = 8,
-    SPIN_MAX = 400
+    SPIN_MAX = 400,
+    LOOK_NS = 30000, /* a client on another processor that has to be woken has asked again by then */
+    TRUST_MAX = 16,
+    TRUST_LOST = 4,   /* by looking in vain: below four successes in five it ends soon */
+    IDLES_MIN = 64,   /* between two tries, while the last one succeeded */
+    IDLES_MAX = 1024, /* ... and after many in vain */
+    UNDISTURBED = 32  /* idle times for each that another thread took the processor away */
 };
 
 WEFT__TLS weft__sched *weft__sched_self;
@@ -444,12 +450,13 @@ static void fire_timers(weft__sched *s)
     }
 }
 
-static void poll_descriptors(weft__sched *s, int64_t until_ns)
+static int poll_descriptors(weft__sched *s, int64_t until_ns)
 {
     int n = load_acquire(&weft__idler_ops)->poll(s->poller, until_ns);
     check_fork(s);
     if (unlikely(n < 0 && n != -EINTR && n != -ETIMEDOUT))
         weft__panic("the poller of scheduler %u failed: error %d", (unsigned)s->index, -n);
+    return n;
 }
 
 /* Between two rounds of a busy thread. */
@@ -494,6 +501,46 @@ static bool spin_for_work(weft__sched *s)
     return false;
 }
 
+/* Whether to look this time: as long as looking pays, and now and then to find out. Not while others want this
+ * processor, who would have it while we sleep. */
+static bool may_look(weft__sched *s)
+{
+    if (likely(++s->idles < s->idles_max))
+        return s->trust != 0;
+    uint64_t preempted = weft__sys_preempted();
+    bool disturbed = (preempted - s->preempted) * UNDISTURBED >= s->idles;
+    s->preempted = preempted;
+    s->idles = 0;
+    if (disturbed)
+        s->trust = 0;
+    s->idles_max = s->trust != 0 || s->idles_max == 0 ? IDLES_MIN
+                   : s->idles_max < IDLES_MAX         ? 2 * s->idles_max
+                                                      : IDLES_MAX;
+    return !disturbed;
+}
+
+/* Look for descriptors a little before sleeping in the poller: who answers a single client at a time spends most of it
+ * asleep and being woken, and the client with it, whose send has to wake us. */
+static bool look_for_events(weft__sched *s, int64_t until_ns)
+{
+    if (likely(!may_look(s)))
+        return false;
+    for (int64_t end = 0;;) {
+        bool some = poll_descriptors(s, 0) > 0;
+        if (some || s->first != NULL || load_relaxed(&s->inbox) != NULL || weft__share_waiting()) {
+            s->trust += some && s->trust < TRUST_MAX;
+            return true;
+        }
+        int64_t now = weft__sys_now();
+        if (end == 0)
+            end = now + LOOK_NS < until_ns ? now + LOOK_NS : until_ns;
+        else if (now >= end)
+            break;
+    }
+    s->trust = s->trust > TRUST_LOST ? s->trust - TRUST_LOST : 0;
+    return false;
+}
+
 /* For the watch thread: this scheduler has nothing to do, and nothing will come but from other threads. */
 static bool is_at_rest(const void *object, const weft__waiter *waiter)
 {
@@ -535,7 +582,7 @@ static void idle(weft__sched *s)
     if (s->searching) {
         int64_t doze = weft__sys_now() + WEFT__DOZE_NS;
         until = doze < until ? doze : until;
-    } else if (spin_for_work(s)) {
+    } else if (spin_for_work(s) || (s->poller != NULL && look_for_events(s, until))) {
         return;
     }
     sleep_until(s, until);

@@ -67,10 +67,14 @@ struct weft__sched {
     weft__waiter waiter; /* what the thread is on its own stack */
     weft__stack_cache stacks;
     uint32_t spin;
-    bool searching;  /* holds the right to search for unstarted coroutines */
-    uint32_t victim; /* where the next search begins */
-    bool vain;       /* it was sent to search and found nothing, though coroutines are being started */
-    uint64_t pushes; /* into all rings, when it last asked */
+    uint32_t trust;     /* in looking for descriptors' events before a sleep; 0: none */
+    uint32_t idles;     /* since that was last thought over */
+    uint32_t idles_max; /* then it is again */
+    uint64_t preempted; /* how often this thread had been by then */
+    bool searching;     /* holds the right to search for unstarted coroutines */
+    uint32_t victim;    /* where the next search begins */
+    bool vain;          /* it was sent to search and found nothing, though coroutines are being started */
+    uint64_t pushes;    /* into all rings, when it last asked */
 #if WEFT__TSAN
     void *dead_fiber; /* of a coroutine that has ended, to be destroyed from another */
 #endif

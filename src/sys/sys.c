@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -170,6 +171,12 @@ unsigned weft__sys_cpus(void)
         return (unsigned)CPU_COUNT(&set);
     long n = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than the set holds */
     return n > 0 ? (unsigned)n : 1;
+}
+
+uint64_t weft__sys_preempted(void)
+{
+    struct rusage use;
+    return getrusage(RUSAGE_THREAD, &use) == 0 ? (uint64_t)use.ru_nivcsw : 0;
 }
 
 unsigned weft__sys_cpu(void)

@@ -142,6 +142,9 @@ unsigned weft__sys_cpus(void);
 /* The number of the processor that the caller is on, or was a moment ago. */
 unsigned weft__sys_cpu(void);
 
+/* How often another thread has taken the processor away from the calling one, which had not finished. */
+uint64_t weft__sys_preempted(void);
+
 /* The calling thread goes to another processor, if it may run on several. It may come back at any time. */
 void weft__sys_leave_cpu(void);
 

@@ -383,6 +383,9 @@ static struct {
     uint32_t polls;      /* atomic: without waiting */
     uint32_t waits;      /* atomic */
     uint32_t interrupts; /* atomic */
+    uint32_t looks;      /* atomic: polls without waiting that followed one with */
+    uint32_t slept;      /* atomic: the last one waited */
+    uint32_t quick;      /* atomic: `who` ends a sleep by himself */
     uint32_t kept;       /* atomic: `who` is not made ready yet */
     weft__waiter *who;   /* atomic: made ready in the next poll */
 } poller;
@@ -402,7 +405,10 @@ static int poller_poll(void *p, int64_t until_ns)
 {
     CHECK_PTR(&poller, p);
     add_seq_cst(until_ns <= 0 ? &poller.polls : &poller.waits, 1);
-    while (until_ns > 0 && load_seq_cst(&poller.word) == 0)
+    if (swap_seq_cst(&poller.slept, until_ns > 0) == 1 && until_ns <= 0)
+        add_seq_cst(&poller.looks, 1);
+    bool told = load_seq_cst(&poller.quick) != 0 && load_acquire(&poller.who) != NULL;
+    while (until_ns > 0 && !told && load_seq_cst(&poller.word) == 0)
         if (weft__sys_futex_wait(&poller.word, 0, until_ns, false) == -ETIMEDOUT)
             break;
     weft__sched_awake();
@@ -521,6 +527,49 @@ TEST(sched_thread_that_was_woken_to_search_and_got_busy_lets_others_search)
     store_seq_cst(&poller.kept, 0);
     CHECK_OK(weft_go(raise_it, NULL));
     CHECK_OK(join(holder));
+}
+
+enum {
+    WAITS = 1000
+};
+
+static int wait_in_poller_often(void *arg)
+{
+    for (int i = 0; i < WAITS; i++)
+        wait_in_poller(arg);
+    return 0;
+}
+
+/* A machine with other work may forbid it for a while, so it is given time. */
+TEST(sched_that_finds_events_when_it_looks_does_not_sleep)
+{
+    weft_co_threads(1);
+    CHECK_OK(join(start(open_poller, NULL)));
+    store_seq_cst(&poller.quick, 1);
+    uint32_t slept;
+    do {
+        uint32_t before = load_seq_cst(&poller.waits);
+        CHECK_OK(join(start(wait_in_poller_often, NULL)));
+        slept = load_seq_cst(&poller.waits) - before;
+    } while (slept > WAITS / 2);
+}
+
+static int sleep_often(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < WAITS; i++)
+        weft_sleep(weft_in(100000));
+    return 0;
+}
+
+TEST(sched_that_looks_in_vain_seldom_looks_again)
+{
+    weft_co_threads(1);
+    CHECK_OK(join(start(open_poller, NULL)));
+    uint32_t waits = load_seq_cst(&poller.waits), looks = load_seq_cst(&poller.looks);
+    CHECK_OK(join(start(sleep_often, NULL)));
+    CHECK(load_seq_cst(&poller.waits) - waits >= WAITS / 2);
+    CHECK_BETWEEN(1, WAITS / 10, load_seq_cst(&poller.looks) - looks);
 }
 
 static int report_count(void *arg)
