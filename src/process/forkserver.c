@@ -472,8 +472,9 @@ WEFT__FORK_TEXT static void after_fork_child(void)
         weft__sys_close(server.pidfd);
         close_all(server.lanes, WEFT__LANES);
     }
-    server.fd = server.pidfd = -1;
-    server.pid = 0;
+    server.fd = -1;
+    store_relaxed(&server.pidfd, -1); /* by itself: two at once would be a constant, on a page that is not here yet */
+    store_relaxed(&server.pid, 0);
     server.board = NULL; /* it is not mapped here */
 }
 

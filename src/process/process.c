@@ -56,6 +56,11 @@ typedef struct weft__process {
     char name[NAME_SIZE];
 } weft__process;
 
+/* The first record to be had lies where a fork writes anyway: one on the heap has a page copied for each child, and so
+ * have the heap's own books when it goes back there. */
+static WEFT__FORK_PAGE weft__process near_record;
+static WEFT__FORK_PAGE uint32_t near_taken; /* atomic */
+
 static WEFT__FORK_PAGE weft__rawlock children_lock;
 static WEFT__FORK_PAGE weft__list children = {&children, &children};
 static WEFT__FORK_PAGE uint32_t started;  /* atomic: for default names */
@@ -66,6 +71,23 @@ static WEFT__FORK_PAGE weft__seat *seat; /* of this process, if it was a spare o
 static WEFT__FORK_PAGE pid_t seat_of;
 static int handed[WEFT_PROCESS_FDS_MAX]; /* over to this process, by the one that started it */
 static WEFT__FORK_PAGE unsigned handed_count;
+
+/* ---- records ---- */
+
+static weft__process *new_record(void)
+{
+    if (weft__sys_fault(WEFT__SYS_MALLOC) < 0)
+        return NULL;
+    return swap_acq_rel(&near_taken, 1) == 0 ? &near_record : malloc(sizeof(weft__process));
+}
+
+static void free_record(weft__process *r)
+{
+    if (r == &near_record)
+        store_release(&near_taken, 0);
+    else
+        weft__free(r);
+}
 
 /* ---- the list ---- */
 
@@ -124,14 +146,24 @@ int weft_process_exit_code(weft_process *p, int *code)
     return err < 0 ? err : look(p->record, code);
 }
 
+static bool is_reaped(weft__process *r)
+{
+    weft_lock_acquire(&r->lock);
+    bool reaped = r->reaped;
+    weft_lock_release(&r->lock);
+    return reaped;
+}
+
+/* Its end is looked for when the wait for it is over, however that came out: an end beats a deadline. */
 int weft_process_join(weft_process *p, int *code, weft_until until)
 {
-    int err = weft_process_exit_code(p, code);
-    if (err != -EAGAIN)
+    weft__process *r = p->record;
+    int err = check(p);
+    if (err < 0)
         return err;
-    const weft__held *held = &p->record->held;
-    err = by_server(p->record) ? weft__server_await(held, until) : weft_fd_wait(held->pidfd, WEFT_POLLIN, until);
-    int ended = look(p->record, code);
+    if (!is_reaped(r))
+        err = by_server(r) ? weft__server_await(&r->held, until) : weft_fd_wait(r->held.pidfd, WEFT_POLLIN, until);
+    int ended = look(r, code);
     return ended == -EAGAIN && err < 0 ? err : ended;
 }
 
@@ -169,7 +201,7 @@ int weft_process_close(weft_process *p)
     weft__sys_close(r->held.pidfd);
     if (by_server(r) && r->parent == getpid())
         weft__server_release(&r->held);
-    weft__free(r);
+    free_record(r);
     p->record = NULL;
     return 0;
 }
@@ -344,8 +376,8 @@ typedef struct start {
     int (*run)(weft_process *p);
     void *arg;
     const weft_process_options *options;
-    bool by_main;
-    int gate[2]; /* -1: none */
+    bool by_main; /* a daemon: the main thread forks it */
+    int gate[2];  /* -1: none */
 } start;
 
 static weft__child describe(const start *s)
@@ -444,7 +476,7 @@ WEFT__FORK_TEXT static int fork_child(start *s)
     if (err < 0)
         return err;
     weft__sys_flush();
-    s->by_main = weft__sys_tid() == getpid();
+    s->by_main = s->r->daemon && weft__sys_tid() == s->r->parent;
     err = weft__sys_fault(WEFT__SYS_FORK);
     pid_t pid = err < 0 ? -1 : fork();
     if (pid == 0)
@@ -482,14 +514,14 @@ WEFT__FORK_TEXT static int start_process(start *s)
     bool by_server = s->options->method == WEFT_FORKSERVER;
     if (s->options->fd_count > WEFT_PROCESS_FDS_MAX || s->options->method > WEFT_FORKSERVER || (by_server && s->run))
         return -EINVAL;
-    weft__process *r = s->r = weft__malloc(sizeof *r);
+    weft__process *r = s->r = new_record();
     if (r == NULL)
         return -ENOMEM;
     *r = (weft__process){.handle = s->p, .held = {.pidfd = -1}, .parent = getpid(), .daemon = s->options->daemon != 0};
     make_name(r, s->options->name);
     int err = by_server ? serve_child(s) : fork_child(s);
     if (err < 0) {
-        weft__free(r);
+        free_record(r);
         return err;
     }
     enlist(r);

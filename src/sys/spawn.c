@@ -14,6 +14,7 @@
 #include "base/atomic.h"
 #include "base/compiler.h"
 #include "sys/direct.h"
+#include "sys/net.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -381,19 +382,22 @@ void weft__sys_await_signal(int which)
     }
 }
 
-WEFT__FORK_TEXT int weft__sys_null(int stream)
+int weft__sys_null(int stream)
 {
     int fd = open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
+/* Where a child has been already, as every other page costs it something. */
+static WEFT__FORK_PAGE char null_path[] = "/dev/null";
+
 WEFT__FORK_TEXT void weft__sys_null_stdin(void)
 {
-    int fd = weft__sys_null(0);
-    if (fd < 0 || dup2(fd, 0) < 0)
-        close(0);
+    int fd = (int)weft__direct(SYS_openat, AT_FDCWD, null_path, O_RDONLY, 0, 0, 0);
+    if (fd < 0 || (fd > 0 && weft__direct(SYS_dup3, fd, 0, 0, 0, 0, 0) < 0))
+        weft__sys_close(0);
     if (fd > 0)
-        close(fd);
+        weft__sys_close(fd);
 }
 
 int weft__sys_close_on_exec(int fd)
