@@ -163,7 +163,7 @@ static double fullest_bucket(size_t distance, uint32_t *count)
     for (unsigned i = 0; i < BUCKETS; i++)
         count[i] = 0;
     for (unsigned i = 0; i < SLEEPERS; i++) {
-        uint32_t at = ++count[weft__bucket_of((const uint32_t *)(base + i * distance)) - weft__buckets];
+        uint32_t at = ++count[weft__bucket_of((const uint32_t *)(base + i * distance)) - weft__words.buckets];
         if (at > most)
             most = at;
     }
@@ -178,8 +178,8 @@ BENCH(bucket_fullest_to_mean, .unit = "x mean", .value_at_most = 10, .fixed_n = 
     uint32_t *count = calloc(sizeof *count, (size_t)1 << WEFT__BUCKETS_LOG2);
     double worst = 0;
     for (unsigned seed = 0; seed < 32; seed++) {
-        BENCH_MUST(getrandom(&weft__bucket_seed, sizeof weft__bucket_seed, 0));
-        weft__bucket_seed |= 1;
+        BENCH_MUST(getrandom(&weft__words.seed, sizeof weft__words.seed, 0));
+        weft__words.seed |= 1;
         for (unsigned d = 0; d < sizeof distances / sizeof *distances; d++) {
             double ratio = fullest_bucket(distances[d], count);
             if (ratio > worst)

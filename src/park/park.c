@@ -1,8 +1,9 @@
 /* park.c - the word table: sleep on a private word, wake, requeue. See park.h for the contract, waiter.h below it.
  *
- * 65,536 buckets by hashed address. A bucket holds one ring per word, oldest sleeper first, so that a wake finds its
- * sleepers without passing strangers. The bucket's lock word also counts its nodes: taking the lock and counting in is
- * one compare-and-swap, and a waker that reads a count of 0 goes home after one load.
+ * 65,536 buckets by hashed address; in a child of fork they are empty. A bucket holds one ring per word, oldest
+ * sleeper first, so that a wake finds its sleepers without passing strangers. The bucket's lock word also counts its
+ * nodes: taking the lock and counting in is one compare-and-swap, and a waker that reads a count of 0 goes home after
+ * one load.
  *
  * I1  a node is in a ring  <=>  node->word != NULL; both change under its bucket's lock only. A requeue takes word
  *     from one address to the next with both locks held and never through NULL: the sleeper reads it without a lock.
@@ -36,8 +37,13 @@ enum {
     SPINS = 64
 };
 
-_Alignas(4096) weft__bucket weft__buckets[1u << WEFT__BUCKETS_LOG2];
-uint64_t weft__bucket_seed = UINT64_C(0x9e3779b97f4a7c15);
+enum {
+    TABLE_SIZE = sizeof(weft__bucket) << WEFT__BUCKETS_LOG2
+};
+
+static _Alignas(WEFT__CACHE_LINE) weft__bucket only_bucket;
+_Alignas(WEFT__CACHE_LINE) weft__table weft__words = {.buckets = &only_bucket};
+static WEFT__FORK_PAGE bool wiped; /* in a child of fork the table is empty without its doing */
 
 /* ---- bucket locks ---- */
 
@@ -444,13 +450,21 @@ int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned fla
 /* In the child nobody sleeps but the caller, who is here. */
 WEFT__FORK_TEXT static void after_fork_child(void)
 {
-    if (weft__direct(SYS_madvise, weft__buckets, sizeof weft__buckets, MADV_DONTNEED, 0, 0, 0) < 0)
-        memset(weft__buckets, 0, sizeof weft__buckets);
+    if (wiped)
+        return;
+    if (weft__words.buckets == &only_bucket)
+        memset(&only_bucket, 0, sizeof only_bucket);
+    else if (weft__direct(SYS_madvise, weft__words.buckets, TABLE_SIZE, MADV_DONTNEED, 0, 0, 0) < 0)
+        memset(weft__words.buckets, 0, TABLE_SIZE);
 }
 
 __attribute__((constructor(101))) static void start(void)
 {
-    weft__sys_random(&weft__bucket_seed, sizeof weft__bucket_seed);
-    weft__bucket_seed |= 1;
+    weft__bucket *table = weft__sys_map_wiped(TABLE_SIZE, &wiped);
+    if (table != NULL) {
+        weft__sys_random(&weft__words.seed, sizeof weft__words.seed);
+        weft__words.seed |= 1;
+        weft__words.buckets = table;
+    }
     pthread_atfork(NULL, NULL, after_fork_child);
 }

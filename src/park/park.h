@@ -102,15 +102,20 @@ typedef struct weft__bucket {
     char pad[WEFT__CACHE_LINE - sizeof(uint32_t) - sizeof(weft__node *) - 4];
 } weft__bucket;
 
-extern weft__bucket weft__buckets[1u << WEFT__BUCKETS_LOG2];
-extern uint64_t weft__bucket_seed; /* odd; random for each process, so that nobody can aim at one bucket */
+/* Until the library's constructor has run, or where there is no memory, all words have the same bucket. */
+typedef struct weft__table {
+    weft__bucket *buckets;
+    uint64_t seed; /* 0, or odd; random for each process, so that nobody can aim at one bucket */
+} weft__table;
+
+extern weft__table weft__words;
 
 static inline weft__bucket *weft__bucket_of(const uint32_t *word)
 {
     /* One random multiplier alone lines words of equal distance up for some of its values; the second step does not. */
-    uint64_t h = ((uint64_t)(uintptr_t)word >> 2) * weft__bucket_seed;
+    uint64_t h = ((uint64_t)(uintptr_t)word >> 2) * weft__words.seed;
     h = (h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
-    return &weft__buckets[h >> (64 - WEFT__BUCKETS_LOG2)];
+    return &weft__words.buckets[h >> (64 - WEFT__BUCKETS_LOG2)];
 }
 
 int weft__wake_in(weft__bucket *b, const uint32_t *word, unsigned n);

@@ -10,7 +10,8 @@
  *     after it. So all members slept, each for the next, at the moment between the two.
  * R2  a ring is reported by its member that fell asleep last, or, when several are looked at in one round, by the
  *     first of them; the others are marked as reported in this sleep.
- * The watch thread's alone; its tables are static and grow. Pinned by tests/fault/deadlock_*_test.c. */
+ * The watch thread's alone. Its tables are mapped at the first walk: in .bss they would lie between what a fork
+ * copies, and each two megabytes of that take a page of the page table. Pinned by tests/fault/deadlock_*_test.c. */
 #include "park/watch.h"
 
 #include "sys/sys.h"
@@ -32,11 +33,17 @@ typedef struct node {
     bool reached, reaches; /* by the first node; the first node */
 } node;
 
-static node nodes[NODES_MAX];
-static uint32_t ids[EDGES_MAX];    /* whom an edge leads to */
-static uint32_t wheres[EDGES_MAX]; /* where that one took it */
-static uint16_t heads[EDGES_MAX];  /* which node that is */
-static uint16_t places[SLOTS];     /* id -> node + 1, open addressing */
+typedef struct tables {
+    node nodes[NODES_MAX];
+    uint32_t ids[EDGES_MAX];    /* whom an edge leads to */
+    uint32_t wheres[EDGES_MAX]; /* where that one took it */
+    uint16_t heads[EDGES_MAX];  /* which node that is */
+    uint16_t places[SLOTS];     /* id -> node + 1, open addressing */
+    uint32_t again[EDGES_MAX];  /* the same edges of one node, at the second look */
+    weft__found members[NODES_MAX];
+} tables;
+
+static tables *t; /* NULL: no walk yet */
 static unsigned n_nodes, n_edges;
 
 /* ---- the walk ---- */
@@ -45,16 +52,16 @@ static unsigned n_nodes, n_edges;
 static unsigned node_of(uint32_t id)
 {
     unsigned at = id * UINT32_C(0x9e3779b1) >> 19;
-    while (places[at % SLOTS] != 0) {
-        unsigned i = places[at % SLOTS] - 1u;
-        if (nodes[i].found.id == id)
+    while (t->places[at % SLOTS] != 0) {
+        unsigned i = t->places[at % SLOTS] - 1u;
+        if (t->nodes[i].found.id == id)
             return i;
         at++;
     }
     if (n_nodes == NODES_MAX)
         return NODES_MAX;
-    nodes[n_nodes] = (node){.found.id = id};
-    places[at % SLOTS] = (uint16_t)(n_nodes + 1);
+    t->nodes[n_nodes] = (node){.found.id = id};
+    t->places[at % SLOTS] = (uint16_t)(n_nodes + 1);
     return n_nodes++;
 }
 
@@ -76,7 +83,7 @@ static bool expand(node *nd)
         nd->found.id = id;
         return true;
     }
-    weft__enders e = {.ids = &ids[n_edges], .wheres = &wheres[n_edges], .max = EDGES_MAX - n_edges};
+    weft__enders e = {.ids = &t->ids[n_edges], .wheres = &t->wheres[n_edges], .max = EDGES_MAX - n_edges};
     if (!ask(&nd->found, &e) || !weft__found_still(&nd->found))
         return e.max != 0;
     nd->n = e.n;
@@ -88,20 +95,20 @@ static bool expand(node *nd)
         unsigned k = node_of(e.ids[i]);
         if (k == NODES_MAX)
             return false;
-        heads[nd->first + i] = (uint16_t)k;
+        t->heads[nd->first + i] = (uint16_t)k;
     }
     return true;
 }
 
 static bool walk_from(uint32_t id)
 {
-    memset(places, 0, sizeof places);
+    memset(t->places, 0, sizeof t->places);
     n_nodes = n_edges = 0;
     node_of(id);
     for (unsigned i = 0; i < n_nodes; i++) {
-        if (!expand(&nodes[i]))
+        if (!expand(&t->nodes[i]))
             return false;
-        if (i == 0 && !nodes[0].lost)
+        if (i == 0 && !t->nodes[0].lost)
             return false;
     }
     return true;
@@ -113,7 +120,7 @@ static bool still_lost(const node *nd)
 {
     unsigned lost = 0;
     for (unsigned i = 0; i < nd->n; i++)
-        lost += nodes[heads[nd->first + i]].lost;
+        lost += t->nodes[t->heads[nd->first + i]].lost;
     return nd->all ? lost > 0 : lost == nd->n;
 }
 
@@ -122,8 +129,8 @@ static void take_back(void)
     for (bool changed = true; changed;) {
         changed = false;
         for (unsigned i = n_nodes; i-- > 0;)
-            if (nodes[i].lost && !still_lost(&nodes[i])) {
-                nodes[i].lost = false;
+            if (t->nodes[i].lost && !still_lost(&t->nodes[i])) {
+                t->nodes[i].lost = false;
                 changed = true;
             }
     }
@@ -133,14 +140,14 @@ static void take_back(void)
 static bool mark_ring(void)
 {
     bool back = false;
-    nodes[0].reached = nodes[0].reaches = true;
+    t->nodes[0].reached = t->nodes[0].reaches = true;
     for (bool changed = true; changed;) {
         changed = false;
         for (unsigned i = 0; i < n_nodes; i++) {
-            node *nd = &nodes[i];
+            node *nd = &t->nodes[i];
             for (unsigned k = 0; nd->lost && k < nd->n; k++) {
-                node *to = &nodes[heads[nd->first + k]];
-                back = back || (to == &nodes[0] && nd->reached);
+                node *to = &t->nodes[t->heads[nd->first + k]];
+                back = back || (to == &t->nodes[0] && nd->reached);
                 if (to->lost && nd->reached && !to->reached)
                     to->reached = changed = true;
                 if (to->lost && to->reaches && !nd->reaches)
@@ -162,8 +169,8 @@ static bool member(const node *nd)
 static bool needs_member(const node *nd, const weft__enders *again)
 {
     for (unsigned i = 0; i < nd->n; i++)
-        for (unsigned k = 0; member(&nodes[heads[nd->first + i]]) && k < again->n; k++)
-            if (again->ids[k] == ids[nd->first + i])
+        for (unsigned k = 0; member(&t->nodes[t->heads[nd->first + i]]) && k < again->n; k++)
+            if (again->ids[k] == t->ids[nd->first + i])
                 return true;
     return false;
 }
@@ -171,8 +178,7 @@ static bool needs_member(const node *nd, const weft__enders *again)
 /* R1: the second look. */
 static bool confirm(const node *nd)
 {
-    static uint32_t again[EDGES_MAX];
-    weft__enders e = {.ids = again, .max = EDGES_MAX};
+    weft__enders e = {.ids = t->again, .max = EDGES_MAX};
     if (!weft__found_still(&nd->found))
         return false;
     if (nd->n > MANY && !nd->all)
@@ -181,18 +187,18 @@ static bool confirm(const node *nd)
         return false;
     if (nd->all)
         return needs_member(nd, &e); /* others that it needs may come and go */
-    return e.n == nd->n && memcmp(again, &ids[nd->first], e.n * sizeof *again) == 0;
+    return e.n == nd->n && memcmp(t->again, &t->ids[nd->first], e.n * sizeof *t->again) == 0;
 }
 
 /* Of several that can end its wait, the one that is on the ring, if it is one. */
 static void name_holder(node *nd)
 {
     for (unsigned i = 0; i < nd->n && nd->n > 1; i++) {
-        if (!member(&nodes[heads[nd->first + i]]))
+        if (!member(&t->nodes[t->heads[nd->first + i]]))
             continue;
         uint32_t id = nd->found.holder;
-        nd->found.holder = id == 0 || id == ids[nd->first + i] ? ids[nd->first + i] : 0;
-        nd->found.taken = nd->found.holder != 0 ? wheres[nd->first + i] : 0;
+        nd->found.holder = id == 0 || id == t->ids[nd->first + i] ? t->ids[nd->first + i] : 0;
+        nd->found.taken = nd->found.holder != 0 ? t->wheres[nd->first + i] : 0;
         if (nd->found.holder == 0)
             return;
     }
@@ -200,25 +206,31 @@ static void name_holder(node *nd)
 
 static void tell(void)
 {
-    static weft__found members[NODES_MAX];
     unsigned n = 0;
     for (unsigned i = 0; i < n_nodes; i++) {
-        if (!member(&nodes[i]))
+        if (!member(&t->nodes[i]))
             continue;
-        if (!confirm(&nodes[i]))
+        if (!confirm(&t->nodes[i]))
             return;
-        name_holder(&nodes[i]);
-        members[n++] = nodes[i].found;
+        name_holder(&t->nodes[i]);
+        t->members[n++] = t->nodes[i].found;
     }
-    weft__deadlock_report(members, n, n, true);
+    weft__deadlock_report(t->members, n, n, true);
+}
+
+static bool have_tables(void)
+{
+    if (t == NULL)
+        t = weft__sys_map_wiped(sizeof *t, NULL);
+    return t != NULL;
 }
 
 void weft__ring_look(weft__waiter *w)
 {
     uint32_t id = load_acquire(&w->id);
-    if (id == 0 || w->reported == w->walked || !walk_from(id))
+    if (id == 0 || w->reported == w->walked || !have_tables() || !walk_from(id))
         return;
     take_back();
-    if (nodes[0].lost && mark_ring())
+    if (t->nodes[0].lost && mark_ring())
         tell();
 }

@@ -96,9 +96,9 @@ static weft__peer **chain_of(weft__mail *m, const weft_address *a)
         memcpy(parts, &a->in6.sin6_addr, 16);
     else
         memcpy(parts, &a->in.sin_addr, 4);
-    uint64_t h = weft__bucket_seed;
+    uint64_t h = weft__words.seed;
     for (int i = 0; i < 3; i++)
-        h = (h ^ parts[i] ^ h >> 29) * (weft__bucket_seed ^ UINT64_C(0xff51afd7ed558cce)) + h % 65521;
+        h = (h ^ parts[i] ^ h >> 29) * (weft__words.seed ^ UINT64_C(0xff51afd7ed558cce)) + h % 65521;
     h = (h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
     return &m->chains[h >> 40 & (m->nchains - 1)];
 }

@@ -1,6 +1,8 @@
 /* sys.c - clock, memory, futexes, processors, random bytes, start times, threads, eventfds. See sys.h. */
 #include "sys/sys.h"
 
+#include "sys/direct.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -72,6 +74,15 @@ int weft__sys_map(void **out, size_t size)
         return -errno;
     *out = p;
     return 0;
+}
+
+void *weft__sys_map_wiped(size_t size, bool *by_kernel)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool wiped = p != MAP_FAILED && madvise(p, size, MADV_WIPEONFORK) == 0;
+    if (by_kernel != NULL)
+        *by_kernel = wiped;
+    return p != MAP_FAILED ? p : NULL;
 }
 
 int weft__sys_map_shared(void **out, size_t size)
@@ -203,7 +214,7 @@ void weft__sys_yield(void)
 
 WEFT__FORK_TEXT pid_t weft__sys_tid(void)
 {
-    return (pid_t)syscall(SYS_gettid);
+    return (pid_t)weft__direct(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
 void weft__sys_random(void *p, size_t size)

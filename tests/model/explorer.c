@@ -392,7 +392,7 @@ static void thread_main(void *arg)
 
 static void start_run(void)
 {
-    memset(weft__buckets, 0, sizeof weft__buckets);
+    memset(weft__words.buckets, 0, sizeof *weft__words.buckets << WEFT__BUCKETS_LOG2);
     model_clock = 1;
     failure = NULL;
     freed = freed_end = NULL;

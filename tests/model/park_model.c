@@ -246,7 +246,7 @@ static void nobody_left(void)
 {
     exact_final();
     for (unsigned i = 0; i < 2; i++)
-        MODEL_CHECK(weft__buckets[i].lock == 0 && weft__buckets[i].heads == NULL);
+        MODEL_CHECK(weft__words.buckets[i].lock == 0 && weft__words.buckets[i].heads == NULL);
 }
 
 const model_case park_cases[] = {

@@ -76,6 +76,12 @@ int weft__sys_map(void **out, size_t size)
     return *out != NULL ? 0 : -ENOMEM;
 }
 
+void *weft__sys_map_wiped(size_t size, bool *by_kernel)
+{
+    *by_kernel = false;
+    return calloc(1, size);
+}
+
 /* Reports are not explored. */
 int weft__peek_awaited(void *to, const void *object, size_t size, const weft__waiter *sleeper)
 {
