@@ -47,8 +47,13 @@ typedef struct thread_slot {
 
 static WEFT__FORK_PAGE weft__rawlock registry_lock;
 static weft__waiter **chunks[CHUNKS]; /* atomic pointers: readers go without the lock */
-static uint32_t registered;           /* atomic */
-static weft__waiter *threads;         /* atomic: all waiters of threads, in use or not, by next_of_thread */
+static weft__waiter *first_chunk[CHUNK];
+/* The first thread's, as a rule main's: the child of a fork has it here and writes to it. */
+static _Alignas(WEFT__CACHE_LINE) WEFT__FORK_PAGE thread_slot first_slot;
+static uint32_t first_taken;  /* atomic */
+static bool have_slab;        /* registry_lock: there were other threads' waiters, too */
+static uint32_t registered;   /* atomic */
+static weft__waiter *threads; /* atomic: all waiters of threads, in use or not, by next_of_thread */
 static WEFT__FORK_PAGE weft__waiter *idle_threads; /* free list of thread waiters, by next_ready */
 static uint32_t ids_hidden;                        /* atomic */
 static uint32_t many_cpus;                         /* atomic: 0 unknown, 1 one processor, 2 several */
@@ -68,8 +73,8 @@ int weft__waiter_register(weft__waiter *w, const weft__waiter_ops *ops)
         goto unlock;
     }
     if (slot % CHUNK == 0) {
-        void *p;
-        if ((err = weft__sys_map(&p, CHUNK * sizeof(weft__waiter *))) < 0)
+        void *p = first_chunk;
+        if (slot != 0 && (err = weft__sys_map(&p, CHUNK * sizeof(weft__waiter *))) < 0)
             goto unlock;
         store_release(&chunks[slot / CHUNK], (weft__waiter **)p);
     }
@@ -319,6 +324,8 @@ static weft__waiter *take_idle_thread(void)
 {
     rawlock_acquire(&registry_lock);
     weft__waiter *w = idle_threads;
+    if (w == &first_slot.waiter && w->left_id != 0 && !have_slab)
+        w = NULL; /* whom a fork left behind keeps his name for as long as there are others */
     if (w != NULL) {
         idle_threads = w->next_ready;
         weft__waiter_set_name(w, ""); /* one that a fork left behind was still called something */
@@ -328,21 +335,23 @@ static weft__waiter *take_idle_thread(void)
     return w;
 }
 
-/* Make some waiters, keep the first and put the others on the free list. */
+/* Make some waiters, keep the first and put the others on the free list. The process's very first is alone. */
 static weft__waiter *make_threads(void)
 {
-    void *p;
-    int err = weft__sys_map(&p, SLAB * sizeof(thread_slot));
+    bool alone = swap_acq_rel(&first_taken, 1) == 0;
+    void *p = &first_slot;
+    unsigned n = 0, most = alone ? 1 : SLAB;
+    int err = alone ? 0 : weft__sys_map(&p, SLAB * sizeof(thread_slot));
     thread_slot *slab = p;
-    unsigned n = 0;
-    while (err == 0 && n < SLAB && (err = weft__waiter_register(&slab[n].waiter, &weft__thread_ops)) == 0)
+    while (err == 0 && n < most && (err = weft__waiter_register(&slab[n].waiter, &weft__thread_ops)) == 0)
         n++;
     if (n == 0)
         weft__panic("no waiter for thread %d: %s", (int)weft__sys_tid(),
                     err == -EAGAIN ? "4 million are registered" : "out of memory");
-    leak_root(p, SLAB * sizeof(thread_slot)); /* a thread's own values may hang on its waiter alone */
+    leak_root(p, most * sizeof(thread_slot)); /* a thread's own values may hang on its waiter alone */
     weft__waiter_renew(&slab[0].waiter);
     rawlock_acquire(&registry_lock);
+    have_slab |= !alone;
     for (unsigned i = 1; i < n; i++) {
         slab[i].waiter.next_ready = idle_threads;
         idle_threads = &slab[i].waiter;
