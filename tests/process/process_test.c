@@ -12,6 +12,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -459,6 +460,34 @@ TEST(process_leaves_no_zombies_at_its_end)
     CHECK_INT(0, child_join(&p));
     CHECK_INT(-1, waitpid(-1, NULL, WNOHANG)); /* this process adopts orphans, and there are none */
     CHECK_INT(ECHILD, errno);
+    CHECK_OK(weft_process_close(&p));
+}
+
+/* ---- standard input ---- */
+
+static int flags_of_stdin(void *arg)
+{
+    (void)arg;
+    return fcntl(0, F_GETFD);
+}
+
+static int start_with_stdin_closed(void *arg)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    (void)arg;
+    close(0);
+    start(&p, flags_of_stdin, NULL);
+    int flags = child_join(&p);
+    CHECK_OK(weft_process_close(&p));
+    return flags;
+}
+
+/* What it executes has it, too. */
+TEST(process_whose_parent_has_no_stdin_keeps_its_own_at_exec)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    start(&p, start_with_stdin_closed, NULL);
+    CHECK_INT(0, child_join(&p));
     CHECK_OK(weft_process_close(&p));
 }
 
