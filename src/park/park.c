@@ -43,7 +43,6 @@ enum {
 
 static _Alignas(WEFT__CACHE_LINE) weft__bucket only_bucket;
 _Alignas(WEFT__CACHE_LINE) weft__table weft__words = {.buckets = &only_bucket};
-static WEFT__FORK_PAGE bool wiped; /* in a child of fork the table is empty without its doing */
 
 /* ---- bucket locks ---- */
 
@@ -447,11 +446,10 @@ int weft__park_any(weft__case *cases, unsigned n, weft_until until, unsigned fla
 
 /* ---- start and fork ---- */
 
-/* In the child nobody sleeps but the caller, who is here. */
+/* In the child nobody sleeps but the caller, who is here. The kernel has emptied the table, as a rule; an emulator may
+ * have said so and not done it. */
 WEFT__FORK_TEXT static void after_fork_child(void)
 {
-    if (wiped)
-        return;
     if (weft__words.buckets == &only_bucket)
         memset(&only_bucket, 0, sizeof only_bucket);
     else if (weft__direct(SYS_madvise, weft__words.buckets, TABLE_SIZE, MADV_DONTNEED, 0, 0, 0) < 0)
@@ -460,7 +458,7 @@ WEFT__FORK_TEXT static void after_fork_child(void)
 
 __attribute__((constructor(101))) static void start(void)
 {
-    weft__bucket *table = weft__sys_map_wiped(TABLE_SIZE, &wiped);
+    weft__bucket *table = weft__sys_map_wiped(TABLE_SIZE);
     if (table != NULL) {
         weft__sys_random(&weft__words.seed, sizeof weft__words.seed);
         weft__words.seed |= 1;

@@ -221,7 +221,7 @@ static void tell(void)
 static bool have_tables(void)
 {
     if (t == NULL)
-        t = weft__sys_map_wiped(sizeof *t, NULL);
+        t = weft__sys_map_wiped(sizeof *t);
     return t != NULL;
 }
 

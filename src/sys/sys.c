@@ -76,13 +76,13 @@ int weft__sys_map(void **out, size_t size)
     return 0;
 }
 
-void *weft__sys_map_wiped(size_t size, bool *by_kernel)
+void *weft__sys_map_wiped(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    bool wiped = p != MAP_FAILED && madvise(p, size, MADV_WIPEONFORK) == 0;
-    if (by_kernel != NULL)
-        *by_kernel = wiped;
-    return p != MAP_FAILED ? p : NULL;
+    if (p == MAP_FAILED)
+        return NULL;
+    madvise(p, size, MADV_WIPEONFORK);
+    return p;
 }
 
 int weft__sys_map_shared(void **out, size_t size)

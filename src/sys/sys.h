@@ -104,9 +104,9 @@ void weft__free(void *p);
 /* Private anonymous memory, zeroed, no swap reserved. *out is set on 0. */
 int weft__sys_map(void **out, size_t size);
 int weft__sys_unmap(void *p, size_t size);
-/* The same for what a process maps once; in a child of fork it is zeroed again. *by_kernel (may be NULL): false where
- * the child has to do that. NULL: no memory; tests do not plan that. */
-void *weft__sys_map_wiped(size_t size, bool *by_kernel);
+/* The same for what a process maps once, and a child of fork need not have: it is zeroed there, or, where the kernel
+ * (or an emulator) does not do that, as it was. NULL: no memory; tests do not plan that. */
+void *weft__sys_map_wiped(size_t size);
 /* The same, shared with the processes that are forked from now on; and no more with those forked later. */
 int weft__sys_map_shared(void **out, size_t size);
 void weft__sys_not_for_children(void *p, size_t size);

@@ -76,9 +76,8 @@ int weft__sys_map(void **out, size_t size)
     return *out != NULL ? 0 : -ENOMEM;
 }
 
-void *weft__sys_map_wiped(size_t size, bool *by_kernel)
+void *weft__sys_map_wiped(size_t size)
 {
-    *by_kernel = false;
     return calloc(1, size);
 }
 
