@@ -264,7 +264,7 @@ static int send_page(weft_request *r, void *arg)
 int weft_http_add_status(weft_http *site, const char *path)
 {
     char pattern[256];
-    if (path == NULL || path[0] != '/' || strpbrk(path, "{}") != NULL || path[1] == 0 || strlen(path) > 200)
+    if (path == NULL || path[0] != '/' || strpbrk(path, "{} ?#%") != NULL || path[1] == 0 || strlen(path) > 200)
         return -EINVAL;
     snprintf(pattern, sizeof pattern, "GET %s", path);
     int err = weft_http_route(site, pattern, send_page, site);

@@ -4,6 +4,7 @@
 
 #include "sys/sys.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +73,8 @@ const char *weft_strerror(int err)
     err = err < 0 ? -err : err;
     if (err >= WEFT_EEMPTY && err - WEFT_EEMPTY < (int)WEFT__ARRAY_LEN(own) && own[err - WEFT_EEMPTY] != NULL)
         return own[err - WEFT_EEMPTY];
+    if (err == ETIMEDOUT)
+        return "Timed out"; /* a lock or a program, too: not only what errno's text says, a connection */
     return strerror_r(err, text, sizeof text);
 }
 

@@ -280,6 +280,7 @@ TEST_IN(THREAD | CO, queue_now_on_a_full_one_is_full_and_takes_nothing) /* S000-
         weft_queue_free(q);
     }
     CHECK(strstr(weft_strerror(-WEFT_EFULL), "full") != NULL);
+    CHECK_STR("Timed out", weft_strerror(-ETIMEDOUT));
 }
 
 TEST_IN(THREAD | CO, queue_waits_until_the_deadline_and_no_shorter) /* G69, X-03 */

@@ -58,6 +58,8 @@ expect 2 "from 0 to 65535" "$weft" web "$dir/site" --port=
 mkfifo "$dir/fifo"
 expect 2 "Operation not supported" "$weft" web "$dir/site" --port 0 --pid-file "$dir/fifo"
 [ -p "$dir/fifo" ] || fail "--pid-file puts a file in the place of what is none"
+expect 2 "a path like /status" "$weft" web "$dir/site" --port 0 --status status
+expect 2 "a path like /status" "$weft" web "$dir/site" --port 0 --status "/my status"
 expect 2 "--poller is one of" "$weft" web "$dir/site" --poller kqueue
 expect 2 "--model is one of" "$weft" web "$dir/site" --model fork
 expect 2 "takes no value" "$weft" web "$dir/site" --listing=yes
