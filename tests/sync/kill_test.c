@@ -133,7 +133,7 @@ TEST_IN_LIMIT(240, PROCESS, kill_of_lock_users_leaves_nobody_waiting)
     int err = weft_lock_acquire_until(&s->l, weft_in_seconds(25));
     CHECK(err == 0 || err == -EOWNERDEAD);
     CHECK(s->begun - s->done <= 1);
-    CHECK_BETWEEN(0, 20 * WEFT_SECOND, s->longest); /* a tenth of a second on an idle machine; nobody at his deadline */
+    CHECK_BETWEEN(0, 10 * WEFT_SECOND, s->longest); /* a tenth of a second on an idle machine; nobody at his deadline */
 }
 
 /* Units: who takes one marks it as its own in a slot; at the end no slot holds a unit twice. */
