@@ -26,7 +26,7 @@ enum compare_job {
 
 /* What the clients have seen in one step. Times in ns. */
 typedef struct compare_load {
-    uint64_t sent, answered; /* requests, once all clients had connected or had been turned away */
+    uint64_t sent, answered; /* requests, once all clients had come or had been turned away */
     int64_t took;
     uint64_t whole_answered; /* from the first moment on */
     int64_t whole_took;

@@ -1,5 +1,7 @@
 /* compare_load.c - the clients of `weft compare`: one thread, a poller, plain sockets, with TLS a session on each.
- * Closed loop: each client sends its next request when it has the answer to the last one, as a user does who waits. */
+ * Closed loop: each client sends its next request when it has the answer to the last one, as a user does who waits.
+ * Measuring begins when all have come and have had an answer, as far as the server gives one; until then those who have
+ * theirs ask now and then only. Else ten thousand would never come: the few that are there keep the server busy. */
 #include "compare.h"
 
 #include <weft/base.h>
@@ -22,13 +24,16 @@ enum {
     BUCKETS = 40 * FINE
 };
 
-#define LOST_AFTER (WEFT_SECOND / 2) /* a datagram; the server may need to start a process for it first */
-#define COMING     (5 * WEFT_SECOND) /* who has not connected by then is not waited for */
-#define STUCK      WEFT_SECOND       /* after it without a handshake's going on, those who wait for theirs neither */
+#define LOST_AFTER (WEFT_SECOND / 2)  /* a datagram; the server may need to start a process for it first */
+#define PAUSE      (WEFT_SECOND / 2)  /* between two requests of who is there while others come */
+#define TICK       (WEFT_SECOND / 32) /* how often both are looked for */
+#define COMING     (5 * WEFT_SECOND)  /* who has not come by then is not waited for */
+#define STUCK      WEFT_SECOND /* after it without a handshake or a first answer, those who wait for theirs neither */
 
 typedef struct client {
     int fd;
     bool connected, shaking, served;
+    bool waits; /* for an answer */
     size_t got; /* bytes of the present answer */
     int64_t asked;
     weft_tls_session *tls; /* NULL: plain */
@@ -39,11 +44,15 @@ typedef struct run {
     struct sockaddr_in to;
     client *clients;
     unsigned n, started, connecting, online;
-    unsigned shaking; /* connected, without the end of the handshake */
-    int64_t shaken;   /* when a handshake last went on */
+    enum stage {
+        STAGE_COMING,
+        STAGE_MEASURING,
+        STAGE_LEAVING
+    } stage;
+    int64_t moved; /* when a handshake last went on, or somebody had his first answer */
     weft_tls *tls;
     weft_poller *poller;
-    int64_t look_at; /* for datagrams that are lost */
+    int64_t look_at; /* for who has paused, and for datagrams that are lost */
     compare_load *out;
     uint64_t times[BUCKETS]; /* answers by how long they took */
 } run;
@@ -104,8 +113,7 @@ static void drop(run *r, client *c)
     if (c->tls != NULL)
         weft_tls_session_close(c->tls);
     c->tls = NULL;
-    r->shaking -= c->shaking;
-    c->shaking = false;
+    c->shaking = c->waits = false;
     (void)weft_poller_unregister(r->poller, c->fd);
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(c->fd);
@@ -151,6 +159,7 @@ static void ask(run *r, client *c)
     const char *request = compare_request(r->job, &size);
     c->asked = weft_now();
     c->got = 0;
+    c->waits = true;
     if (!send_all(c, request, size))
         lose(r, c);
     else
@@ -177,7 +186,7 @@ static void start(run *r, client *c)
 static void shake(run *r, client *c)
 {
     int err = weft_tls_session_handshake(c->tls);
-    r->shaken = weft_now();
+    r->moved = weft_now();
     if (err == -EAGAIN && !weft_tls_session_unsent(c->tls))
         return;
     if (err != 0) {
@@ -185,7 +194,6 @@ static void shake(run *r, client *c)
         return;
     }
     c->shaking = false;
-    r->shaking--;
     if (r->out->tls[0] == 0)
         snprintf(r->out->tls, sizeof r->out->tls, "%s %s", weft_tls_session_version(c->tls),
                  weft_tls_session_cipher(c->tls));
@@ -200,7 +208,6 @@ static void begin(run *r, client *c)
         return;
     }
     c->shaking = true;
-    r->shaking++;
     if (weft_tls_session_open(&c->tls, r->tls, "localhost", &wire, c) < 0)
         lose(r, c);
     else
@@ -224,6 +231,26 @@ static void connected(run *r, client *c)
     begin(r, c);
 }
 
+/* The answer is whole. One that comes after the end has come, but is not of the time that is measured. */
+static void answered(run *r, client *c)
+{
+    int64_t now = weft_now(), took = now - c->asked;
+    c->waits = false;
+    if (r->stage == STAGE_LEAVING)
+        return;
+    r->times[bucket_of(took)]++;
+    if (took > r->out->most)
+        r->out->most = took;
+    r->out->answered++;
+    if (!c->served) {
+        c->served = true;
+        r->out->served++;
+        r->moved = now;
+    }
+    if (r->stage == STAGE_MEASURING || r->job == JOB_UDP) /* who has no connection need not come */
+        ask(r, c);
+}
+
 /* A part of an answer. False: there is none. */
 static bool receive(run *r, client *c)
 {
@@ -239,14 +266,7 @@ static bool receive(run *r, client *c)
     c->got += (size_t)n;
     if (c->got < whole)
         return c->tls != NULL;
-    int64_t took = weft_now() - c->asked;
-    r->times[bucket_of(took)]++;
-    if (took > r->out->most)
-        r->out->most = took;
-    r->out->answered++;
-    r->out->served += !c->served;
-    c->served = true;
-    ask(r, c);
+    answered(r, c);
     return c->tls != NULL; /* what it has taken from the socket, no event tells of */
 }
 
@@ -263,18 +283,36 @@ static void happened(run *r, client *c)
 
 /* ---- all of them ---- */
 
-/* A datagram that has no answer is sent again. */
-static void look_for_lost(run *r)
+/* While others come, who has paused asks again. Datagrams that have no answer are sent again, a few at a time: all that
+ * were lost together would not find room together either. */
+static void look_around(run *r)
 {
     int64_t now = weft_now();
+    unsigned again = 0;
+    for (unsigned i = 0; i < r->started && again < CONNECTS_AT_ONCE; i++) {
+        client *c = &r->clients[i];
+        if (c->fd < 0 || !c->connected || c->shaking)
+            continue;
+        if (!c->waits && r->stage == STAGE_COMING && now - c->asked >= PAUSE) {
+            ask(r, c);
+        } else if (c->waits && r->job == JOB_UDP && now - c->asked >= LOST_AFTER) {
+            r->out->lost++;
+            again++;
+            ask(r, c);
+        }
+    }
+    r->look_at = now + TICK;
+}
+
+/* All have come: nobody pauses any more. */
+static void begin_measuring(run *r)
+{
+    r->stage = STAGE_MEASURING;
     for (unsigned i = 0; i < r->started; i++) {
         client *c = &r->clients[i];
-        if (c->fd < 0 || !c->connected || now - c->asked < LOST_AFTER)
-            continue;
-        r->out->lost++;
-        ask(r, c);
+        if (c->fd >= 0 && c->connected && !c->shaking && !c->waits)
+            ask(r, c);
     }
-    r->look_at = now + LOST_AFTER / 4;
 }
 
 static void raise_limit(unsigned n)
@@ -286,25 +324,39 @@ static void raise_limit(unsigned n)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Somebody is on his way. Who waits for a handshake that the server does not begin, in its line, is not. */
+/* Somebody is on his way. Who waits in the server's line for a handshake or an answer that it does not begin, is not. */
 static bool are_coming(const run *r)
 {
-    return r->started < r->n || r->connecting > 0 || (r->shaking > 0 && weft_now() - r->shaken < STUCK);
+    if (r->started < r->n || r->connecting > 0)
+        return true;
+    return r->out->served + r->out->refused < r->n && weft_now() - r->moved < STUCK;
 }
 
-/* Until `end`; while clients are coming, until they have come. */
-static int go(run *r, weft_until end, bool coming)
+/* Datagrams whose answers may still come. */
+static bool are_leaving(const run *r)
+{
+    for (unsigned i = 0; i < r->started; i++)
+        if (r->clients[i].fd >= 0 && r->clients[i].waits)
+            return true;
+    return false;
+}
+
+static bool goes_on(const run *r)
+{
+    return r->stage == STAGE_MEASURING || (r->stage == STAGE_COMING ? are_coming(r) : are_leaving(r));
+}
+
+/* Until `end`, or until there is nothing to wait for in this stage. */
+static int go(run *r, weft_until end)
 {
     weft_poll_event events[EVENTS];
-    while (weft_left(end) > 0 && (!coming || are_coming(r))) {
+    while (weft_left(end) > 0 && goes_on(r)) {
         while (r->started < r->n && r->connecting < CONNECTS_AT_ONCE)
             start(r, &r->clients[r->started++]);
-        bool looks = r->job == JOB_UDP;
+        bool looks = r->stage == STAGE_COMING || (r->stage == STAGE_MEASURING && r->job == JOB_UDP);
         if (looks && weft_now() >= r->look_at)
-            look_for_lost(r);
+            look_around(r);
         weft_until until = looks && r->look_at < end.at ? (weft_until){r->look_at} : end;
-        if (coming && r->shaking > 0 && r->shaken + STUCK < until.at)
-            until.at = r->shaken + STUCK;
         int n = weft_poller_wait(r->poller, events, EVENTS, until);
         if (n == -ETIMEDOUT)
             continue;
@@ -319,11 +371,22 @@ static int go(run *r, weft_until end, bool coming)
     return 0;
 }
 
+/* A datagram that was sent at the end has its time too; what has no answer then is lost. */
+static int count_lost(run *r)
+{
+    r->stage = STAGE_LEAVING;
+    int err = go(r, weft_in(LOST_AFTER));
+    for (unsigned i = 0; i < r->started; i++)
+        r->out->lost += r->clients[i].fd >= 0 && r->clients[i].waits;
+    return err;
+}
+
 static int go_all(run *r, int64_t duration, void (*begun)(void *arg), void *arg)
 {
     compare_load *l = r->out;
     int64_t begin = weft_now();
-    int err = go(r, weft_in(COMING), true);
+    r->moved = begin;
+    int err = go(r, weft_in(COMING));
     if (err < 0)
         return err;
     l->whole_answered = l->answered;
@@ -332,11 +395,14 @@ static int go_all(run *r, int64_t duration, void (*begun)(void *arg), void *arg)
     memset(r->times, 0, sizeof r->times);
     begun(arg);
     int64_t from = weft_now();
-    err = go(r, (weft_until){from + duration}, false);
+    int64_t idle = l->served + l->refused < r->n ? from - r->moved : 0; /* nobody was served: no time of the server's */
+    begin_measuring(r);
+    l->sent = 0; /* those of the first moment: as many have no answer at the end */
+    err = go(r, (weft_until){from + duration});
     l->took = weft_now() - from;
-    l->whole_took = weft_now() - begin;
+    l->whole_took = weft_now() - begin - idle;
     l->whole_answered += l->answered;
-    return err;
+    return err == 0 && r->job == JOB_UDP ? count_lost(r) : err;
 }
 
 int compare_clients(const compare_result *result, unsigned port, unsigned clients, void (*begun)(void *arg), void *arg,

@@ -7,6 +7,7 @@ test. Environment: WEFT.
 import html.parser
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -110,6 +111,18 @@ def jobs_and_hybrids():
         check(model["steps"][0]["processes"] >= 4, "the server, its supervisor and two workers", model)
 
 
+def all_come():
+    """What says where a model breaks has let all clients come before: ten thousand, or a thousand who keep it computing,
+    and datagrams that were lost at the start. What is measured takes next to no time here, so nobody comes in it."""
+    need = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    many = [("--models", "epoll", "--clients", "9000")] if need >= 9500 else []
+    for case in [*many, ("--job", "cpu", "--models", "poll", "--clients", "1000"), ("--job", "udp", "--models", "epoll", "--clients", "1000")]:
+        model = json.loads(compare(*case, "--duration", "0.02", "--json"))["models"][0]
+        check(model["steps"][0]["served"] == int(case[-1]), "all are served: %s" % (case,), model)
+    full = json.loads(compare("--models", "iterative", "--clients", "3", "--duration", "0.1", "--json"))["models"][0]
+    check("1 served, 2 waiting" in full["breaks"], "who stands in line is not waited for", full)
+
+
 def over_tls():
     """Every model, and every job that goes over a stream; all of it says that it was TLS."""
     if "without TLS" in subprocess.run([WEFT, "compare", "--tls", "--html", "/nowhere/at/all.html"], capture_output=True).stderr.decode():
@@ -147,6 +160,7 @@ def wrong_options():
 
 every_model()
 jobs_and_hybrids()
+all_come()
 over_tls()
 wrong_options()
 print("compare_test: %s" % ("all true" if not failures else "%d not true" % len(failures)))
