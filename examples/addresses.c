@@ -35,7 +35,10 @@ int main(int argc, char **argv)
     struct ifaddrs *all;
     lesson_begin(argc, argv);
     if (lesson_value("--address") != NULL) {
-        must(weft_address_parse(&a, lesson_value("--address")));
+        if (weft_address_parse(&a, lesson_value("--address")) < 0) {
+            fprintf(stderr, "addresses: 不是 IP 地址: %s\n", lesson_value("--address"));
+            return 1;
+        }
         weft_address_host(&a, host);
         printf("%s: %s\n", host, class_name(&a));
         return 0;

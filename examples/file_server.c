@@ -8,6 +8,7 @@
  *     Q                  the end
  *
  * The server's folder is --folder=PATH, the client's the current one. Run as it is, both are new ones in /tmp. */
+#define _GNU_SOURCE /* O_PATH */
 #include "lesson.h"
 
 #include <dirent.h>

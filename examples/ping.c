@@ -43,7 +43,10 @@ int main(int argc, char **argv)
     int answers = 0;
     lesson_begin(argc, argv);
     const char *name = lesson_value("--host") != NULL ? lesson_value("--host") : "127.0.0.1";
-    must(weft_address_lookup(&a, 1, name, 0));
+    if (weft_address_lookup(&a, 1, name, 0) < 0) {
+        fprintf(stderr, "ping: 未知的名称或地址: %s\n", name);
+        return 1;
+    }
     weft_address_host(&a, host);
     int fd = a.any.sa_family == AF_INET ? socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMP) : -1;
     if (fd < 0)
