@@ -324,7 +324,7 @@ static void raise_limit(unsigned n)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Somebody is on his way. Who waits in the server's line for a handshake or an answer that it does not begin, is not. */
+/* Somebody is on his way. Who waits in the server's line, for a handshake or an answer that is not begun, is not. */
 static bool are_coming(const run *r)
 {
     if (r->started < r->n || r->connecting > 0)

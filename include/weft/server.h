@@ -60,7 +60,8 @@ extern "C" {
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
- * sent nothing for longer; when every connection is at work, the newcomer is refused. */
+ * sent nothing for longer; when every connection is at work, the newcomer is refused. Under "process" nobody makes
+ * room, and the newcomer is refused. */
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
 typedef struct weft_tls weft_tls; /* weft/tls.h */
