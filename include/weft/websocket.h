@@ -15,7 +15,8 @@
  * The socket is the handler's and ends with it. The calls are for that handler alone, thread or coroutine, and not for
  * signal handlers; who wants to send from elsewhere puts the message into a queue that the handler reads. Pings are
  * answered, fragments are put together, text is checked to be UTF-8, and what a client may cost is bounded by the
- * options. A handler that waits here costs its stack and, while a message is on its way, its bytes. */
+ * options. A handler that waits here costs its stack and, while a message is on its way, its bytes (4 KiB of the last
+ * one's are kept). */
 #ifndef WEFT_WEBSOCKET_H
 #define WEFT_WEBSOCKET_H
 
@@ -70,7 +71,8 @@ WEFT_API const char *weft_websocket_protocol(const weft_websocket *ws);
 WEFT_API int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_until until);
 
 /* Send one message, at once. The client must take it in the server's write_timeout. Returns 0; -EPIPE: it is closed;
- * -ECONNRESET, -ETIMEDOUT, -ECANCELED: the connection is broken. Text has to be UTF-8 (-EILSEQ otherwise). */
+ * -ECONNRESET, -ETIMEDOUT, -ECANCELED: the connection is broken, for all later calls too (-ECONNRESET). Text has to be
+ * UTF-8 (-EILSEQ otherwise). */
 WEFT_API int weft_websocket_send(weft_websocket *ws, int text, const void *data, size_t size);
 
 /* Start the closing handshake with `code` (WEFT_WS_NORMAL ..., or 3000 to 4999) and a reason of at most 123 bytes

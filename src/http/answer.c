@@ -131,7 +131,7 @@ int weft_respond(weft_request *q, int status, const char *type, const void *body
 
 int weft__answer_end(weft_request *q, int result)
 {
-    weft__websocket_end(q->socket);
+    q->socket_lingers = weft__websocket_end(q->socket);
     if (q->state == WEFT__ANSWER_NONE) {
         if (result == 0 || result == 204)
             return begin(q, 204, NULL, 0);

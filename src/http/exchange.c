@@ -221,6 +221,7 @@ static void set_up(weft_request *q, weft__request *r, size_t path_len)
 {
     q->r = r;
     q->socket = NULL;
+    q->socket_lingers = false;
     q->body_max = r->site->body_max;
     q->body_taken = 0;
     q->left = r->head.content_length;
@@ -294,7 +295,7 @@ int weft__route_serve(weft__request *r, size_t have)
     if (err < 0)
         return err;
     if (q.state == WEFT__ANSWER_SWITCHED)
-        return WEFT_CONN_CLOSE;
+        return q.socket_lingers ? WEFT_CONN_LINGER : WEFT_CONN_CLOSE;
     if (r->close)
         return more || body || r->head.keep_alive ? WEFT_CONN_LINGER : WEFT_CONN_CLOSE;
     return WEFT__GO_ON;

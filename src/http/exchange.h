@@ -4,7 +4,8 @@
  * E1 own head:  the head is copied and consumed before the handler runs, so it may read input as it likes.
  * E2 framed:    the answer is sized, chunked or ended by closing, decided once when it begins; what is left of the
  *               request's body afterwards is dropped, or the connection ends.
- * E3 no half:   an answer that was begun and not completed ends the connection without its last chunk. */
+ * E3 no half:   an answer that was begun and not completed ends the connection without its last chunk; where only the
+ *               end of the connection is the end of the answer, by a reset. */
 #ifndef WEFT_HTTP_EXCHANGE_H
 #define WEFT_HTTP_EXCHANGE_H
 
@@ -27,6 +28,7 @@ struct weft_request {
     weft__request *r;
     weft__route_match match;
     weft_websocket *socket;
+    bool socket_lingers; /* its last word is to be read, and not lost to a reset */
 
     uint64_t body_max, body_taken;
     uint64_t left;     /* of a counted body */
@@ -45,8 +47,9 @@ struct weft_request {
 
 /* ---- websocket.c ---- */
 
-/* The handler has returned: close it if it is open, free it. */
-void weft__websocket_end(weft_websocket *ws);
+/* The handler has returned: close it if it is open, free it. True: the client was told that it ends and may still be
+ * sending. Takes NULL. */
+bool weft__websocket_end(weft_websocket *ws);
 
 /* ---- exchange.c ---- */
 

@@ -3,7 +3,8 @@
  * W1 resumable: what has arrived of a frame is kept in the socket, so a deadline in the midst of it loses nothing.
  * W2 bounded:   a frame's size is compared with message_max before room is made for it; a control frame has 125 bytes.
  * W3 one close: our close frame is sent once; after it nothing is sent, after the client's nothing is read.
- * Pinned by tests/http/websocket_test.c and fuzz/websocket_fuzz.c. */
+ * W4 in time:   frames that are no message do not carry a receive past its deadline for long, nor messages a close.
+ * Pinned by tests/http/websocket_test.c, tests/web/route_test.py and fuzz/websocket_fuzz.c. */
 #include "http/exchange.h"
 #include "http/frame.h"
 #include "http/parse_scan.h"
@@ -17,7 +18,10 @@
 
 enum {
     CLOSE_WAIT_MS = 2000,
-    FIRST_ROOM = 1024
+    FIRST_ROOM = 1024,
+    KEPT_ROOM = 4096, /* between two messages: what a larger one took is given back */
+    LATE_PARTS =
+        256 /* frames, and parts of them, that are looked at after the deadline: they may have come before it */
 };
 
 struct weft_websocket {
@@ -25,6 +29,7 @@ struct weft_websocket {
     weft_conn *conn;
     size_t message_max;
     int64_t ping_after, heard; /* when the last byte came */
+    size_t have;               /* bytes of an unfinished head, which stay unread */
     bool pinged, sent_close;
     int code;  /* weft_websocket_code */
     int error; /* that ended it; 0 while it is open */
@@ -146,6 +151,13 @@ static int send_101(weft_websocket *ws, const char accept[WEFT__WS_ACCEPT_LEN])
     return err < 0 ? err : weft_conn_flush(q->r->conn, WEFT_FOREVER);
 }
 
+/* The option's value; "never" is far enough for twice of it to be added to a time. */
+static int64_t ping_after(int64_t option)
+{
+    const int64_t never = INT64_MAX / 4;
+    return option == 0 ? 30 * WEFT_SECOND : option < 0 || option > never ? never : option;
+}
+
 int weft_websocket_accept(weft_websocket **out, weft_request *q, const weft_websocket_options *options)
 {
     static const weft_websocket_options defaults;
@@ -162,7 +174,7 @@ int weft_websocket_accept(weft_websocket **out, weft_request *q, const weft_webs
     ws->q = q;
     ws->conn = q->r->conn;
     ws->message_max = o->message_max > 0 ? o->message_max : 1 << 20;
-    ws->ping_after = o->ping_after == 0 ? 30 * WEFT_SECOND : o->ping_after < 0 ? INT64_MAX / 4 : o->ping_after;
+    ws->ping_after = ping_after(o->ping_after);
     ws->heard = weft_now();
     int err = choose_protocol(q, o->protocols, ws->protocol);
     if (err < 0) {
@@ -189,13 +201,15 @@ int weft_websocket_code(const weft_websocket *ws)
 
 /* ---- sending ---- */
 
+/* A failure breaks the socket for good. -ETIMEDOUT is told once, by the send: of a receive it would mean "call again",
+ * and whoever does would be told so again, at once and for ever. */
 static int send_frame(weft_websocket *ws, unsigned opcode, const void *data, size_t size)
 {
     uint8_t head[WEFT__WS_HEAD_MAX];
     struct iovec pieces[] = {{head, weft__ws_head_put(head, opcode, size)}, {(void *)data, size}};
     int err = weft_conn_send(ws->conn, pieces, size > 0 ? 2 : 1, 0, WEFT_FOREVER);
     if (err < 0 && ws->error == 0) {
-        ws->error = err;
+        ws->error = err == -ETIMEDOUT ? -ECONNRESET : err;
         ws->code = WEFT_WS_BROKEN;
     }
     if (err == 0)
@@ -206,7 +220,7 @@ static int send_frame(weft_websocket *ws, unsigned opcode, const void *data, siz
 int weft_websocket_send(weft_websocket *ws, int text, const void *data, size_t size)
 {
     if (ws->error < 0 || ws->sent_close)
-        return ws->error < 0 && ws->error != -WEFT_EEOF && ws->error != -EPROTO ? ws->error : -EPIPE;
+        return ws->error < 0 && ws->code == WEFT_WS_BROKEN ? ws->error : -EPIPE;
     if (text && !weft__utf8_valid(data, size))
         return -EILSEQ;
     return send_frame(ws, text ? WEFT__WS_TEXT : WEFT__WS_BINARY, data, size);
@@ -276,6 +290,16 @@ static int finish_frame(weft_websocket *ws)
     }
 }
 
+/* Before a wait for the next message: a silent client shall not hold what its largest one took. */
+static void give_room(weft_websocket *ws)
+{
+    if (ws->in_message || ws->room <= KEPT_ROOM)
+        return;
+    weft__free(ws->message);
+    ws->message = NULL;
+    ws->size = ws->room = 0;
+}
+
 static int make_room(weft_websocket *ws, size_t more)
 {
     size_t wanted = ws->size + more + 1, room = ws->room == 0 ? FIRST_ROOM : ws->room;
@@ -329,15 +353,15 @@ static ssize_t take_payload(weft_websocket *ws, const uint8_t *view, size_t n)
     return (ssize_t)take;
 }
 
-/* Use what is unread of one frame. 0: go on, with *have bytes of an unfinished head left unread, or `done`. */
-static int take_input(weft_websocket *ws, const uint8_t *view, size_t n, size_t *have)
+/* Use what is unread of one frame. 0: go on, with ws->have bytes of an unfinished head left unread, or `done`. */
+static int take_input(weft_websocket *ws, const uint8_t *view, size_t n)
 {
     size_t at = 0;
-    *have = 0;
+    ws->have = 0;
     if (!ws->in_frame) {
         int head = weft__ws_head_parse(view, n, &ws->frame);
         if (head == 0) {
-            *have = n;
+            ws->have = n;
             return 0;
         }
         int err = head < 0 ? fail(ws, -EPROTO, WEFT_WS_PROTOCOL_ERROR) : begin_frame(ws);
@@ -368,14 +392,26 @@ static int out_of_patience(weft_websocket *ws)
     return ws->sent_close ? 0 : send_frame(ws, WEFT__WS_PING, NULL, 0);
 }
 
+/* A message is whole: show it. */
+static int show(weft_websocket *ws, weft_websocket_message *m)
+{
+    int err = make_room(ws, 0);
+    if (err < 0)
+        return fail(ws, err, WEFT_WS_ERROR);
+    ws->message[ws->size] = 0;
+    *m = (weft_websocket_message){ws->message, ws->size, ws->text};
+    return 0;
+}
+
 int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_until until)
 {
-    size_t have = 0;
+    unsigned late = 0;
     ws->done = false;
+    give_room(ws);
     while (ws->error == 0) {
         const void *view;
         weft_until wait = patience(ws, until);
-        ssize_t n = weft_conn_fill(ws->conn, have, &view, wait);
+        ssize_t n = weft_conn_fill(ws->conn, ws->have, &view, wait);
         if (n == -ETIMEDOUT) {
             if (wait.at == until.at)
                 return -ETIMEDOUT;
@@ -392,17 +428,10 @@ int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_u
             return end(ws, n == 0 ? -ECONNRESET : (int)n, WEFT_WS_BROKEN);
         ws->heard = weft_now();
         ws->pinged = false;
-        int err = take_input(ws, view, (size_t)n, &have);
-        if (err < 0)
-            return err;
-        if (ws->done) {
-            err = make_room(ws, 0);
-            if (err < 0)
-                return fail(ws, err, WEFT_WS_ERROR);
-            ws->message[ws->size] = 0;
-            *m = (weft_websocket_message){ws->message, ws->size, ws->text};
-            return 0;
-        }
+        if (take_input(ws, view, (size_t)n) == 0 && ws->done)
+            return show(ws, m);
+        if (ws->error == 0 && ws->heard >= until.at && ++late == LATE_PARTS)
+            return -ETIMEDOUT;
     }
     return ws->error;
 }
@@ -421,18 +450,22 @@ int weft_websocket_close(weft_websocket *ws, int code, const char *reason, weft_
         return 0;
     weft_until limit = weft_in_ms(CLOSE_WAIT_MS);
     weft_websocket_message m;
-    while ((err = weft_websocket_receive(ws, &m, until.at < limit.at ? until : limit)) == 0)
-        continue;
+    limit = until.at < limit.at ? until : limit;
+    for (unsigned late = 0; (err = weft_websocket_receive(ws, &m, limit)) == 0;) /* messages are dropped by now */
+        if (ws->heard >= limit.at && ++late == LATE_PARTS)
+            return -ETIMEDOUT;
     return err == -ETIMEDOUT || err == -ECANCELED ? err : 0;
 }
 
-void weft__websocket_end(weft_websocket *ws)
+bool weft__websocket_end(weft_websocket *ws)
 {
     if (ws == NULL)
-        return;
+        return false;
     int was = weft_shield(1); /* a cancelled handler's last word */
     weft_websocket_close(ws, WEFT_WS_NORMAL, NULL, weft_in_ms(CLOSE_WAIT_MS));
     weft_shield(was);
+    bool sends_on = ws->error == 0 || ws->error == -EPROTO || ws->error == -EMSGSIZE;
     weft__free(ws->message);
     weft__free(ws);
+    return sends_on;
 }

@@ -1,0 +1,225 @@
+/* websocket_test.c - what a WebSocket's calls promise to their handler while the client does as it likes: deadlines,
+ * pings, a client that takes nothing, the last word. What goes over the wire is the business of tests/web/route_test.py
+ * and frame_test.c. */
+#include "serve/serve_support.h"
+
+#include <weft/websocket.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+typedef struct running {
+    weft_http *site;
+    weft_server *server;
+} running;
+
+/* What the handler has seen. */
+typedef struct outcome {
+    int err, again; /* of the call, and of a further receive */
+    uint32_t done;
+} outcome;
+
+static outcome *seen;
+
+static running start(const serve_kind *kind, weft_route_handler *handler)
+{
+    running r;
+    weft_server_options options = {.threads = 1, .write_timeout = 100 * WEFT_MS};
+    seen = test_shared(sizeof *seen);
+    CHECK_OK(weft_http_open(&r.site, &(weft_http_options){.no_files = 1}));
+    CHECK_OK(weft_http_route(r.site, "GET /", handler, NULL));
+    weft_http_attach(r.site, &options);
+    r.server = serve_start(kind, options);
+    return r;
+}
+
+static void stop(running r)
+{
+    serve_stop(r.server);
+    weft_http_close(r.site);
+}
+
+static int open_socket(running r)
+{
+    int fd = client_open(weft_server_port(r.server));
+    client_say(fd, "GET / HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    client_expect(fd, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+    return fd;
+}
+
+static bool is_done(void)
+{
+    return __atomic_load_n(&seen->done, __ATOMIC_ACQUIRE) != 0;
+}
+
+static void finish(weft_websocket *ws, int err)
+{
+    weft_websocket_message m;
+    seen->err = err;
+    seen->again = weft_websocket_receive(ws, &m, WEFT_NOW);
+    __atomic_store_n(&seen->done, 1, __ATOMIC_RELEASE);
+}
+
+/* Send this masked frame again and again, and read nothing, until the handler is done. */
+static void flood(int fd, const char *frame, size_t size)
+{
+    char many[4096];
+    size_t n = sizeof many / size * size, at = 0;
+    for (size_t i = 0; i < n; i += size)
+        memcpy(many + i, frame, size);
+    while (!is_done()) {
+        struct pollfd room = {.fd = fd, .events = POLLOUT};
+        poll(&room, 1, 10);
+        ssize_t k = send(fd, many + at, n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at = k > 0 ? (at + (size_t)k) % n : at;
+    }
+}
+
+/* ---- a client that takes nothing ---- */
+
+static int tick(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    int err = weft_websocket_accept(&ws, q, NULL);
+    do
+        err = weft_websocket_receive(ws, &m, weft_in_ms(20));
+    while (err == 0 || err == -ETIMEDOUT);
+    finish(ws, err);
+    return 0;
+}
+
+/* The pongs it does not take break the connection, which is no deadline of the handler's: one that calls again on
+ * -ETIMEDOUT would do so for ever. */
+SERVE_ALL_CASE(websocket_client_that_takes_no_pong_has_broken_the_connection)
+{
+    running r = start(kind, tick);
+    int fd = open_socket(r);
+    static const char ping[] = "\x89\x84\1\1\1\1ping";
+    flood(fd, ping, sizeof ping - 1);
+    CHECK_ERR(-ECONNRESET, seen->err);
+    CHECK_ERR(-ECONNRESET, seen->again);
+    client_close(fd);
+    stop(r);
+}
+
+/* ---- deadlines ---- */
+
+static int receive_for_a_while(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    int err = weft_websocket_accept(&ws, q, NULL);
+    finish(ws, err < 0 ? err : weft_websocket_receive(ws, &m, weft_in_ms(100)));
+    return 0;
+}
+
+static int close_for_a_while(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    int err = weft_websocket_accept(&ws, q, NULL);
+    finish(ws, err < 0 ? err : weft_websocket_close(ws, WEFT_WS_NORMAL, NULL, weft_in_ms(100)));
+    return 0;
+}
+
+static const char pong[] = "\x8a\x80\1\1\1\1", message[] = "\x81\x81\1\1\1\1x";
+
+SERVE_ALL_CASE(websocket_receive_ends_by_its_deadline_amid_frames_that_are_no_message)
+{
+    running r = start(kind, receive_for_a_while);
+    int fd = open_socket(r);
+    flood(fd, pong, sizeof pong - 1);
+    CHECK_ERR(-ETIMEDOUT, seen->err);
+    client_close(fd);
+    stop(r);
+}
+
+SERVE_ALL_CASE(websocket_close_ends_by_its_deadline_amid_messages)
+{
+    running r = start(kind, close_for_a_while);
+    int fd = open_socket(r);
+    flood(fd, message, sizeof message - 1);
+    CHECK_ERR(-ETIMEDOUT, seen->err);
+    client_close(fd);
+    stop(r);
+}
+
+/* ---- pings ---- */
+
+static int watch(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    int err = weft_websocket_accept(&ws, q, &(weft_websocket_options){.ping_after = 50 * WEFT_MS});
+    do
+        err = weft_websocket_receive(ws, &m, weft_in_ms(5));
+    while (err == -ETIMEDOUT);
+    finish(ws, err);
+    return 0;
+}
+
+/* What lies unread is no byte that has come since. */
+SERVE_ALL_CASE(websocket_client_that_falls_silent_in_a_head_is_pinged)
+{
+    running r = start(kind, watch);
+    int fd = open_socket(r);
+    client_say(fd, "\x81");
+    client_expect(fd, "\x89");
+    char size;
+    CHECK_INT(1, client_recv(fd, &size, 1));
+    CHECK_INT(0, size);
+    client_expect_end(fd);
+    CHECK(is_done());
+    CHECK_ERR(-ECONNRESET, seen->err);
+    client_close(fd);
+    stop(r);
+}
+
+static int ping_never(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    int err = weft_websocket_accept(&ws, q, &(weft_websocket_options){.ping_after = INT64_MAX});
+    finish(ws, err < 0 ? err : weft_websocket_receive(ws, &m, weft_in_ms(20)));
+    return 0;
+}
+
+TEST(websocket_ping_after_the_end_of_time_is_never)
+{
+    running r = start(&serve_epoll, ping_never);
+    int fd = open_socket(r);
+    client_expect(fd, "\x88"); /* the goodbye of a handler that has returned, and no ping */
+    CHECK_ERR(-ETIMEDOUT, seen->err);
+    client_close(fd);
+    stop(r);
+}
+
+/* ---- the last word ---- */
+
+/* The client is still sending what is too large: the close tells it why, and no reset takes that away. */
+SERVE_ALL_CASE(websocket_close_of_what_is_too_large_is_not_lost_to_a_reset)
+{
+    static const char head[] = "\x82\xff\0\0\0\0\x40\0\0\0\1\1\1\1"; /* 1 GiB is announced */
+    static char rest[16384];
+    running r = start(kind, receive_for_a_while);
+    int fd = open_socket(r);
+    char answer[4];
+    client_send(fd, head, sizeof head - 1);
+    client_recv_all(fd, answer, sizeof answer);
+    CHECK_MEM("\x88\x02\x03\xf1", answer, sizeof answer); /* 1009 */
+    client_send(fd, rest, sizeof rest);
+    client_send(fd, rest, sizeof rest);
+    CHECK_INT(0, client_recv(fd, answer, 1));
+    CHECK_ERR(-EMSGSIZE, seen->err);
+    client_close(fd);
+    stop(r);
+}
