@@ -106,7 +106,7 @@ WEFT_API int weft_events_begin(weft_request *r);
 
 /* Send one event at once. `event` and `id` may be NULL (and have no line ends: -EINVAL); `data` is sent line by line.
  * With all three NULL a comment is sent, which keeps proxies from closing and shows whether the client is still
- * there. Returns as weft_response_write. */
+ * there. Returns as weft_response_write; -EPIPE also when the request is HEAD, whose answer ends with its head. */
 WEFT_API int weft_events_send(weft_request *r, const char *event, const char *id, const char *data);
 
 #ifdef __cplusplus

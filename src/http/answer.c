@@ -2,6 +2,7 @@
 #include "http/exchange.h"
 
 #include "http/parse_scan.h"
+#include "serve/reset.h"
 
 #include <errno.h>
 
@@ -43,6 +44,12 @@ static bool bodiless(int status)
     return status == 204 || status == 304;
 }
 
+/* The connection is wanted elsewhere, or soon will not be there. */
+static bool is_last(const weft__request *r)
+{
+    return weft_conn_stopping(r->conn) || weft_conn_crowded(r->conn);
+}
+
 /* Write the head. size -1: not known. What is left of the request's body is judged here, because the head says whether
  * the connection goes on. */
 static int begin(weft_request *q, int status, const char *type, int64_t size)
@@ -56,7 +63,7 @@ static int begin(weft_request *q, int status, const char *type, int64_t size)
         return -EINVAL;
     if (!q->body_done && (q->awaits_100 || (!q->chunked && q->left > q->body_max - q->body_taken)))
         r->close = true; /* it will not be read */
-    r->close |= weft_conn_stopping(r->conn) != 0;
+    r->close |= is_last(r);
     bool chunked = size < 0 && r->head.minor > 0 && !bodiless(status);
     if (size < 0 && !chunked && !bodiless(status))
         r->close = true;
@@ -138,9 +145,13 @@ int weft__answer_end(weft_request *q, int result)
         int status = result >= 400 && result <= 599 ? result : 500;
         weft__request *r = q->r;
         r->close |= !q->body_done && (q->awaits_100 || q->body_broken);
-        r->close |= weft_conn_stopping(r->conn) != 0;
+        r->close |= is_last(r);
         return weft__answer_error_with(r, status, (weft__span){q->fields.data, q->fields.len});
     }
+    if (q->state == WEFT__ANSWER_SILENT)
+        return 0; /* it was whole with its head */
+    if (result != 0 && q->state == WEFT__ANSWER_CLOSED)
+        weft__conn_reset(q->r->conn);
     if (result != 0)
         return -EPIPE;
     switch (q->state) {
@@ -181,6 +192,8 @@ int weft_events_send(weft_request *q, const char *event, const char *id, const c
 {
     if (has_line_end(event) || has_line_end(id))
         return -EINVAL;
+    if (q->state == WEFT__ANSWER_SILENT)
+        return -EPIPE; /* HEAD: nobody hears them, and nothing else would ever tell the handler that it can go */
     int err = 0;
     if (event != NULL)
         err = put_line(q, "event: ", event, strlen(event));

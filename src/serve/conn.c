@@ -2,11 +2,13 @@
  *
  * A record comes from a slab of its worker and goes back there, so ten thousand idle connections are ten thousand
  * records side by side and nothing else. Ids are given by each worker from its own residue class, so they need no
- * common counter. Pinned by tests/serve/conn_test.c and tests/serve/idle_test.c. */
+ * common counter. Pinned by tests/serve/conn_test.c and tests/serve/held_test.c. */
+#include "serve/reset.h"
 #include "serve/serve.h"
 
 #include "io/watch.h"
 #include "sys/file.h"
+#include "sys/net.h"
 #include "sys/sys.h"
 
 #include <arpa/inet.h>
@@ -114,6 +116,12 @@ void weft__conn_end(weft_conn *c)
         sub_relaxed(&s->open, 1);
     }
     weft__worker_unlock(w);
+}
+
+void weft__conn_reset(weft_conn *c)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)weft__sys_setsockopt_value(c->slot.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 /* ---- turns ---- */
