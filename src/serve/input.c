@@ -102,12 +102,19 @@ static inline ssize_t show_input(weft_conn *c, const void **view)
     return (ssize_t)c->unread;
 }
 
+/* A broken connection, to one who waits for input: -ETIMEDOUT is of his deadline alone, after which he may well ask
+ * again, and be told so again, at once and for ever. */
+static int as_of_input(int err)
+{
+    return err == -ETIMEDOUT ? -EPIPE : err;
+}
+
 static WEFT__NOINLINE ssize_t fill_slow(weft_conn *c, size_t have, const void **view, weft_until until)
 {
     const weft__model *model = c->worker->server->model;
     ssize_t err = 0;
     while (c->unread <= have) {
-        err = load_relaxed(&c->error);
+        err = as_of_input(load_relaxed(&c->error));
         if (err < 0)
             break;
         if (load_relaxed(&c->flags) & WEFT__CONN_ENDED) {
@@ -120,7 +127,7 @@ static WEFT__NOINLINE ssize_t fill_slow(weft_conn *c, size_t have, const void **
         }
         if (c->out != NULL && until.at > 0) {
             /* Bounded by the write limit alone: a deadline for input must not break the output. */
-            err = weft_conn_flush(c, WEFT_FOREVER);
+            err = as_of_input(weft_conn_flush(c, WEFT_FOREVER));
             if (err < 0)
                 break;
             continue; /* input may have come meanwhile */

@@ -4,6 +4,7 @@
 
 #include "base/atomic.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -572,4 +573,36 @@ SERVE_MANY_CASE_LIMIT(60, conn_idle_is_closed_after_its_time_and_not_while_activ
 {
     while (!active_outlives_idle(kind))
         ;
+}
+
+/* ---- a client that takes nothing, and a handler that asks again when its deadline has passed ---- */
+
+static int feed(weft_conn *c, void *outcome)
+{
+    static const char piece[32768];
+    const void *view;
+    ssize_t n;
+    do
+        (void)weft_conn_write(c, piece, sizeof piece);
+    while ((n = weft_conn_fill(c, 1, &view, weft_in_ms(1))) == -ETIMEDOUT);
+    store_release((int32_t *)outcome, (int32_t)n);
+    return WEFT_CONN_CLOSE;
+}
+
+static bool is_told(void *outcome)
+{
+    return load_acquire((int32_t *)outcome) != 0;
+}
+
+SERVE_MANY_CASE(conn_that_takes_nothing_is_broken_and_no_deadline_for_who_waits_for_input)
+{
+    int32_t *outcome = test_shared(sizeof *outcome);
+    weft_server *s =
+        serve_start(kind, (weft_server_options){.handler = feed, .arg = outcome, .write_timeout = 100 * WEFT_MS});
+    int fd = client_open(weft_server_port(s));
+    client_say(fd, "x");
+    wait_until(is_told, outcome, "the end of the wait");
+    CHECK_ERR(-EPIPE, *outcome);
+    client_close(fd);
+    serve_stop(s);
 }
