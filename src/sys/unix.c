@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool is_abstract(const weft__address *a)
@@ -16,7 +17,12 @@ static bool is_abstract(const weft__address *a)
     return a->size <= offsetof(struct sockaddr_un, sun_path) || a->un.sun_path[0] == 0;
 }
 
-/* The locked directory of the path, or -1: the rest works without, if not as surely. */
+enum {
+    LOCK_TRIES = 200, /* a millisecond apart: we hold it for microseconds, and a stranger for as long as he likes */
+    LOCK_PAUSE_NS = 1000000
+};
+
+/* The directory of the path, locked; or not, or -1: the rest works without, if not as surely. */
 static int lock_directory(const char *path)
 {
     char directory[sizeof(struct sockaddr_un)];
@@ -25,9 +31,8 @@ static int lock_directory(const char *path)
     memcpy(directory, size == 0 ? "." : path, size == 0 ? 1 : size);
     directory[size == 0 ? 1 : size] = 0;
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        while (syscall(SYS_flock, fd, LOCK_EX) < 0 && errno == EINTR)
-            ;
+    for (int tries = 0; fd >= 0 && tries < LOCK_TRIES && syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) < 0; tries++)
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
     return fd;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static const char *path_of(const char *name)
@@ -136,6 +137,18 @@ TEST(unix_listener_leaves_other_files_alone)
     weft_stream_close(s);
     CHECK_OK(access(path, F_OK));
     weft_stream_close(other);
+}
+
+/* Whoever may read the directory can hold a lock on it, for ever. */
+TEST(unix_listener_does_not_wait_for_who_locks_its_directory)
+{
+    weft_stream *l;
+    int directory = open(test_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(directory >= 0);
+    CHECK_INT(0, syscall(SYS_flock, directory, LOCK_EX));
+    CHECK_OK(weft_unix_listen(&l, path_of("socket"), NULL));
+    weft_stream_close(l);
+    close(directory);
 }
 
 TEST(unix_socket_file_is_its_owners_alone)
