@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Routes, request bodies, answers in chunks, event streams and WebSockets, on examples/api_server under both models."""
+"""Routes, request bodies, answers in chunks, event streams and WebSockets, on examples/api_server under
+every model (X-08, S001-129, S001-130)."""
 
 import base64
 import hashlib
@@ -12,6 +13,7 @@ import sys
 
 from web import Client, Failure, PATIENCE, check, run
 
+MODELS = ("iterative", "process", "thread", "prefork", "pool", "select", "poll", "epoll", "epoll-et", "coroutine", "uring")
 BINARY = os.path.join(os.environ.get("WEFT_BUILD", "build"), "examples", "api_server")
 
 
@@ -338,17 +340,17 @@ CASES = [(f.__name__, f) for f in (notes, old_client, pipelined, bodies, bad_bod
                                    handshakes_refused, vanishing)]
 
 
-def both(case):
-    def run_both():
-        for model in ("coroutine", "thread"):
+def every(case):
+    def run_every():
+        for model in MODELS:
             try:
                 with Service(model) as service:
                     case(service)
             except Failure as e:
                 raise Failure(f"{model}: {e}")
-    return run_both
+    return run_every
 
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(__file__))
-    run([(name, both(case)) for name, case in CASES])
+    run([(name, every(case)) for name, case in CASES])
