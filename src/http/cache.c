@@ -307,6 +307,17 @@ static bool claim_check(weft__entry *e, int64_t now)
     return unlikely(now - checked >= CHECK_NS) && cas_relaxed(&e->checked, &checked, now);
 }
 
+void weft__cache_look_over(weft__cache *c)
+{
+    for (unsigned i = 0; i < SHARDS; i++) {
+        shard *s = &c->shards[i];
+        weft_lock_acquire(&s->lock);
+        list_each (l, &s->lru)
+            store_relaxed(&container_of(l, weft__entry, lru)->checked, (int64_t)-CHECK_NS);
+        weft_lock_release(&s->lock);
+    }
+}
+
 bool weft__cache_find(weft__cache *c, weft__front *front, const char *key, size_t len, uint64_t hash, int64_t now,
                       weft__hold *hold)
 {

@@ -8,7 +8,8 @@
  *                 changed file makes a new entry; answers under way go on with the old one, so none mixes versions.
  * E2 counted:     what an entry holds counts against the bounds until its memory is freed, not until it is evicted; so
  *                 the bounds hold also while slow clients keep old entries. What does not fit is served and not kept.
- * E3 looked over: a second after the last look, one finder is told to look (hold.stale); others go on meanwhile.
+ * E3 looked over: a second after the last look, or after a reload, one finder is told to look (hold.stale); others go
+ *                 on meanwhile.
  * E4 dead:        an entry out of the store is marked dead; fronts let go of it when they meet it or at the next tick.
  * Lock order: one shard at a time, nothing is called under it but list operations. Eviction is second chance (`used`).
  * Pinned by tests/http/cache_test.c and tests/web/tree_test.py. */
@@ -119,6 +120,9 @@ void weft__entry_release(weft__entry *e);
  * look is more than a second before `now`. */
 bool weft__cache_find(weft__cache *c, weft__front *front, const char *key, size_t len, uint64_t hash, int64_t now,
                       weft__hold *hold);
+
+/* What is in the store now is looked at when it is found next, however short ago the last look was. */
+void weft__cache_look_over(weft__cache *c);
 
 /* Takes the caller's use of the entry back. */
 static inline void weft__hold_end(weft__hold *hold)

@@ -67,6 +67,8 @@ static int reopen_root(weft_http *s)
 int weft_http_reload(weft_http *s)
 {
     int err = s->root >= 0 ? reopen_root(s) : 0;
+    if (err == 0)
+        weft__cache_look_over(s->cache);
     return err == 0 && s->log.name != NULL ? weft__log_reopen(&s->log) : err;
 }
 

@@ -66,6 +66,28 @@ TEST(cache_finds_what_was_put)
     weft__cache_free(c);
 }
 
+TEST(cache_looks_at_each_entry_once_after_a_reload) /* S001-135: no page of the old release beside the new one */
+{
+    weft__cache *c = new_cache(1 << 20, 10);
+    weft__front front = {0};
+    weft__hold hold;
+    put(c, "a", 100);
+    put(c, "b", 100);
+    CHECK(find(c, &front, "a", 0, &hold) && !hold.stale);
+    weft__hold_end(&hold);
+    weft__cache_look_over(c);
+    for (int i = 0; i < 2; i++) {
+        CHECK(find(c, &front, "a", 1, &hold));
+        CHECK_INT(i == 0, hold.stale);
+        weft__hold_end(&hold);
+        CHECK(find(c, NULL, "b", 1, &hold));
+        CHECK_INT(i == 0, hold.stale);
+        weft__hold_end(&hold);
+    }
+    weft__front_sweep(&front, true);
+    weft__cache_free(c);
+}
+
 TEST(cache_replaced_entry_is_dead_and_still_whole)
 {
     weft__cache *c = new_cache(1 << 20, 10);
