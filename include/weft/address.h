@@ -75,8 +75,9 @@ WEFT_API int weft_address_class(const weft_address *a);
 
 /* Look up the addresses of a host, which may be a name ("localhost") or numeric, in the order in which they should be
  * tried; at most `max` of them (16 are looked at).
- * Returns how many; -ENOENT: no such name; -EAGAIN: the name server did not answer; -EINVAL, -ENOMEM. Waits as long as
- * the C library does; from a thread, or a coroutine (others go on). Any number of callers at once. Allocates. */
+ * Returns how many; -ENOENT: no such name; -EAGAIN: the name server did not answer; -EMFILE, -ENFILE, -EINVAL,
+ * -ENOMEM. Waits as long as the C library does; from a thread, or a coroutine (others go on). Any number of callers
+ * at once. Allocates. */
 WEFT_API int weft_address_lookup(weft_address *a, unsigned max, const char *host, unsigned port);
 
 #ifdef __cplusplus

@@ -143,6 +143,19 @@ static int lookup_error(int gai)
     }
 }
 
+/* Why a look-up failed. Who has no descriptor left is told by the C library that there is no such name, as it could not
+ * read a file or ask a server: so see whether there is one. */
+static int lookup_failed(int gai)
+{
+    int err = lookup_error(gai);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    else if (errno == EMFILE || errno == ENFILE)
+        err = -errno;
+    return err;
+}
+
 int weft__address_lookup(const char *host, unsigned port, bool passive, weft__address *out, unsigned max)
 {
     char service[8];
@@ -154,7 +167,7 @@ int weft__address_lookup(const char *host, unsigned port, bool passive, weft__ad
     errno = 0;
     int gai = getaddrinfo(host, service, &hints, &found);
     if (gai != 0)
-        return lookup_error(gai);
+        return lookup_failed(gai);
     unsigned n = 0;
     for (struct addrinfo *i = found; i != NULL && n < max; i = i->ai_next) {
         if (i->ai_addrlen > sizeof out->un || (i->ai_family != AF_INET && i->ai_family != AF_INET6))

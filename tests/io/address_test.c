@@ -1,6 +1,8 @@
 /* address_test.c - addresses from text and back. */
 #include "io/io_support.h"
 
+#include <sys/resource.h>
+
 static void check_round_trip(const char *host, unsigned port, const char *text)
 {
     weft__address a;
@@ -164,4 +166,19 @@ TEST_IN(THREAD | CO, address_of_a_name_is_looked_up)
     CHECK_INT(1, weft_address_lookup(found, 1, "localhost", 1));
     CHECK_ERR(-EINVAL, weft_address_lookup(found, 1, "localhost", 70000));
     CHECK_ERR(-EINVAL, weft_address_lookup(found, 0, "localhost", 1));
+}
+
+/* The C library cannot read its files then and says that there is no such name. */
+TEST(address_look_up_without_descriptors_says_so)
+{
+    weft_address found;
+    struct rlimit limit;
+    int next = dup(0);
+    CHECK(next >= 0);
+    close(next);
+    CHECK_INT(0, getrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)next, limit.rlim_max}));
+    CHECK_ERR(-EMFILE, weft_address_lookup(&found, 1, "weft-test.invalid", 1));
+    CHECK_INT(0, setrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_ERR(1, weft_address_lookup(&found, 1, "localhost", 1));
 }
