@@ -59,7 +59,7 @@ WEFT_API int weft_udp_connect(weft_datagram **d, const char *host, unsigned port
 WEFT_API int weft_unix_datagram_open(weft_datagram **d, const char *path, const weft_datagram_options *options);
 
 /* A Unix datagram socket with a free abstract name (so that the other can answer), connected to `path` or "@name".
- * Returns 0 and *d; -ENOENT, -ECONNREFUSED (nobody is there any more), -EACCES, -EPROTOTYPE. Allocates. */
+ * Returns 0 and *d; -ENOENT (no such path), -ECONNREFUSED (nobody is there), -EACCES, -EPROTOTYPE. Allocates. */
 WEFT_API int weft_unix_datagram_connect(weft_datagram **d, const char *path, const weft_datagram_options *options);
 
 /* Two Unix datagram sockets that are connected to each other. Allocates. */

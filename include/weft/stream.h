@@ -81,7 +81,7 @@ typedef struct weft_unix_options {
 WEFT_API int weft_unix_listen(weft_stream **s, const char *path, const weft_unix_options *options);
 
 /* Connect to the listener at `path` or "@name"; waits while its queue is full.
- * Returns 0 and *s; -ENOENT: there is none; -ECONNREFUSED: nobody listens there any more; -EACCES, -EPROTOTYPE: it is
+ * Returns 0 and *s; -ENOENT: there is no such path; -ECONNREFUSED: nobody listens there; -EACCES, -EPROTOTYPE: it is
  * no stream; -ETIMEDOUT, -ECANCELED, -EMFILE, -ENOMEM. Allocates. */
 WEFT_API int weft_unix_connect(weft_stream **s, const char *path, const weft_unix_options *options, weft_until until);
 
@@ -126,7 +126,8 @@ WEFT_API int weft_stream_shutdown(weft_stream *s, int how);
 WEFT_API void weft_stream_close(weft_stream *s);
 
 /* This end's and the other end's address as text, "127.0.0.1:8000", "[::1]:8000" or "unix:/path"; weft_address_parse
- * reads it. Returns its length or -errno (-ENOTCONN for the peer of a listener). */
+ * reads it, but for the "unix:" of a Unix socket without a name. Returns its length or -errno (-ENOTCONN for the peer
+ * of a listener). */
 WEFT_API int weft_stream_local(weft_stream *s, char text[WEFT_ADDRESS_MAX]);
 WEFT_API int weft_stream_peer(weft_stream *s, char text[WEFT_ADDRESS_MAX]);
 

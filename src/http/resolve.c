@@ -8,7 +8,7 @@
  *                     in them. What changes all the time is sent from its descriptor and not kept.
  * R3 off the disk:    everything is first tried with what the kernel has in memory (RESOLVE_CACHED, RWF_NOWAIT) on the
  *                     serving thread itself; only what needs the disk goes to a helper thread.
- * Pinned by tests/http/static_test.c and tests/web/tree_test.py. */
+ * Pinned by tests/web/site_test.py and tests/web/tree_test.py. */
 #include <weft/co.h>
 
 #include "http/gzip.h"

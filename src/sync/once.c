@@ -2,7 +2,7 @@
  *
  * I1  a sleeper went to sleep on "running" with WAITERS; the runner's last store, a swap, sees it and wakes all.
  * I2  shared: a sleeper looks every slice whether the runner's process lives, and takes its place if not.
- * Pinned by tests/model/once_model.c and tests/sync/once_test.c. */
+ * Pinned by tests/model/once_model.c and tests/sync/once_rwlock_test.c. */
 #include <weft/once.h>
 
 #include "park/await.h"
