@@ -141,12 +141,19 @@ static int site_error(const web *w, int err)
     if (err == -ENOSYS)
         return cmd_usage(COMMAND, "this kernel has no openat2, without which no directory can be served safely; "
                                   "Linux 5.6 or later is needed");
+    if (strcmp(option, "log") == 0 && set.log != NULL)
+        return cmd_usage(COMMAND, "--log '%s': %s", set.log, text);
+    if (strcmp(option, "mime_types") == 0 && set.mime_types != NULL)
+        return cmd_usage(COMMAND, "--mime-types '%s': %s", set.mime_types, text);
+    if (strcmp(option, "index") == 0 && err == -EINVAL)
+        return cmd_usage(COMMAND,
+                         "--index takes up to  names with commas between them, none with a / or a dot first (not '%s')",
+                         set.index);
     if (strcmp(option, "root") != 0)
         return cmd_usage(COMMAND, "--%s: %s",
-                         strcmp(option, "mime_types") == 0        ? "mime-types"
-                         : strcmp(option, "cache_file_size") == 0 ? "cache-file-size"
-                         : *option != 0                           ? option
-                                                                  : "memory",
+                         strcmp(option, "cache_file_size") == 0 ? "cache-file-size"
+                         : *option != 0                         ? option
+                                                                : "memory",
                          text);
     if (err == -ENOENT)
         return cmd_usage(COMMAND, "there is no directory '%s'; give the one to serve", w->directory);

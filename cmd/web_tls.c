@@ -51,8 +51,11 @@ int web_tls_open(weft_tls **tls, const cmd_texts *certificates, const cmd_texts 
     if (err == -ELIBACC)
         return cmd_usage(WEB_COMMAND, "--tls-cert: OpenSSL, which TLS needs, is not there: %s", error);
     if (err < 0)
-        return cmd_usage(WEB_COMMAND, "the certificate or its key cannot be used: %s",
-                         error[0] != 0 ? error : weft_strerror(err));
+        return cmd_usage(WEB_COMMAND, "the certificate or its key cannot be used: %s%s",
+                         error[0] != 0 ? error : weft_strerror(err),
+                         keys->count == 0 && strncmp(error, "no private key", strlen("no private key")) == 0
+                             ? "; --tls-key names the file of the key, if it is not in that of the certificate"
+                             : "");
     for (unsigned i = 0; i < certificates->count; i++)
         look_at_mode(more[i].key != NULL ? more[i].key : more[i].certificate);
     return CMD_OK;

@@ -161,7 +161,10 @@ def mistakes():
         t.write("empty", "")
         empty, none = os.path.join(t.path, "empty"), os.path.join(t.path, "none")
         for arguments, words in (
-                (("--tls-cert", one.certificate), "no private key"),
+                (("--tls-cert", one.certificate), "; --tls-key names the file"),
+                (("--log", os.path.join(none, "log")), none),
+                (("--mime-types", none), none),
+                (("--index", "a/b"), "(not 'a/b')"),
                 (("--tls-cert", one.certificate, "--tls-key", two.key), "the private key is not the certificate's"),
                 (("--tls-cert", none, "--tls-key", one.key), none),
                 (("--tls-cert", one.certificate, "--tls-key", none), none),
