@@ -86,7 +86,8 @@ static int tick(weft_request *q, void *arg)
     (void)arg;
     weft_websocket *ws;
     weft_websocket_message m;
-    int err = weft_websocket_accept(&ws, q, NULL);
+    int err;
+    CHECK_OK(weft_websocket_accept(&ws, q, NULL));
     do
         err = weft_websocket_receive(ws, &m, weft_in_ms(20));
     while (err == 0 || err == -ETIMEDOUT);
@@ -158,7 +159,8 @@ static int watch(weft_request *q, void *arg)
     (void)arg;
     weft_websocket *ws;
     weft_websocket_message m;
-    int err = weft_websocket_accept(&ws, q, &(weft_websocket_options){.ping_after = 50 * WEFT_MS});
+    int err;
+    CHECK_OK(weft_websocket_accept(&ws, q, &(weft_websocket_options){.ping_after = 50 * WEFT_MS}));
     do
         err = weft_websocket_receive(ws, &m, weft_in_ms(5));
     while (err == -ETIMEDOUT);
