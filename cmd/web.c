@@ -146,9 +146,9 @@ static int site_error(const web *w, int err)
     if (strcmp(option, "mime_types") == 0 && set.mime_types != NULL)
         return cmd_usage(COMMAND, "--mime-types '%s': %s", set.mime_types, text);
     if (strcmp(option, "index") == 0 && err == -EINVAL)
-        return cmd_usage(COMMAND,
-                         "--index takes up to 8 names with commas between them, none with a / or a dot first (not '%s')",
-                         set.index);
+        return cmd_usage(
+            COMMAND, "--index takes up to 8 names with commas between them, none with a / or a dot first (not '%s')",
+            set.index);
     if (strcmp(option, "root") != 0)
         return cmd_usage(COMMAND, "--%s: %s",
                          strcmp(option, "cache_file_size") == 0 ? "cache-file-size"
