@@ -40,8 +40,9 @@ typedef struct weft_http_options {
     const char *index; /* file names that answer for their directory, best first, separated by commas;
                           NULL = "index.html", "" = none */
     int listing;       /* 1: a directory without an index file is listed; 0: it is 403 */
-    int hosts;         /* 1: virtual hosts: the root holds a directory for each host name, in lower case, which is the
-                          root of requests to it; those to a name without one are in the directory "default" */
+    int hosts;         /* 1: virtual hosts: the root holds a directory for each host name, in lower case, without port
+                          and without a dot at its end (an IPv6 address: in brackets, as RFC 5952 writes it), which is
+                          the root of requests to it; those to a name without one are in the directory "default" */
     int well_known;    /* 1: serve /.well-known/ although its name begins with a dot */
 
     int64_t cache_size;      /* bytes for files, compressed forms and heads; 0 = 32 MiB, negative = no cache */

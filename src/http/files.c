@@ -11,6 +11,7 @@
 
 #include <weft/co.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -197,19 +198,51 @@ static int answer_missing(weft__request *r, const char *host, size_t host_len)
 
 /* ---- virtual hosts ---- */
 
+/* What the directory for a host name or an IPv4 address is called, without its port; into out. Its length; 0: none is.
+ * A dot at the end says that nothing is to be put behind the name; nothing is here anyway, so it is the same name. */
+static size_t name_directory(weft__span host, char out[WEFT__HOST_MAX])
+{
+    const char *colon = memchr(host.data, ':', host.len);
+    size_t len = colon != NULL ? (size_t)(colon - host.data) : host.len;
+    len -= len > 0 && host.data[len - 1] == '.';
+    if (len == 0 || len >= WEFT__HOST_MAX - 2 || host.data[0] == '.')
+        return 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = host.data[i];
+        out[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+        if (out[i] != '-' && out[i] != '.' && !(out[i] >= '0' && out[i] <= '9') && !(out[i] >= 'a' && out[i] <= 'z'))
+            return 0;
+    }
+    return len;
+}
+
+/* The same for "[::1]:80": however the address is written, the directory has its one form of RFC 5952, in brackets. */
+static size_t ipv6_directory(weft__span host, char out[WEFT__HOST_MAX])
+{
+    const char *close = memchr(host.data, ']', host.len);
+    size_t len = close != NULL ? (size_t)(close - host.data) - 1 : 0;
+    struct in6_addr address;
+    char text[INET6_ADDRSTRLEN];
+    if (len == 0 || len >= sizeof text)
+        return 0;
+    memcpy(text, host.data + 1, len);
+    text[len] = 0;
+    if (inet_pton(AF_INET6, text, &address) != 1 || inet_ntop(AF_INET6, &address, text, sizeof text) == NULL)
+        return 0;
+    len = strlen(text);
+    out[0] = '[';
+    memcpy(out + 1, text, len);
+    out[len + 1] = ']';
+    return len + 2;
+}
+
 /* The directory of the request's host with a '/' behind it, into out; its length. A name that cannot be one's, or that
  * has no directory, is "default". */
 static size_t host_directory(const weft__request *r, char out[WEFT__HOST_MAX])
 {
     weft__span host = weft__slice_span(r->buf, r->head.authority);
-    const char *colon = memchr(host.data, ':', host.len);
-    size_t len = colon != NULL && host.data[0] != '[' ? (size_t)(colon - host.data) : host.len;
-    bool valid = len > 0 && len < WEFT__HOST_MAX - 2 && host.data[0] != '.';
-    for (size_t i = 0; valid && i < len; i++) {
-        char c = host.data[i];
-        out[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-        valid = out[i] == '-' || out[i] == '.' || (out[i] >= '0' && out[i] <= '9') || (out[i] >= 'a' && out[i] <= 'z');
-    }
+    size_t len = host.len == 0 ? 0 : host.data[0] == '[' ? ipv6_directory(host, out) : name_directory(host, out);
+    bool valid = len > 0;
     if (valid) {
         memcpy(out + len, "/.", 3); /* a directory, that is */
         int fd = weft__sys_open_beneath(r->site->root, out, WEFT__FILE_PATH, false);

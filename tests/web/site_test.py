@@ -28,7 +28,7 @@ def until(true, what, limit=20):
 
 def hosts():
     with Tree() as t:
-        for host in ("a.example", "b.example", "default"):
+        for host in ("a.example", "b.example", "default", "[2001:db8::1]"):
             t.write(f"{host}/index.html", f"this is {host}")
             t.write(f"{host}/dir/file", host)
         t.write("a.example/404.html", "a's own")
@@ -36,7 +36,12 @@ def hosts():
         with Server(t.path, "--hosts", "--listing") as s:
             for host, expected in (("a.example", "a.example"), ("A.Example:80", "a.example"), ("b.example", "b.example"),
                                    ("c.example", "default"), ("127.0.0.1", "default"), ("[::1]:99", "default"),
-                                   ("secret", "default"), ("default", "default")):
+                                   ("secret", "default"), ("default", "default"),
+                                   # A dot at the end is the same name, one; so is an address, however it is written.
+                                   ("b.example.", "b.example"), ("B.Example.:8080", "b.example"), ("b.example:", "b.example"),
+                                   ("b.example..", "default"), (".", "default"), (".:80", "default"), ("..", "default"),
+                                   ("[2001:db8::1]", "[2001:db8::1]"), ("[2001:DB8:0::0:1]:8080", "[2001:db8::1]"),
+                                   ("[2001:db8::1]:", "[2001:db8::1]"), ("[2001:db8::2]", "default")):
                 a = ask(s, host)
                 check(a.body == f"this is {expected}".encode(), f"{host}: {a.status} {a.body!r}")
             check(ask(s, "a.example", "/nothing").body == b"a's own", "a host's own page for 404")
