@@ -57,10 +57,14 @@ static bool is_answered(weft_stream *s)
 
 static int ask_all(unsigned port)
 {
-    int n = clients(), online = 0, answered = 0;
+    int n = clients(), online = 0, answered = 0, err = 0;
     weft_stream **streams = calloc((size_t)n, sizeof *streams);
-    for (int i = 0; i < n; i++)
-        online += weft_tcp_connect(&streams[i], NULL, port, NULL, lesson_in(200)) == 0;
+    for (int i = 0; i < n; i++) {
+        int result = weft_tcp_connect(&streams[i], NULL, port, NULL, lesson_in(200));
+        online += result == 0;
+        err = result < 0 ? result : err;
+    }
+    must(online > 0 ? 0 : err); /* nobody listens there */
     for (int i = 0; i < n; i++)
         answered += streams[i] != NULL && is_answered(streams[i]);
     printf("%d个客户端, 连接了%d个, 得到回答的有%d个\n", n, online, answered);

@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -569,6 +570,23 @@ def run_net(name, server, client):
     same(name + ": the server", [line for line in lines if not line.startswith(mine)], server)
 
 
+def nobody_listens():
+    """A client alone that finds no server says so, and fails; whatever is typed."""
+    typed = b"Lily\n/\n"
+    for name in ("udp", "udp_loss", "tcp", "fork_server", "thread_server", "select_server", "poll_server", "epoll_server",
+                 "hybrid", "c10k", "chat_room", "file_server", "web_server"):
+        with socket.socket(type=socket.SOCK_DGRAM) as datagrams, socket.socket() as streams:
+            streams.bind(("127.0.0.1", 0))  # the numbers are taken, but the one does not listen,
+            datagrams.bind(("127.0.0.1", 0))
+            datagrams.connect(datagrams.getsockname())  # and the other hears nobody but itself
+            port = (datagrams if name in ("udp", "udp_loss", "chat_room") else streams).getsockname()[1]
+            done = subprocess.run([WEFT, "lesson", "run", name, "--client=%d" % port, *fast], capture_output=True, timeout=60,
+                                  input=typed)
+            out, err = done.stdout.decode(), done.stderr.decode()
+            check(done.returncode == 1, f"{name}: without a server its client fails", (done.returncode, out, err))
+            check(err == "lesson: Connection refused\n", f"{name}: and says why", (out, err))
+
+
 def test_addresses():  # S001-06, S001-08
     check(any(re.fullmatch(r"lo: 127\.0\.0\.1 本机 \(回环地址\).*", line) for line in run("addresses")), "addresses: lo")
     for address, kind in (("8.8.8.8", "公网"), ("192.168.1.5", "内网"), ("172.60.50.92", "公网"), ("::1", "本机 (回环地址)")):
@@ -771,6 +789,7 @@ def main():
                 again_slowly(name, test)
     test_questions()
     test_exact()
+    nobody_listens()
     test_standalone(names)
     check(not set(names) - tested, "every lesson is tested", set(names) - tested)
     print("lesson_test: %d checks, %d failed" % (checked, len(failures)))
