@@ -48,6 +48,12 @@ static char *print_size(char text[24], double bytes)
     return text;
 }
 
+/* "-" where no request has ended in an answer or a time-out, so that there is no time to tell. */
+static char *print_quantile(char text[24], const load_hist *h, double q)
+{
+    return h->total > 0 ? print_time(text, (double)load_hist_quantile(h, q)) : strcpy(text, "-");
+}
+
 /* ---- while it runs ---- */
 
 static void add_hists(load_hist *h, load_worker **workers, unsigned n)
@@ -97,8 +103,7 @@ void load_show_now(load_worker **workers, unsigned n, int64_t begin)
     before.total = total;
     double rate = (double)(answered - answered_before) * 1e9 / (double)(at - (before_at != 0 ? before_at : begin));
     snprintf(line, sizeof line, "%7.1f s  %10.0f/s  p50 %8s  p99 %8s  errors %llu", (double)(at - begin) / 1e9, rate,
-             print_time(p50, (double)load_hist_quantile(&now, 0.5)),
-             print_time(p99, (double)load_hist_quantile(&now, 0.99)), (unsigned long long)errors);
+             print_quantile(p50, &now, 0.5), print_quantile(p99, &now, 0.99), (unsigned long long)errors);
     printf(load_opt.terminal ? "\r%-78s" : "%s\n", line);
     fflush(stdout);
     answered_before = answered;
@@ -291,13 +296,27 @@ static void print_json_text(const char *text)
     putchar('"');
 }
 
+/* null where nothing was counted: 0 would be very fast. */
+static void print_json_time(const char *name, const load_hist *h, double ns)
+{
+    if (h->total > 0)
+        printf(", \"%s\": %.0f", name, ns);
+    else
+        printf(", \"%s\": null", name);
+}
+
 static void print_json_latency(const char *name, const load_hist *h, const char *after)
 {
-    printf("  \"%s\": {\"count\": %llu, \"min\": %llu, \"mean\": %.0f", name, (unsigned long long)h->total,
-           (unsigned long long)h->min, mean(h));
-    for (unsigned i = 0; i < QUANTILES; i++)
-        printf(", \"p%s\": %llu", quantile_names[i], (unsigned long long)load_hist_quantile(h, quantiles[i]));
-    printf(", \"max\": %llu}%s\n", (unsigned long long)h->max, after);
+    char quantile[16];
+    printf("  \"%s\": {\"count\": %llu", name, (unsigned long long)h->total);
+    print_json_time("min", h, (double)h->min);
+    print_json_time("mean", h, mean(h));
+    for (unsigned i = 0; i < QUANTILES; i++) {
+        snprintf(quantile, sizeof quantile, "p%s", quantile_names[i]);
+        print_json_time(quantile, h, (double)load_hist_quantile(h, quantiles[i]));
+    }
+    print_json_time("max", h, (double)h->max);
+    printf("}%s\n", after);
 }
 
 static void print_json_histogram(const load_hist *h)

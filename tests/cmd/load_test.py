@@ -319,6 +319,35 @@ def test_datagrams():
     check(report["errors"]["connect"] == 2, "nobody there", report)
 
 
+TIMES = ("min", "mean", "p50", "p75", "p90", "p99", "p99.9", "p99.99", "max")
+
+
+def test_no_answer():
+    """Where nobody answers there are no times: a 0 would be the best of all."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf, socket.socket() as closed:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.connect(deaf.getsockname())  # takes the number, and nothing from others
+        closed.bind(("127.0.0.1", 0))
+        udp, there = "udp://127.0.0.1:%d" % deaf.getsockname()[1], "127.0.0.1:%d" % closed.getsockname()[1]
+        for arguments in ((udp,), (udp, "--rate", 20), ("http://%s/" % there, "--no-keep-alive"),
+                          ("tcp://" + there, "--no-keep-alive", "--rate", 20)):
+            report = load(*arguments, "--duration", "0.3", "--connections", 2, exits=1)
+            latency = report["latency_ns"]
+            check(report["answers"] == 0 and report["errors"]["connect"] > 0, "nobody answers %s" % (arguments,), report)
+            check(("corrected" in latency) == ("--rate" in arguments), "kinds of latency", latency)
+            for kind in latency.values():
+                check(kind["count"] == 0 and all(kind[t] is None for t in TIMES), "no times of %s" % (arguments,), report)
+            out, _ = run(*arguments, "--duration", "1.5", "--connections", 2, exits=1)
+            live = [line for line in out.split("\n") if "p99" in line and "errors" in line]
+            check(live and all(line.split()[3:7] == ["p50", "-", "p99", "-"] for line in live), "no times while it runs", out)
+            check("latency" not in out and " ns" not in out and "no connection: Connection refused" in out, "nor at the end", out)
+    with serving(lambda server, connection: drain(connection)) as silent:
+        for url in ("tcp://127.0.0.1:%d" % silent.port, silent.url):
+            out, _ = run(url, "--requests", 2, "--connections", 2, "--timeout", 4, exits=1)
+            live = [line.split() for line in out.split("\n") if "p99" in line and "errors" in line]
+            check(live and live[0][3:7] == ["p50", "-", "p99", "-"] and " 0 ns" not in out, "no times yet of %s" % url, out)
+
+
 # ---- while it runs ----
 
 
@@ -475,7 +504,7 @@ def test_closed_loop():  # one connection: the raw latencies are the server's ow
 
 
 def main():
-    for test in (test_usage, test_answers, test_errors, test_requests, test_lines_and_blocks, test_datagrams, test_display,
+    for test in (test_usage, test_answers, test_errors, test_requests, test_lines_and_blocks, test_datagrams, test_no_answer, test_display,
                  test_interrupt, test_open_loop, test_closed_loop):
         if len(sys.argv) < 2 or sys.argv[1] in test.__name__:
             test()
