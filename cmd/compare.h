@@ -34,6 +34,7 @@ typedef struct compare_load {
     unsigned clients; /* asked for */
     unsigned online;  /* connected at the same time, at most */
     unsigned served;  /* had at least one answer */
+    unsigned held;    /* ... and were still connected when the time was over */
     unsigned refused; /* turned away, or could not connect */
     unsigned broken;  /* ended after they had an answer */
     uint64_t lost;    /* udp: requests that had no answer in time, and were made again */
@@ -99,6 +100,7 @@ extern const char compare_http_answer[];
 
 double compare_rate(const compare_load *l);       /* answers a second */
 double compare_switches(const compare_step *s);   /* for each answer */
+unsigned compare_waiting(const compare_load *l);  /* had no answer, and have not been turned away */
 const char *compare_tls(const compare_result *r); /* what was spoken; "" without TLS, or where nobody came so far */
 const compare_step *compare_best(const compare_result *r, const compare_model *m);
 void compare_breaks(const compare_result *r, const compare_model *m, char *text, size_t size);

@@ -113,30 +113,31 @@ static void draw_bars(FILE *f, const compare_result *r, value_fn *value, const c
     fputs("</svg></section>\n", f);
 }
 
-/* Served, waiting and turned away, of the last step's clients. */
+/* What became of the last step's clients. */
 static void draw_shares(FILE *f, const compare_result *r)
 {
-    static const char *const fills[] = {"#59a14f", "#edc948", "#e15759"};
-    begin_svg(f, (int)r->nmodels * BAR + 8, "Clients served, waiting and refused");
+    static const char *const fills[] = {"#59a14f", "#edc948", "#f28e2b", "#e15759"};
+    begin_svg(f, (int)r->nmodels * BAR + 8, "Clients held, waiting, broken and refused");
     for (unsigned i = 0; i < r->nmodels; i++) {
         const compare_load *l = &r->models[i].steps[r->nsteps - 1].load;
-        unsigned others = l->clients > l->served ? l->clients - l->served : 0;
-        unsigned refused = l->refused < others ? l->refused : others;
-        double parts[] = {l->served, others - refused, refused}, x = LEFT, scale = l->clients > 0 ? l->clients : 1;
+        double parts[] = {l->held, compare_waiting(l), l->broken, l->refused};
+        double x = LEFT, scale = l->clients > 0 ? l->clients : 1;
         int y = (int)i * BAR + 4;
         fprintf(f, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>", LEFT - 8, y + 16, r->models[i].name);
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < 4; k++) {
             double w = parts[k] / scale * (WIDTH - LEFT - RIGHT);
             if (w > 0)
                 fprintf(f, "<rect class=\"bar\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>", x,
                         y + 2, w, BAR - 7, fills[k]);
             x += w;
         }
-        fprintf(f, "<text class=\"soft\" x=\"%d\" y=\"%d\">%u of %u</text>\n", WIDTH - RIGHT + 8, y + 16, l->served,
+        fprintf(f, "<text class=\"soft\" x=\"%d\" y=\"%d\">%u of %u</text>\n", WIDTH - RIGHT + 8, y + 16, l->held,
                 l->clients);
     }
-    fputs("</svg><p><span class=\"dot\" style=\"background:#59a14f\"></span>served &nbsp; "
+    fputs("</svg><p><span class=\"dot\" style=\"background:#59a14f\"></span>held: answered, and still there at the end "
+          "&nbsp; "
           "<span class=\"dot\" style=\"background:#edc948\"></span>waiting, without an answer &nbsp; "
+          "<span class=\"dot\" style=\"background:#f28e2b\"></span>broken after an answer &nbsp; "
           "<span class=\"dot\" style=\"background:#e15759\"></span>turned away</p></section>\n",
           f);
 }
@@ -249,6 +250,11 @@ static void draw_lines(FILE *f, const compare_result *r, point_fn *point, show_f
 
 /* ---- the table ---- */
 
+static const char *show_time(const compare_load *l, int64_t ns, char text[24])
+{
+    return l->answered > 0 ? show_ms((double)ns / 1e6, text) : "-";
+}
+
 static void write_row(FILE *f, const compare_result *r, unsigned i, unsigned k)
 {
     const compare_step *s = &r->models[i].steps[k];
@@ -262,8 +268,8 @@ static void write_row(FILE *f, const compare_result *r, unsigned i, unsigned k)
         return;
     }
     fprintf(f, "<td>%u</td><td>%u</td><td>%.0f</td><td>%.0f</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td>",
-            l->online, l->served, (double)l->sent / seconds, compare_rate(l), show_ms((double)l->p50 / 1e6, a),
-            show_ms((double)l->p90 / 1e6, b), show_ms((double)l->p99 / 1e6, c), show_ms((double)l->most / 1e6, d));
+            l->online, l->held, (double)l->sent / seconds, compare_rate(l), show_time(l, l->p50, a),
+            show_time(l, l->p90, b), show_time(l, l->p99, c), show_time(l, l->most, d));
     fprintf(f, "<td>%.1f</td><td>%.0f%%</td><td>%.2f</td></tr>\n", (double)s->use.memory / (1 << 20),
             (double)s->use.cpu / (double)(l->whole_took > 0 ? l->whole_took : 1) * 100, compare_switches(s));
 }
@@ -283,8 +289,9 @@ static void write_tables(FILE *f, const compare_result *r)
     fputs("</table></section>\n", f);
     begin_section(f, "figures", "All figures",
                   "QPS: requests received in a second. TPS: requests answered. Online: connected at the same time. "
+                  "Held: answered, and still connected at the end. "
                   "Switches: context switches of the server for each answer.");
-    fputs("<table><tr><th>model</th><th>clients</th><th>online</th><th>served</th><th>QPS</th><th>TPS</th><th>p50</th>"
+    fputs("<table><tr><th>model</th><th>clients</th><th>online</th><th>held</th><th>QPS</th><th>TPS</th><th>p50</th>"
           "<th>p90</th><th>p99</th><th>longest</th><th>MiB</th><th>CPU</th><th>switches</th></tr>\n",
           f);
     for (unsigned i = 0; i < r->nmodels; i++)

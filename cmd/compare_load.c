@@ -402,7 +402,10 @@ static int go_all(run *r, int64_t duration, void (*begun)(void *arg), void *arg)
     l->took = weft_now() - from;
     l->whole_took = weft_now() - begin - idle;
     l->whole_answered += l->answered;
-    return err == 0 && r->job == JOB_UDP ? count_lost(r) : err;
+    if (err == 0 && r->job == JOB_UDP)
+        err = count_lost(r);
+    l->held = l->served - l->broken; /* nobody comes back */
+    return err;
 }
 
 int compare_clients(const compare_result *result, unsigned port, unsigned clients, void (*begun)(void *arg), void *arg,

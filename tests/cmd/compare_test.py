@@ -37,8 +37,10 @@ def check_step(model, step):
     check("error" not in step, name + "it was run", step)
     check(step["served"] <= step["clients"] and step["online"] <= step["clients"], name + "clients", step)
     check(step["answered"] <= step["sent"] + step["clients"], name + "no more answers than requests", step)
+    check(step["held"] == step["served"] - step["broken"], name + "held are those who stayed", step)
+    check(step["served"] + step["refused"] <= step["clients"], name + "nobody is counted twice", step)
     times = step["ms"]
-    check(times["p50"] <= times["p90"] <= times["p99"] <= times["p99.9"], name + "percentiles in order", times)
+    check(step["answered"] == 0 or times["p50"] <= times["p90"] <= times["p99"] <= times["p99.9"], name + "percentiles in order", times)
     check(abs(step["tps"] * step["seconds"] - step["answered"]) <= 1 + step["answered"] * 0.01, name + "TPS", step)
     check(step["processes"] >= 1 and step["threads"] >= 1 and step["memory"] > 0, name + "processes, threads, memory", step)
 
@@ -120,7 +122,35 @@ def all_come():
         model = json.loads(compare(*case, "--duration", "0.02", "--json"))["models"][0]
         check(model["steps"][0]["served"] == int(case[-1]), "all are served: %s" % (case,), model)
     full = json.loads(compare("--models", "iterative", "--clients", "3", "--duration", "0.1", "--json"))["models"][0]
-    check("1 served, 2 waiting" in full["breaks"], "who stands in line is not waited for", full)
+    check("1 held, 2 waiting, 0 broken" in full["breaks"], "who stands in line is not waited for", full)
+
+
+def held():
+    """Held is who had an answer and was not let go for others: table, JSON, page and the line of where it breaks agree."""
+    arguments = ("--models", "select,epoll", "--clients", "1000", "--duration", "0.2")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "report.html")
+        report = json.loads(compare(*arguments, "--json", "--html", path))
+        with open(path, encoding="utf-8") as f:
+            page = f.read()
+    few, many = report["models"]
+    step = few["steps"][0]
+    check(few["capacity"] < 1000 and step["held"] <= few["capacity"], "select holds no more than it serves at a time", few)
+    check("at 1000 clients: %d held, " % step["held"] in few["breaks"], "it breaks there, as it holds", few)
+    check(many["steps"][0]["held"] == 1000 and many["breaks"] == "holds all 1000", "a loop over epoll holds them", many)
+    for model in (few, many):
+        check(">%d of 1000</text>" % model["steps"][0]["held"] in page, "so says the chart of " + model["model"])
+        check_step(model["model"], model["steps"][0])
+    rows = [line.split() for line in compare(*arguments).split("\n") if line.startswith("select ")]
+    check(len(rows) == 2 and int(rows[0][3]) <= few["capacity"], "so says the table", rows)
+    check("%s held," % rows[0][3] in " ".join(rows[1]), "and the line below it", rows)
+
+
+def no_answer():
+    """Where there was no answer there is no time either."""
+    report = json.loads(compare("--models", "prefork", "--processes", "1", "--job", "io", "--clients", "1", "--duration", "0.0001", "--json"))
+    step = report["models"][0]["steps"][0]
+    check(step["answered"] > 0 or all(t is None for t in step["ms"].values()), "no times without an answer", step)
 
 
 def over_tls():
@@ -161,6 +191,8 @@ def wrong_options():
 every_model()
 jobs_and_hybrids()
 all_come()
+held()
+no_answer()
 over_tls()
 wrong_options()
 print("compare_test: %s" % ("all true" if not failures else "%d not true" % len(failures)))
