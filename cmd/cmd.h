@@ -59,6 +59,10 @@ void cmd_print_options(const cmd_option *options, size_t n);
 /* The word of `words` (separated by spaces) that is nearest to `word`, in `out`; false if none is near. */
 bool cmd_nearest(const char *word, const char *words, char *out, size_t size);
 
+/* What --threads and --processes are to a server model (weft/server.h): NULL where they count, else why they do not. */
+const char *cmd_why_no_threads(const char *model);
+const char *cmd_why_no_processes(const char *model);
+
 /* Print "weft web: <sentence>" to standard error and return CMD_USAGE. */
 int cmd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -106,6 +106,30 @@ static int read_models(compare_result *r)
     }
 }
 
+/* Models that were asked for by name have to know what to do with an option. If they are simply all of them, those that
+ * do not run without it, and that is said. */
+static int check_option(const compare_result *r, const char *option, const char *(*why)(const char *model))
+{
+    char others[COMPARE_MODELS_MAX * 12] = "";
+    for (unsigned i = 0; i < r->nmodels; i++) {
+        const char *model = r->models[i].name, *reason = why(model);
+        size_t at = strlen(others);
+        if (reason != NULL && set.models != NULL)
+            return cmd_usage(COMMAND, "--%s does not go with the model %s: %s", option, model, reason);
+        if (reason != NULL)
+            snprintf(others + at, sizeof others - at, "%s%s", at > 0 ? ", " : "", model);
+    }
+    if (others[0] != 0)
+        fprintf(stderr, COMMAND ": --%s is nothing to %s\n", option, others);
+    return 0;
+}
+
+static int check_models(const compare_result *r)
+{
+    int err = set.threads != 0 ? check_option(r, "threads", cmd_why_no_threads) : 0;
+    return err == 0 && set.processes != 0 ? check_option(r, "processes", cmd_why_no_processes) : err;
+}
+
 static int read_clients(compare_result *r)
 {
     for (const char *at = set.clients;;) {
@@ -171,7 +195,7 @@ int cmd_compare(int argc, char **argv)
         return err;
     if (set.help)
         return print_help();
-    if ((err = read_models(&r)) != 0 || (err = read_clients(&r)) != 0)
+    if ((err = read_models(&r)) != 0 || (err = read_clients(&r)) != 0 || (err = check_models(&r)) != 0)
         return err;
     r.job = job_of(set.job);
     if (set.tls && (err = prepare_tls(&r)) != 0)

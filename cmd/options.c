@@ -173,6 +173,27 @@ static int read_value(const char *command, const cmd_option *o, const char *text
     return 0;
 }
 
+/* ---- what goes with a server model ---- */
+
+const char *cmd_why_no_threads(const char *model)
+{
+    static const char *const reasons[][2] = {
+        {"iterative", "it serves one client after the other"},
+        {"prefork", "each of its processes serves one client after the other"},
+        {"thread", "it has a thread for each client"},
+        {"process", "it has a process for each client"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (strcmp(model, reasons[i][0]) == 0)
+            return reasons[i][1];
+    return NULL;
+}
+
+const char *cmd_why_no_processes(const char *model)
+{
+    return strcmp(model, "process") == 0 ? "it has a process for each client" : NULL;
+}
+
 /* ---- the command line ---- */
 
 static int unknown_option(const char *command, const cmd_option *options, size_t n, const char *name)

@@ -59,9 +59,10 @@ static const cmd_option options[] = {
     {"model", CMD_CHOICE, &set.model, MODELS, 0, 0, "MODEL",
      "who serves a connection: coroutine (default), thread, process,\niterative, pool, prefork, or an event loop: "
      "select, poll, epoll,\nepoll-et, uring"},
-    {"poller", CMD_CHOICE, &set.poller, POLLERS, 0, 0, "NAME", "auto, epoll, epoll-et, uring, poll or select"},
+    {"poller", CMD_CHOICE, &set.poller, POLLERS, 0, 0, "NAME",
+     "of the model coroutine: auto, epoll, epoll-et, uring, poll or\nselect"},
     {"threads", CMD_NUMBER, &set.threads, NULL, 1, 1024, "N",
-     "threads that serve (default: one a processor; pool 16; event loops 1)"},
+     "threads that serve (default: one a processor; pool 16; event\nloops 1; the other models have no use for it)"},
     {"processes", CMD_NUMBER, &set.processes, NULL, 1, 1024, "N",
      "worker processes (default 1: no others; prefork 8); a dead one\nis replaced"},
     {"max-connections", CMD_NUMBER, &set.max_connections, NULL, 1, 1000000, "N",
@@ -198,6 +199,21 @@ static bool is_model(const char *name)
 static bool has_places(void)
 {
     return is_model("iterative") || is_model("pool") || is_model("prefork");
+}
+
+/* An option that means nothing to the model is refused, not taken without a word. */
+static int check_model(void)
+{
+    const char *why = set.threads != 0 ? cmd_why_no_threads(set.model) : NULL;
+    if (why != NULL)
+        return cmd_usage(COMMAND, "--threads does not go with --model %s: %s", set.model, why);
+    why = set.processes > 1 ? cmd_why_no_processes(set.model) : NULL;
+    if (why != NULL)
+        return cmd_usage(COMMAND, "--processes does not go with --model %s: %s", set.model, why);
+    if (strcmp(set.poller, "auto") != 0 && !is_model("coroutine") && !is_model(set.poller))
+        return cmd_usage(COMMAND, "--poller %s does not go with --model %s: only coroutine has a choice", set.poller,
+                         set.model);
+    return 0;
 }
 
 /* One process needs no supervisor, unless the model is made of them. */
@@ -420,14 +436,12 @@ int cmd_web(int argc, char **argv)
         return print_help();
     if (count == 0)
         return cmd_usage(COMMAND, "which directory? try 'weft web .', or 'weft web --help'");
+    if ((err = check_model()) != 0)
+        return err;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     signal(SIGPIPE, SIG_IGN);
     sigset_t wanted = signals(); /* before any thread starts, so that all of them leave the signals to this one */
     pthread_sigmask(SIG_BLOCK, &wanted, NULL);
-    if (is_model("process") && set.processes > 1)
-        return cmd_usage(COMMAND, "--model process has a process for each client; leave --processes out");
-    if (strcmp(set.poller, "auto") != 0 && strstr(POLLERS, set.model) != NULL && strcmp(set.poller, set.model) != 0)
-        return cmd_usage(COMMAND, "--model %s is an event loop over that poller; leave --poller out", set.model);
     err = open_all(&w);
     if (err != 0)
         return err;

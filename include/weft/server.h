@@ -111,7 +111,8 @@ typedef struct weft_server_options {
     unsigned port;        /* 0 = any free one, see weft_server_port */
     const char *model;    /* as above; NULL = "coroutine" */
     const char *poller;   /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
-    unsigned threads;     /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16 */
+    unsigned threads;     /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16;
+                             nothing to "iterative", "thread", "process" and "prefork" */
     unsigned processes;   /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
     const int *listeners; /* listening TCP sockets (for datagrams: bound UDP sockets) to use instead of host and port:
                              see weft/handover.h. The server's, once it is open; closed at its end and never shut down,

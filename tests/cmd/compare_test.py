@@ -125,6 +125,15 @@ def all_come():
     check("1 held, 2 waiting, 0 broken" in full["breaks"], "who stands in line is not waited for", full)
 
 
+def not_for_all():
+    """Among all models some have no use for an option: they run without it, and that is said."""
+    command = [WEFT, "compare", "--clients", "1", "--duration", "0.05", "--threads", "2", "--processes", "2", "--json"]
+    done = subprocess.run(command, capture_output=True, timeout=240)
+    check(done.returncode == 0 and [m["model"] for m in json.loads(done.stdout)["models"]] == MODELS, "all models are run", done)
+    check(done.stderr.decode() == "weft compare: --threads is nothing to iterative, process, thread, prefork\n"
+          "weft compare: --processes is nothing to process\n", "and it is said who runs without", done.stderr)
+
+
 def held():
     """Held is who had an answer and was not let go for others: table, JSON, page and the line of where it breaks agree."""
     arguments = ("--models", "select,epoll", "--clients", "1000", "--duration", "0.2")
@@ -184,6 +193,10 @@ def wrong_options():
         compare("--clients", clients, status=2)
     check("--job is one of" in compare("--job", "sleep", status=2), "a job that is not there")
     check("cannot be written" in compare("--html", "/nowhere/at/all.html", status=2), "a page that cannot be written")
+    for models, option, wrong in (("pool,iterative", "threads", "iterative"), ("prefork", "threads", "prefork"), ("thread", "threads", "thread"),
+                                  ("epoll,process", "threads", "process"), ("process", "processes", "process")):
+        check("--%s does not go with the model %s" % (option, wrong) in compare("--models", models, "--" + option, "2", status=2),
+              "what is nothing to a model is refused")
     out = compare("--help")
     check("Examples:" in out and all(m in out for m in MODELS), "help with examples and models", out)
 
@@ -191,6 +204,7 @@ def wrong_options():
 every_model()
 jobs_and_hybrids()
 all_come()
+not_for_all()
 held()
 no_answer()
 over_tls()

@@ -62,6 +62,13 @@ expect 2 "a path like /status" "$weft" web "$dir/site" --port 0 --status status
 expect 2 "a path like /status" "$weft" web "$dir/site" --port 0 --status "/my status"
 expect 2 "--poller is one of" "$weft" web "$dir/site" --poller kqueue
 expect 2 "--model is one of" "$weft" web "$dir/site" --model fork
+# What the model has no use for is refused.
+for model in iterative thread process prefork; do
+    expect 2 "--threads does not go with --model $model" "$weft" web "$dir/site" --port 0 --model $model --threads 4
+done
+expect 2 "--processes does not go with --model process" "$weft" web "$dir/site" --port 0 --model process --processes 4
+expect 2 "--poller select does not go with --model thread" "$weft" web "$dir/site" --port 0 --model thread --poller select
+expect 2 "--poller uring does not go with --model epoll" "$weft" web "$dir/site" --port 0 --model epoll --poller uring
 expect 2 "takes no value" "$weft" web "$dir/site" --listing=yes
 expect 2 "takes a size" "$weft" web "$dir/site" --cache-size 32Q
 expect 2 "takes a size" "$weft" web "$dir/site" --cache-size 99999999999G
