@@ -247,7 +247,7 @@ static void answered(run *r, client *c)
         r->out->served++;
         r->moved = now;
     }
-    if (r->stage == STAGE_MEASURING || r->job == JOB_UDP) /* who has no connection need not come */
+    if (r->stage == STAGE_MEASURING)
         ask(r, c);
 }
 
@@ -283,8 +283,9 @@ static void happened(run *r, client *c)
 
 /* ---- all of them ---- */
 
-/* While others come, who has paused asks again. Datagrams that have no answer are sent again, a few at a time: all that
- * were lost together would not find room together either. */
+/* While others come, who has paused asks again, so that his connection is in use; who has none is silent, and leaves
+ * the server's queue to those who have had no answer. Datagrams that have none are sent again, a few at a time: all
+ * that were lost together would not find room together either. */
 static void look_around(run *r)
 {
     int64_t now = weft_now();
@@ -293,7 +294,7 @@ static void look_around(run *r)
         client *c = &r->clients[i];
         if (c->fd < 0 || !c->connected || c->shaking)
             continue;
-        if (!c->waits && r->stage == STAGE_COMING && now - c->asked >= PAUSE) {
+        if (!c->waits && r->stage == STAGE_COMING && r->job != JOB_UDP && now - c->asked >= PAUSE) {
             ask(r, c);
         } else if (c->waits && r->job == JOB_UDP && now - c->asked >= LOST_AFTER) {
             r->out->lost++;
@@ -397,7 +398,8 @@ static int go_all(run *r, int64_t duration, void (*begun)(void *arg), void *arg)
     int64_t from = weft_now();
     int64_t idle = l->served + l->refused < r->n ? from - r->moved : 0; /* nobody was served: no time of the server's */
     begin_measuring(r);
-    l->sent = 0; /* those of the first moment: as many have no answer at the end */
+    if (r->job != JOB_UDP)
+        l->sent = 0; /* those of the first moment: as many have no answer at the end; but datagrams are lost by then */
     err = go(r, (weft_until){from + duration});
     l->took = weft_now() - from;
     l->whole_took = weft_now() - begin - idle;
