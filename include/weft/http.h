@@ -117,7 +117,8 @@ WEFT_API void weft_http_get_stats(const weft_http *site, weft_http_stats *stats)
  * threads, who waits for what; it updates itself. Its data are at the path with ".json" behind it, and for Prometheus
  * at /metrics. All three answer clients of this machine only (404 to others). Where several processes serve, counts are
  * of all of them; the cache, memory, threads and who waits are of the one that answers, whose pid is told. From then on
- * each request's time is taken, which costs two looks at the clock. -EINVAL for a path that is none, or that a URL
+ * each request's time is taken, which costs two looks at the clock: to the end of its answer, or to the end of the head
+ * of an event stream or WebSocket. -EINVAL for a path that is none, or that a URL
  * has to escape; else as weft_http_route: also -EEXIST. */
 WEFT_API int weft_http_add_status(weft_http *site, const char *path);
 

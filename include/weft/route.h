@@ -69,7 +69,7 @@ WEFT_API weft_conn *weft_request_conn(const weft_request *r);
 /* Bytes of the body; -1 when it comes in chunks and nobody knows yet; 0 without one. */
 WEFT_API int64_t weft_request_body_size(const weft_request *r);
 
-/* The most a body may have from now on; the site's body_max until it is called. */
+/* The most a body may have from now on, what has been read of it included; the site's body_max until it is called. */
 WEFT_API void weft_request_body_limit(weft_request *r, int64_t most);
 
 /* Read the next part of the body: waits for at least a byte, gives what there is, at most `size`. A client that waits

@@ -61,7 +61,7 @@ static int begin(weft_request *q, int status, const char *type, int64_t size)
         return -EALREADY;
     if (status < 200 || status > 599 || size < -1)
         return -EINVAL;
-    if (!q->body_done && (q->awaits_100 || (!q->chunked && q->left > q->body_max - q->body_taken)))
+    if (!q->body_done && (q->awaits_100 || weft__body_too_large(q)))
         r->close = true; /* it will not be read */
     r->close |= is_last(r);
     bool chunked = size < 0 && r->head.minor > 0 && !bodiless(status);
@@ -171,7 +171,9 @@ int weft_events_begin(weft_request *q)
     int err = weft_response_field(q, "Cache-Control", "no-store");
     if (err == 0)
         err = begin(q, 200, "text/event-stream", -1);
-    return err < 0 ? err : weft_response_flush(q);
+    if (err == 0 && (err = weft_response_flush(q)) == 0)
+        weft__request_endless(q->r);
+    return err;
 }
 
 static int put_line(weft_request *q, const char *name, const char *text, size_t len)

@@ -173,7 +173,7 @@ ssize_t weft_request_read(weft_request *q, void *buf, size_t size, weft_until un
         return -EPROTO;
     if (size == 0)
         return 0;
-    if (!q->chunked && q->left > q->body_max - q->body_taken)
+    if (weft__body_too_large(q))
         return broken(q, -EMSGSIZE);
     int err = q->awaits_100 && !q->body_done ? say_continue(q) : 0;
     if (err < 0)

@@ -45,6 +45,12 @@ struct weft_request {
     char field_text[8192];
 };
 
+/* What is not read yet of the body cannot all be within its limit. */
+static inline bool weft__body_too_large(const weft_request *q)
+{
+    return !q->body_done && (q->body_taken > q->body_max || (!q->chunked && q->left > q->body_max - q->body_taken));
+}
+
 /* ---- websocket.c ---- */
 
 /* The handler has returned: close it if it is open, free it. True: the client was told that it ends and may still be

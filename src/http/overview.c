@@ -232,8 +232,10 @@ static int send_metrics(weft_request *r, void *arg)
         "# HELP weft_sleepers Threads and coroutines that wait.\n# TYPE weft_sleepers gauge\n"
         "weft_sleepers{kind=\"thread\"%s} %u\nweft_sleepers{kind=\"coroutine\"%s} %u\n",
         also, t.thread_sleepers, also, t.coroutines);
-    put(&t, "# HELP weft_request_seconds Time from a request's first byte in hand to its answer.\n"
-            "# TYPE weft_request_seconds histogram\n");
+    put(&t,
+        "# HELP weft_request_seconds Time from a request's first byte in hand to the end of its answer, of an event "
+        "stream or WebSocket to the end of its head.\n"
+        "# TYPE weft_request_seconds histogram\n");
     uint64_t sum = 0;
     for (unsigned i = 0; i + 1 < WEFT__LATENCIES; i++) {
         sum += load_relaxed(&site->shared->latencies[i]);

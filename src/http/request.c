@@ -160,6 +160,7 @@ static int serve_one(weft__request *r, size_t have)
     r->close = false;
     r->now = weft__sys_coarse_times();
     r->began = unlikely(r->site->timed) ? weft__sys_now() : 0;
+    r->answered = 0;
     enum weft__http_outcome what = weft__http_parse(&r->head, r->buf, have, limits_of(r));
     if (unlikely(what == WEFT__HTTP_MORE)) {
         int done = wait_for_head(r, &have, &what);

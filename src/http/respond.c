@@ -173,6 +173,12 @@ size_t weft__plain_text(char *text, size_t size, void *site)
 
 /* ---- the account ---- */
 
+void weft__request_endless(weft__request *r)
+{
+    if (r->began != 0)
+        r->answered = weft__sys_now();
+}
+
 void weft__request_done(weft__request *r)
 {
     weft__http_worker *w = r->worker;
@@ -181,7 +187,7 @@ void weft__request_done(weft__request *r)
     if (r->status >= 100 && r->status < 600)
         w->counts.classes[r->status / 100 - 1]++;
     if (unlikely(r->began != 0)) {
-        int64_t took = weft__sys_now() - r->began;
+        int64_t took = (r->answered != 0 ? r->answered : weft__sys_now()) - r->began;
         w->counts.latencies[weft__latency_bucket(took)]++;
         w->counts.latency_sum += took > 0 ? (uint64_t)took : 0;
     }

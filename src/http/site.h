@@ -78,11 +78,12 @@ typedef struct weft__request {
     const char *buf; /* its head, valid until the answer is complete */
     weft__http_head head;
     weft__sys_times now;
-    int64_t began;  /* exact, if the site is timed */
-    bool close;     /* no request after this one */
-    unsigned wait;  /* with 429 */
-    int status;     /* as answered */
-    uint64_t bytes; /* of the body */
+    int64_t began;    /* exact, if the site is timed */
+    int64_t answered; /* the same; 0: when it is done */
+    bool close;       /* no request after this one */
+    unsigned wait;    /* with 429 */
+    int status;       /* as answered */
+    uint64_t bytes;   /* of the body */
 } weft__request;
 
 static inline weft__span weft__request_field(const weft__request *r, enum weft__http_field id)
@@ -169,6 +170,9 @@ weft__span weft__ok_head(weft__http_worker *w, int64_t wall);
 
 /* "Connection: ..." as this answer needs it, possibly nothing. */
 weft__span weft__connection_line(const weft__request *r);
+
+/* The head has been sent of an answer that goes on for as long as both sides like: its response time ends here. */
+void weft__request_endless(weft__request *r);
 
 /* Count and log it. */
 void weft__request_done(weft__request *r);

@@ -3,9 +3,12 @@
 #include "serve/serve_support.h"
 
 #include <weft/co.h>
-#include <weft/route.h>
+#include <weft/websocket.h>
+
+#include "http/site.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct running {
@@ -37,6 +40,55 @@ static int half(weft_request *q, void *arg)
     return err < 0 ? err : 500;
 }
 
+/* ---- handlers that take their time; when, in memory that processes share ---- */
+
+typedef struct times {
+    int64_t head, end;
+} times;
+
+static times *took;
+
+static int take_time(int err)
+{
+    took->head = weft_now();
+    err = err < 0 ? err : weft_sleep(weft_in_ms(200));
+    took->end = weft_now();
+    return err;
+}
+
+static int long_events(weft_request *q, void *arg)
+{
+    (void)arg;
+    return take_time(weft_events_begin(q));
+}
+
+static int long_socket(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    return take_time(weft_websocket_accept(&ws, q, NULL));
+}
+
+static int long_chunks(weft_request *q, void *arg)
+{
+    (void)arg;
+    int err = weft_response_begin(q, 200, NULL, -1);
+    return take_time(err < 0 ? err : weft_response_flush(q));
+}
+
+/* ---- a limit below what has been read ---- */
+
+static int change_its_mind(weft_request *q, void *arg)
+{
+    (void)arg;
+    char part[16], more;
+    ssize_t n = weft_request_read(q, part, sizeof part, WEFT_FOREVER);
+    weft_request_body_limit(q, 4);
+    if (n == sizeof part && weft_request_query(q, "read", part, sizeof part) >= 0)
+        n = weft_request_read(q, &more, 1, WEFT_FOREVER) == -EMSGSIZE ? 16 : -1;
+    return n == 16 ? weft_respond(q, 200, NULL, "enough", 6) : 500;
+}
+
 static running start(const serve_kind *kind)
 {
     running r;
@@ -45,6 +97,11 @@ static running start(const serve_kind *kind)
     CHECK_OK(weft_http_route(r.site, "GET /hello", hello, NULL));
     CHECK_OK(weft_http_route(r.site, "GET /tick", tick, NULL));
     CHECK_OK(weft_http_route(r.site, "GET /half", half, NULL));
+    CHECK_OK(weft_http_route(r.site, "GET /events", long_events, NULL));
+    CHECK_OK(weft_http_route(r.site, "GET /socket", long_socket, NULL));
+    CHECK_OK(weft_http_route(r.site, "GET /chunks", long_chunks, NULL));
+    CHECK_OK(weft_http_route(r.site, "POST /body", change_its_mind, NULL));
+    CHECK_OK(weft_http_add_status(r.site, "/status"));
     weft_http_attach(r.site, &options);
     r.server = serve_start(kind, options);
     return r;
@@ -122,4 +179,73 @@ TEST(route_makes_way_for_who_stands_in_line)
     client_close(fd);
     client_close(next);
     stop(r);
+}
+
+/* What has been read counts, and what is left is not read: the head of the answer has to say so. */
+SERVE_CASE(body_limit_below_what_was_read_ends_the_connection_and_says_so)
+{
+    static const char *const bodies[] = {
+        "Content-Length: 32\r\n\r\n0123456789abcdef0123456789abcdef",
+        "Content-Length: 1000000\r\n\r\n0123456789abcdef",
+        "Transfer-Encoding: chunked\r\n\r\n10\r\n0123456789abcdef\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n",
+    };
+    running r = start(kind);
+    for (unsigned i = 0; i < 2 * sizeof bodies / sizeof bodies[0]; i++) {
+        char request[512], head[1024];
+        int fd = client_open(weft_server_port(r.server));
+        snprintf(request, sizeof request, "POST /body%s HTTP/1.1\r\nHost: t\r\n%s",
+                 i % 2 == 0 ? "" : "?read=", bodies[i / 2]);
+        client_say(fd, request);
+        read_head(fd, head, sizeof head);
+        CHECK(strncmp(head, "HTTP/1.1 200 OK\r\n", 17) == 0);
+        CHECK(strstr(head, "Connection: close\r\n") != NULL);
+        client_expect(fd, "enough");
+        client_expect_end(fd);
+        client_close(fd);
+    }
+    stop(r);
+}
+
+/* Ask for it, read to the end, stop the server: how long that request took, as it was counted. */
+static int64_t counted_time(const serve_kind *kind, const char *path, int64_t *asked)
+{
+    char request[512], buf[1024];
+    took = test_shared(sizeof *took);
+    running r = start(kind);
+    int fd = client_open(weft_server_port(r.server));
+    snprintf(request, sizeof request,
+             "GET %s HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nConnection: close\r\n"
+             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+             path);
+    *asked = weft_now();
+    client_say(fd, request);
+    client_finish(fd);
+    while (client_recv(fd, buf, sizeof buf) > 0)
+        continue;
+    client_close(fd);
+    serve_stop(r.server);
+    uint64_t count = 0;
+    for (unsigned i = 0; i < WEFT__LATENCIES; i++)
+        count += r.site->shared->latencies[i];
+    CHECK_INT(1, count);
+    int64_t sum = (int64_t)r.site->shared->latency_sum;
+    weft_http_close(r.site);
+    return sum;
+}
+
+/* docs/guide/web.md: what goes on for as long as both sides like is no response time. */
+SERVE_CASE(latency_of_events_and_websockets_ends_with_their_heads)
+{
+    int64_t asked;
+    int64_t counted = counted_time(kind, "/events", &asked);
+    CHECK_BETWEEN(1, took->head - asked, counted);
+    counted = counted_time(kind, "/socket", &asked);
+    CHECK_BETWEEN(1, took->head - asked, counted);
+}
+
+SERVE_CASE(latency_of_an_answer_in_chunks_lasts_to_its_end)
+{
+    int64_t asked;
+    int64_t counted = counted_time(kind, "/chunks", &asked);
+    CHECK(counted >= took->end - took->head);
 }
