@@ -31,8 +31,9 @@ typedef struct weft_websocket weft_websocket;
 typedef struct weft_websocket_options {
     size_t message_max; /* bytes of a message that is received; 0 = 1 MiB; the connection is closed with 1009 beyond */
     int64_t ping_after; /* ns without a byte from the client until it is pinged; as long again and the connection is
-                              broken; 0 = 30 s, negative = never */
-    const char *protocols; /* subprotocols that the handler speaks, best first, separated by commas; NULL = none */
+                              broken; 0 = 30 s, negative = never. Seen to by weft_websocket_receive */
+    const char *protocols; /* subprotocols that the handler speaks, best first, separated by commas; a client's is the
+                              same only with the same case; NULL = none */
     int any_origin; /* 1: pages of other sites may connect; 0: a request with an Origin field whose host is not the
                               request's own is 403 */
 } weft_websocket_options;
@@ -58,7 +59,8 @@ enum weft_websocket_close_code {
 
 /* Accept the request as a WebSocket: the 101 is sent. What is no handshake is answered (400; 426 for another version;
  * 403 for a foreign page) and returns -EPROTO or -EACCES: then return 0 from the handler. Also -EALREADY (it is
- * answered), -ENOMEM, or what sending gave. The socket is freed when the handler returns. */
+ * answered), -EINVAL (a subprotocol of more than 63 bytes), -ENOMEM, or what sending gave. The socket is freed when the
+ * handler returns. */
 WEFT_API int weft_websocket_accept(weft_websocket **ws, weft_request *r, const weft_websocket_options *options);
 
 /* The subprotocol that was agreed on; "" for none. */
@@ -67,7 +69,9 @@ WEFT_API const char *weft_websocket_protocol(const weft_websocket *ws);
 /* Wait for the next message. Returns 0; -WEFT_EEOF: the client has closed, or this side has, or the server is
  * stopping (the closing handshake is done); -ETIMEDOUT (nothing is lost, call again); -ECANCELED; -EPROTO: the client
  * broke the protocol and has been told why by the code of the close; -EMSGSIZE: a message above message_max;
- * -ECONNRESET, -EPIPE. A message that comes together with the deadline wins. */
+ * -ECONNRESET, -EPIPE. A message that comes together with the deadline wins. A ping that is due is sent also when
+ * `until` comes first, or is WEFT_NOW; a handler that does not receive pings nobody, and then its client has the whole
+ * time for the answer. Pings and pongs are sent as by weft_websocket_send. */
 WEFT_API int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_until until);
 
 /* Send one message, at once. The client must take it in the server's write_timeout. Returns 0; -EPIPE: it is closed;

@@ -19,6 +19,7 @@
 enum {
     CLOSE_WAIT_MS = 2000,
     FIRST_ROOM = 1024,
+    PROTOCOL_ROOM = 64,
     KEPT_ROOM = 4096, /* between two messages: what a larger one took is given back */
     LATE_PARTS =
         256 /* frames, and parts of them, that are looked at after the deadline: they may have come before it */
@@ -28,9 +29,10 @@ struct weft_websocket {
     weft_request *q;
     weft_conn *conn;
     size_t message_max;
-    int64_t ping_after, heard; /* when the last byte came */
-    size_t have;               /* bytes of an unfinished head, which stay unread */
-    bool pinged, sent_close;
+    int64_t ping_after;
+    int64_t heard, pinged; /* when the last byte came, and when the ping since then was sent; 0: there is none */
+    size_t have;           /* bytes of an unfinished head, which stay unread */
+    bool sent_close;
     int code;  /* weft_websocket_code */
     int error; /* that ended it; 0 while it is open */
 
@@ -41,39 +43,54 @@ struct weft_websocket {
     size_t size, room;
     uint8_t control[WEFT__WS_CONTROL_MAX];
 
-    char protocol[64];
+    char protocol[PROTOCOL_ROOM];
 };
 
 /* ---- the handshake ---- */
 
-/* Does a list field (Connection: keep-alive, Upgrade) contain the word? */
-static bool list_has(weft__span list, weft__span lower)
+/* The next field of the name, from *cursor on, which starts at 0. */
+static bool next_field(const weft_request *q, weft__span lower, uint32_t *cursor, weft__span *value)
 {
-    for (size_t at = 0; at < list.len;) {
-        const char *p = list.data + at, *comma = memchr(p, ',', list.len - at);
-        size_t len = comma != NULL ? (size_t)(comma - p) : list.len - at;
-        at += len + 1;
-        while (len > 0 && (*p == ' ' || *p == '\t'))
-            p++, len--;
-        while (len > 0 && (p[len - 1] == ' ' || p[len - 1] == '\t'))
-            len--;
-        if (weft__span_is_nocase((weft__span){p, len}, lower))
+    weft__span name;
+    while (weft__http_field_next(&q->r->head, q->r->buf, cursor, &name, value))
+        if (weft__span_is_nocase(name, lower))
             return true;
+    return false;
+}
+
+static int is_same(weft__span s, weft__span other)
+{
+    return s.len == other.len && memcmp(s.data, other.data, s.len) == 0;
+}
+
+/* Is the word in the list (Connection: keep-alive, Upgrade)? All fields of a name are one list, RFC 9110 5.3. */
+static bool list_has(const weft_request *q, weft__span name, weft__span word, int (*is)(weft__span, weft__span))
+{
+    weft__span list;
+    for (uint32_t cursor = 0; next_field(q, name, &cursor, &list);) {
+        const char *p = list.data, *end = p + list.len, *from, *to;
+        while (weft__list_next(&p, end, &from, &to))
+            if (is((weft__span){from, (size_t)(to - from)}, word))
+                return true;
     }
     return false;
 }
 
-static weft__span field(const weft_request *q, const char *name)
+/* The value of a field that may come but once; data is NULL without it. False: it comes again. */
+static bool single(const weft_request *q, weft__span name, weft__span *value)
 {
-    weft__span s;
-    s.data = weft_request_field(q, name, &s.len);
-    return s;
+    uint32_t cursor = 0;
+    weft__span again;
+    if (next_field(q, name, &cursor, value))
+        return !next_field(q, name, &cursor, &again);
+    *value = (weft__span){NULL, 0};
+    return true;
 }
 
 /* "https://example.org:8000" belongs to the host that the request was sent to. */
-static bool origin_is_ours(const weft_request *q)
+static bool origin_is_ours(const weft_request *q, weft__span origin)
 {
-    weft__span origin = field(q, "Origin"), host = weft__slice_span(q->r->buf, q->r->head.authority);
+    weft__span host = weft__slice_span(q->r->buf, q->r->head.authority);
     if (origin.data == NULL)
         return true;
     for (size_t i = 0; i + 3 <= origin.len; i++)
@@ -83,24 +100,19 @@ static bool origin_is_ours(const weft_request *q)
 }
 
 /* The first of our protocols that the client has, too. */
-static int choose_protocol(const weft_request *q, const char *ours, char out[64])
+static int choose_protocol(const weft_request *q, const char *ours, char out[PROTOCOL_ROOM])
 {
-    weft__span offered = field(q, "Sec-WebSocket-Protocol");
+    const char *p = ours != NULL ? ours : "", *end = p + strlen(p), *from, *to;
     out[0] = 0;
-    for (const char *p = ours; p != NULL && *p != 0;) {
-        size_t len = strcspn(p, ",");
-        char lower[64];
-        if (len >= sizeof lower)
+    while (weft__list_next(&p, end, &from, &to)) {
+        weft__span name = {from, (size_t)(to - from)};
+        if (name.len >= PROTOCOL_ROOM)
             return -EINVAL;
-        for (size_t i = 0; i < len; i++)
-            lower[i] = p[i] >= 'A' && p[i] <= 'Z' ? (char)(p[i] | 0x20) : p[i];
-        if (list_has(offered, (weft__span){lower, len})) {
-            memcpy(out, p, len);
-            out[len] = 0;
-            return 0;
-        }
-        p += len + (p[len] == ',');
-        p += strspn(p, " ");
+        if (name.len == 0 || !list_has(q, WEFT__SPAN("sec-websocket-protocol"), name, is_same))
+            continue;
+        memcpy(out, name.data, name.len);
+        out[name.len] = 0;
+        return 0;
     }
     return 0;
 }
@@ -108,26 +120,30 @@ static int choose_protocol(const weft_request *q, const char *ours, char out[64]
 /* 0, or the status to refuse with. */
 static int check_handshake(const weft_request *q, const weft_websocket_options *o, char accept[WEFT__WS_ACCEPT_LEN])
 {
-    weft__span version = field(q, "Sec-WebSocket-Version");
+    weft__span version, key, origin;
     if (strcmp(q->method, "GET") != 0 || q->r->head.minor == 0 || !q->body_done ||
-        !list_has(field(q, "Upgrade"), WEFT__SPAN("websocket")) ||
-        !list_has(field(q, "Connection"), WEFT__SPAN("upgrade")))
+        !list_has(q, WEFT__SPAN("upgrade"), WEFT__SPAN("websocket"), weft__span_is_nocase) ||
+        !list_has(q, WEFT__SPAN("connection"), WEFT__SPAN("upgrade"), weft__span_is_nocase))
         return 400;
-    if (version.len != 2 || memcmp(version.data, "13", 2) != 0)
+    if (!single(q, WEFT__SPAN("sec-websocket-version"), &version) ||
+        !single(q, WEFT__SPAN("sec-websocket-key"), &key) || !single(q, WEFT__SPAN("origin"), &origin))
+        return 400;
+    if (!is_same(version, WEFT__SPAN("13")))
         return 426;
-    if (!o->any_origin && !origin_is_ours(q))
+    if (!o->any_origin && !origin_is_ours(q, origin))
         return 403;
-    return weft__ws_accept(field(q, "Sec-WebSocket-Key"), accept) ? 0 : 400;
+    return weft__ws_accept(key, accept) ? 0 : 400;
 }
 
 static int refuse(weft_request *q, int status)
 {
-    int err = 0;
-    if (status == 426) {
-        err = weft_response_field(q, "Sec-WebSocket-Version", "13");
-        err = err < 0 ? err : weft_response_field(q, "Upgrade", "websocket");
-    }
-    err = err < 0 ? err : weft_respond(q, status, NULL, NULL, 0);
+    weft__out fields = q->fields; /* not by weft_response_field, which knows better than handlers what Connection is */
+    if (status == 426)
+        weft__out_text(&fields, "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+    if (fields.overflow)
+        return -ENOBUFS;
+    q->fields = fields;
+    int err = weft_respond(q, status, NULL, NULL, 0);
     return err < 0 ? err : status == 403 ? -EACCES : -EPROTO;
 }
 
@@ -148,7 +164,9 @@ static int send_101(weft_websocket *ws, const char accept[WEFT__WS_ACCEPT_LEN])
     q->r->close = true;
     weft_conn_busy(q->r->conn, 0); /* between messages it waits like any idle client */
     int err = weft_conn_write(q->r->conn, o.data, o.len);
-    return err < 0 ? err : weft_conn_flush(q->r->conn, WEFT_FOREVER);
+    if (err == 0 && (err = weft_conn_flush(q->r->conn, WEFT_FOREVER)) == 0)
+        weft__request_endless(q->r);
+    return err;
 }
 
 /* The option's value; "never" is far enough for twice of it to be added to a time. */
@@ -377,18 +395,18 @@ static int take_input(weft_websocket *ws, const uint8_t *view, size_t n)
     return ws->taken == ws->frame.size ? finish_frame(ws) : 0;
 }
 
-/* Nothing came: until when to wait for it, or the end of patience. */
-static weft_until patience(const weft_websocket *ws, weft_until until)
+/* When it is time for a ping, or after one for giving up. The client has its time for the pong from when the ping was
+ * sent: a handler that was busy elsewhere may have come late. */
+static int64_t patience(const weft_websocket *ws)
 {
-    int64_t at = ws->heard + (ws->pinged ? 2 : 1) * ws->ping_after;
-    return at < until.at ? (weft_until){at} : until;
+    return (ws->pinged != 0 ? ws->pinged : ws->heard) + ws->ping_after;
 }
 
 static int out_of_patience(weft_websocket *ws)
 {
-    if (ws->pinged)
+    if (ws->pinged != 0)
         return end(ws, -ECONNRESET, WEFT_WS_BROKEN);
-    ws->pinged = true;
+    ws->pinged = weft_now();
     return ws->sent_close ? 0 : send_frame(ws, WEFT__WS_PING, NULL, 0);
 }
 
@@ -410,12 +428,12 @@ int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_u
     give_room(ws);
     while (ws->error == 0) {
         const void *view;
-        weft_until wait = patience(ws, until);
-        ssize_t n = weft_conn_fill(ws->conn, ws->have, &view, wait);
+        int64_t at = patience(ws);
+        ssize_t n = weft_conn_fill(ws->conn, ws->have, &view, at < until.at ? (weft_until){at} : until);
         if (n == -ETIMEDOUT) {
-            if (wait.at == until.at)
+            if (at >= until.at && weft_now() < at)
                 return -ETIMEDOUT;
-            out_of_patience(ws);
+            out_of_patience(ws); /* also when the deadline came first: who never waits would never ping */
             continue;
         }
         if (n == -ECANCELED && !weft_conn_stopping(ws->conn))
@@ -427,7 +445,7 @@ int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_u
         if (n <= 0)
             return end(ws, n == 0 ? -ECONNRESET : (int)n, WEFT_WS_BROKEN);
         ws->heard = weft_now();
-        ws->pinged = false;
+        ws->pinged = 0;
         if (take_input(ws, view, (size_t)n) == 0 && ws->done)
             return show(ws, m);
         if (ws->error == 0 && ws->heard >= until.at && ++late == LATE_PARTS)

@@ -3,10 +3,12 @@
  * and frame_test.c. */
 #include "serve/serve_support.h"
 
+#include <weft/co.h>
 #include <weft/websocket.h>
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -77,6 +79,73 @@ static void flood(int fd, const char *frame, size_t size)
         ssize_t k = send(fd, many + at, n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
         at = k > 0 ? (at + (size_t)k) % n : at;
     }
+}
+
+/* ---- the handshake ---- */
+
+static int speak(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    int err = weft_websocket_accept(&ws, q, &(weft_websocket_options){.protocols = "chat.v2 ,\tchat,,Echo"});
+    if (err == 0)
+        weft_websocket_receive(ws, &m, WEFT_FOREVER); /* until the client has left */
+    return 0;
+}
+
+/* What a handshake with these further fields is answered with, and the subprotocol's field ("" = none). */
+static void shake(running r, const char *fields, const char *status, const char *protocol)
+{
+    char request[1024], answer[256];
+    int fd = client_open(weft_server_port(r.server));
+    snprintf(request, sizeof request,
+             "GET / HTTP/1.1\r\nHost: t\r\n%sSec-WebSocket-Version: 13\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+             fields);
+    client_say(fd, request);
+    snprintf(answer, sizeof answer, "HTTP/1.1 %s\r\n", status);
+    client_expect(fd, answer);
+    if (strncmp(status, "101", 3) == 0) {
+        snprintf(answer, sizeof answer,
+                 "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n%s\r\n",
+                 protocol);
+        client_expect(fd, answer);
+    }
+    client_close(fd);
+}
+
+#define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+#define OFFER   "Sec-WebSocket-Protocol: "
+
+/* RFC 9110 5.3: a list may be spread over several fields. Others may come but once, RFC 6455 11.3. */
+TEST(websocket_handshake_reads_all_fields_of_a_name)
+{
+    static const char *const accepted = "101 Switching Protocols", *const refused = "400 Bad Request";
+    running r = start(&serve_epoll, speak);
+    shake(r, "Connection: keep-alive\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", accepted, "");
+    shake(r, "Connection: Upgrade\r\nConnection: keep-alive\r\nUpgrade: websocket\r\n", accepted, "");
+    shake(r, "Upgrade: h2c\r\nConnection: x,, UPGRADE\r\nupgrade: x, WebSocket\r\n", accepted, "");
+    shake(r, "Upgrade: websocket\r\nConnection: keep-alive\r\nConnection: Upgrades\r\n", refused, "");
+    shake(r, UPGRADE "Sec-WebSocket-Version: 13\r\n", refused, "");
+    shake(r, UPGRADE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", refused, "");
+    shake(r, UPGRADE "Origin: http://t\r\n", accepted, "");
+    shake(r, UPGRADE "Origin: http://t\r\nOrigin: http://evil\r\n", refused, "");
+    stop(r);
+}
+
+/* RFC 6455 4.1 and 11.5: names of subprotocols are the same or they are not, also where they differ by case alone. */
+TEST(websocket_subprotocol_is_the_best_of_all_offered_and_compared_exactly)
+{
+    static const char *const accepted = "101 Switching Protocols";
+    running r = start(&serve_epoll, speak);
+    shake(r, UPGRADE OFFER "x\r\n" OFFER "chat\r\n", accepted, OFFER "chat\r\n");
+    shake(r, UPGRADE OFFER "Echo, chat\r\n" OFFER "y ,chat.v2\r\n", accepted, OFFER "chat.v2\r\n");
+    shake(r, UPGRADE OFFER "CHAT, echo\r\n" OFFER "Chat.v2\r\n", accepted, "");
+    shake(r, UPGRADE OFFER "echo,Echo\r\n", accepted, OFFER "Echo\r\n");
+    shake(r, UPGRADE OFFER ",, \r\n" OFFER "\r\n", accepted, "");
+    stop(r);
 }
 
 /* ---- a client that takes nothing ---- */
@@ -181,6 +250,66 @@ SERVE_ALL_CASE(websocket_client_that_falls_silent_in_a_head_is_pinged)
     client_expect_end(fd);
     CHECK(is_done());
     CHECK_ERR(-ECONNRESET, seen->err);
+    client_close(fd);
+    stop(r);
+}
+
+/* Looks for a message now and then and never waits for one. */
+static int peek(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    int err;
+    CHECK_OK(weft_websocket_accept(&ws, q, &(weft_websocket_options){.ping_after = 50 * WEFT_MS}));
+    do
+        CHECK_OK(weft_sleep(weft_in_ms(1)));
+    while ((err = weft_websocket_receive(ws, &m, WEFT_NOW)) == -ETIMEDOUT);
+    finish(ws, err);
+    return 0;
+}
+
+SERVE_ALL_CASE(websocket_receive_that_does_not_wait_pings_all_the_same)
+{
+    running r = start(kind, peek);
+    int fd = open_socket(r);
+    for (int i = 0; i < 3; i++) {
+        client_expect(fd, "\x89");
+        char size;
+        CHECK_INT(1, client_recv(fd, &size, 1));
+        CHECK_INT(0, size);
+        if (i < 2)
+            client_send(fd, pong, sizeof pong - 1);
+    }
+    client_expect_end(fd);
+    CHECK(is_done());
+    CHECK_ERR(-ECONNRESET, seen->err);
+    client_close(fd);
+    stop(r);
+}
+
+/* Comes to receive when a ping and the answer to it should both have been there long ago. */
+static int come_late(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    CHECK_OK(weft_websocket_accept(&ws, q, &(weft_websocket_options){.ping_after = WEFT_SECOND / 2}));
+    CHECK_OK(weft_sleep(weft_in_ms(1100)));
+    finish(ws, weft_websocket_receive(ws, &m, WEFT_FOREVER));
+    return 0;
+}
+
+TEST(websocket_client_has_its_time_for_a_pong_also_when_the_ping_came_late)
+{
+    running r = start(&serve_epoll, come_late);
+    int fd = open_socket(r);
+    char ping[2];
+    client_recv_all(fd, ping, sizeof ping);
+    CHECK_MEM("\x89\0", ping, sizeof ping);
+    client_send(fd, message, sizeof message - 1);
+    client_expect(fd, "\x88");
+    CHECK_OK(seen->err);
     client_close(fd);
     stop(r);
 }

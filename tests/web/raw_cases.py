@@ -214,6 +214,8 @@ FRAMING = [
     ("close in a list ends it", request("Connection: foo, close, bar\r\n"), [200], CLOSE),
     ("close on a second line ends it", request("Connection: foo\r\nConnection: close\r\n"), [200], CLOSE),
     ("close beats keep-alive", request("Connection: keep-alive, close\r\n"), [200], CLOSE),
+    ("close beats keep-alive on another line", request("Connection: keep-alive\r\nConnection: close\r\n"), [200], CLOSE),
+    ("close beats a later keep-alive", request("Connection: close\r\nConnection: keep-alive\r\n"), [200], CLOSE),
     ("options nobody knows are ignored", request("Connection: foo\r\n"), [200], KEEP),
     ("1.0 with keep-alive goes on and is told so",
      request("Connection: keep-alive\r\n", version="HTTP/1.0"), [200], KEEP, has(Connection="keep-alive")),
