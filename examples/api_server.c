@@ -1,8 +1,9 @@
 /* api_server.c - a small web service: notes that are put, listed and deleted, a stream of events, a WebSocket that
  * echoes.
  *
- *     api_server [PORT] [MODEL]       then: curl -T file http://127.0.0.1:8000/notes/today
+ *     api_server [PORT] [MODEL] [CERTIFICATE [KEY]]     then: curl -T file http://127.0.0.1:8000/notes/today
  *
+ * With a certificate and its key (PEM, in one file or two) it speaks TLS: https:// and wss://.
  * The handlers are in blocking style and run as they are under every model of the server. */
 #include <weft.h>
 
@@ -153,6 +154,9 @@ int main(int argc, char **argv)
     weft_server_options options = {.port = argc > 1 ? (unsigned)atoi(argv[1]) : 8000,
                                    .model = argc > 2 ? argv[2] : NULL};
     int err = weft_http_open(&site, &(weft_http_options){.no_files = 1});
+    if (err == 0 && argc > 3)
+        err = weft_tls_new(&options.tls, WEFT_TLS_SERVER,
+                           &(weft_tls_options){.certificate = argv[3], .key = argc > 4 ? argv[4] : NULL});
     for (size_t i = 0; i < sizeof routes / sizeof routes[0] && err == 0; i++)
         err = weft_http_route(site, routes[i].pattern, routes[i].handler, NULL);
     if (err == 0) {
@@ -160,7 +164,7 @@ int main(int argc, char **argv)
         err = weft_server_open(&server, &options);
     }
     if (err == 0) {
-        printf("http://%s/\n", weft_server_address(server));
+        printf("http%s://%s/\n", options.tls != NULL ? "s" : "", weft_server_address(server));
         fflush(stdout);
         err = weft_server_run(server, WEFT_FOREVER);
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Routes, request bodies, answers in chunks, event streams and WebSockets, on examples/api_server under
-every model (X-08, S001-129, S001-130)."""
+every model, plain and over TLS (X-08, S001-129, S001-130)."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 
-from web import Client, Failure, PATIENCE, check, run
+from web import Certificate, Client, Failure, PATIENCE, SecureSocket, Tree, check, has_tls, run
 
 MODELS = ("iterative", "process", "thread", "prefork", "pool", "select", "poll", "epoll", "epoll-et", "coroutine", "uring")
 BINARY = os.path.join(os.environ.get("WEFT_BUILD", "build"), "examples", "api_server")
@@ -20,14 +20,15 @@ BINARY = os.path.join(os.environ.get("WEFT_BUILD", "build"), "examples", "api_se
 class Service:
     """The example as a context, with what web.Client asks of a server."""
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, tls=None):
+        self.model, self.tls = model, tls
 
     def __enter__(self):
-        self.process = subprocess.Popen([BINARY, "0", self.model], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        command = [BINARY, "0", self.model, *([self.tls.certificate, self.tls.key] if self.tls else [])]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         ready, _, _ = select.select([self.process.stdout], [], [], 20 * PATIENCE)
         line = self.process.stdout.readline().decode() if ready else ""
-        found = re.fullmatch(r"http://(.*):(\d+)/\n", line)
+        found = re.fullmatch(r"http%s://(.*):(\d+)/\n" % ("s" if self.tls else ""), line)
         if not found:
             self.process.kill()
             raise Failure(f"no URL but {line!r}; {self.process.communicate()[1]!r}")
@@ -45,7 +46,7 @@ class Service:
         import socket
         s = socket.create_connection((self.host, self.port), timeout=timeout * PATIENCE)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return s
+        return SecureSocket(s, self.tls.context(), "localhost") if self.tls else s
 
 
 def head_and_rest(c):
@@ -262,7 +263,7 @@ def close_code(c):
 
 def echoes(service):
     with Client(service) as c:
-        answer = open_socket(c, "\nSec-WebSocket-Protocol: chat, Echo\nOrigin: http://t")
+        answer = open_socket(c, "\nSec-WebSocket-Protocol: chat, echo\nOrigin: http://t")
         check(answer["sec-websocket-protocol"] == "echo", "the subprotocol")
         for size in (0, 1, 125, 126, 65535, 65536, 300000):
             data = os.urandom(size)
@@ -321,7 +322,9 @@ def handshakes_refused(service):
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
             a = c.answer()
             check(a.status == status, f"{name}: {a.status}")
-            check(status != 426 or a["Sec-WebSocket-Version"] == "13", "426 without the version")
+            if status == 426:  # RFC 9110 15.5.22, 7.8
+                check((a["Sec-WebSocket-Version"], a["Upgrade"], a["Connection"]) == ("13", "websocket", "Upgrade"),
+                      f"what 426 says: {a.fields}")
 
 
 def vanishing(service):
@@ -340,17 +343,19 @@ CASES = [(f.__name__, f) for f in (notes, old_client, pipelined, bodies, bad_bod
                                    handshakes_refused, vanishing)]
 
 
-def every(case):
+def every(case, tls):
     def run_every():
         for model in MODELS:
             try:
-                with Service(model) as service:
+                with Service(model, tls) as service:
                     case(service)
-            except Failure as e:
-                raise Failure(f"{model}: {e}")
+            except (Failure, OSError) as e:
+                raise Failure(f"{model}{' over TLS' if tls else ''}: {e}") from e
     return run_every
 
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(__file__))
-    run([(name, every(case)) for name, case in CASES])
+    with Tree() as t:
+        ways = [(None, "")] + ([(Certificate(t.path), "_over_tls")] if has_tls() else [])
+        run([(name + suffix, every(case, tls)) for tls, suffix in ways for name, case in CASES])
