@@ -1,5 +1,6 @@
 /* tls_self.c - a certificate that signs itself: for trials, examples and measurements, where nobody has one. It says
- * that it is no authority, so whoever trusts it trusts this one key for these names and nothing else. Pinned by
+ * that it is no authority, so whoever trusts it trusts this one key for these names and nothing else; and whose key it
+ * is, by which it is told from others of the same subject. Pinned by
  * tests/io/tls_self_test.c. */
 #include "io/tls_context.h"
 
@@ -64,6 +65,7 @@ static bool fill(X509 *x, EVP_PKEY *key, const char *names)
            X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)"weft, for trials", -1, -1,
                                       0) == 1 &&
            X509_set_issuer_name(x, subject) == 1 && extend(x, NID_basic_constraints, "critical,CA:FALSE") &&
+           extend(x, NID_subject_key_identifier, "hash") && extend(x, NID_authority_key_identifier, "keyid:always") &&
            extend(x, NID_subject_alt_name, names) && X509_sign(x, key, EVP_sha256()) > 0;
 }
 

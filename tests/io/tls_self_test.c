@@ -111,5 +111,34 @@ TEST_IN(THREAD | CO, tls_self_signed_is_trusted_by_who_has_it)
     weft_tls_free(server);
 }
 
+/* Each of these is the only one of its key, whatever their subjects say. */
+TEST_IN(THREAD | CO, tls_self_signed_are_trusted_beside_each_other)
+{
+    static const char *const names[] = {"a.example", "b.example", "c.example"};
+    char certificates[3][WEFT_TLS_PEM_MAX], keys[3][WEFT_TLS_PEM_MAX], all[3 * WEFT_TLS_PEM_MAX] = "";
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(weft_tls_self_signed(certificates[i], keys[i], names[i]));
+        strcat(all, certificates[i]);
+    }
+    weft_tls_certificate more[] = {{.certificate_text = certificates[1], .key_text = keys[1]},
+                                   {.certificate_text = certificates[2], .key_text = keys[2]}};
+    weft_tls *server, *client;
+    CHECK_OK(weft_tls_new(
+        &server, WEFT_TLS_SERVER,
+        &(weft_tls_options){.certificate_text = certificates[0], .key_text = keys[0], .more = more, .more_count = 2}));
+    CHECK_OK(weft_tls_new(&client, WEFT_TLS_CLIENT, &(weft_tls_options){.ca_text = all}));
+    for (int i = 0; i < 4; i++) {
+        io_pair pair = io_stream_pair(NULL);
+        void *accepts[] = {pair.b, server};
+        test_spawn(t, accept_one, accepts);
+        CHECK_INT(i < 3 ? 0 : -WEFT_EHOSTNAME,
+                  weft_tls_start(pair.a, client, i < 3 ? names[i] : "d.example", io_patience()));
+        weft_stream_close(pair.a);
+        test_join(t);
+    }
+    weft_tls_free(client);
+    weft_tls_free(server);
+}
+
 #endif
 #endif
