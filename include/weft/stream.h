@@ -14,7 +14,10 @@
  * stream may be handed to another thread, and be closed while others wait on it: their calls return -EBADF.
  * Deadlines and cancellation end a wait with -ETIMEDOUT and -ECANCELED; what can be done without waiting is done also
  * when the deadline has passed or the caller is cancelled. A broken connection is -EPIPE or -ECONNRESET, never a
- * signal. */
+ * signal.
+ *
+ * After fork both processes have the stream. Who waits on it in the parent does not in the child; and a close in one of
+ * them leaves it open in the other, unless it was under a wait of the same process, or of TLS (weft/tls.h). */
 #ifndef WEFT_STREAM_H
 #define WEFT_STREAM_H
 

@@ -21,6 +21,10 @@
  * which somebody on the way could cut a message short, is -WEFT_ETRUNCATED. Other errors: -WEFT_ETLS (no common version
  * or method, bytes that are no TLS), -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME; weft_tls_error says it in words.
  *
+ * After fork a session is for one of the two processes: it counts what passes, and two that send or receive break it. A
+ * child closes a stream that it has not used without a word, and the session goes on in the parent; the parent's close
+ * ends it for both. So let the handshake be made by the process that goes on with it.
+ *
  * Call from any thread and coroutine, by several at once; not in a signal handler. */
 #ifndef WEFT_TLS_H
 #define WEFT_TLS_H

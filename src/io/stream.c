@@ -9,7 +9,11 @@
  *    to change the registration and must not do so under a number that is another's.
  * S3 after a deadline or a cancellation there is one more try: what has come by then wins.
  * Ordering: `users` carries the hand-over (acq_rel) from every call to the last to leave; `home` from who sets it to
- * who finds it. After fork the child's streams have no home (the epoch differs). Pinned by tests/io/stream_test.c. */
+ * who finds it.
+ * S4 after fork (the epoch differs) the child's streams have no home, and calls that were under way in the parent never
+ *    end there: the first call or close in the child forgets them. What the child closes without having used it is
+ *    closed in silence: the connection is still the parent's.
+ * Pinned by tests/io/stream_test.c and stream_places_test.c. */
 #include "io/stream.h"
 
 #include "sys/file.h"
@@ -21,6 +25,12 @@
 #include <string.h>
 
 /* ---- life ---- */
+
+/* The upper half of `users` and `home`. */
+static uint64_t this_epoch(void)
+{
+    return (uint64_t)load_relaxed(&weft__io_epoch) << 32;
+}
 
 weft_stream *weft__stream_new(int fd, bool tcp)
 {
@@ -35,7 +45,8 @@ weft_stream *weft__stream_new(int fd, bool tcp)
 
 void weft__stream_init(weft_stream *s, int fd, bool tcp)
 {
-    s->users = 1;
+    weft__io_watch_fork();
+    s->users = this_epoch() | 1;
     s->fd = fd;
     s->tcp = tcp;
 }
@@ -47,14 +58,14 @@ bool weft__stream_closed(const weft_stream *s)
 
 static uint64_t home_of_thread(void)
 {
-    return (uint64_t)load_relaxed(&weft__io_epoch) << 32 | (uint32_t)(weft__sched_index() + 1);
+    return this_epoch() | (uint32_t)(weft__sched_index() + 1);
 }
 
 /* The home, or 0 when it has none in this process. */
 static uint32_t home_index(const weft_stream *s)
 {
     uint64_t home = load_acquire(&s->home);
-    return home >> 32 == load_relaxed(&weft__io_epoch) ? (uint32_t)home : 0;
+    return home >> 32 == this_epoch() >> 32 ? (uint32_t)home : 0;
 }
 
 static bool is_home(const weft_stream *s)
@@ -81,9 +92,27 @@ static void take_apart_at_home(weft__call *call)
     take_apart(container_of(call, weft_stream, end));
 }
 
+static bool is_of_parent(uint64_t users)
+{
+    return unlikely(users >> 32 != this_epoch() >> 32);
+}
+
+/* S4: what is left of the users are the handle and `calls` of this caller's. */
+static WEFT__COLD void forget_parent(weft_stream *s, uint32_t calls)
+{
+    uint64_t seen = load_acquire(&s->users);
+    while (is_of_parent(seen))
+        if (cas_acq_rel(&s->users, &seen, this_epoch() | (seen & WEFT__STREAM_CLOSED) | (1 + calls)))
+            return;
+    add_acq_rel(&s->users, calls); /* another was first, and has forgotten them as well */
+}
+
 int weft__stream_enter(weft_stream *s)
 {
-    if (likely(!(add_acq_rel(&s->users, 1u) & WEFT__STREAM_CLOSED)))
+    uint64_t users = add_acq_rel(&s->users, 1u);
+    if (is_of_parent(users))
+        forget_parent(s, 1);
+    if (likely(!(users & WEFT__STREAM_CLOSED)))
         return 0;
     weft__stream_leave(s);
     return -EBADF;
@@ -91,7 +120,7 @@ int weft__stream_enter(weft_stream *s)
 
 void weft__stream_leave(weft_stream *s)
 {
-    if (likely(sub_acq_rel(&s->users, 1u) != (WEFT__STREAM_CLOSED | 1)))
+    if (likely((uint32_t)sub_acq_rel(&s->users, 1u) != (WEFT__STREAM_CLOSED | 1)))
         return;
     uint32_t home = home_index(s);
     if (home == 0 || is_home(s)) {
@@ -106,9 +135,11 @@ void weft_stream_close(weft_stream *s)
 {
     if (s == NULL)
         return;
-    if (s->layer != NULL && s->layer->closing != NULL)
+    if (is_of_parent(load_relaxed(&s->users)))
+        forget_parent(s, 0);
+    else if (s->layer != NULL && s->layer->closing != NULL)
         s->layer->closing(s);
-    uint32_t users = or_acq_rel(&s->users, (uint32_t)WEFT__STREAM_CLOSED);
+    uint32_t users = (uint32_t)or_acq_rel(&s->users, (uint64_t)WEFT__STREAM_CLOSED);
     if (users > 1)
         weft__sys_shutdown(s->fd, SHUT_RDWR);
     weft__stream_leave(s);

@@ -22,8 +22,8 @@ typedef struct weft__stream_layer {
 
 struct weft_stream {
     const weft__stream_layer *layer; /* NULL: none */
-    uint32_t users;                  /* atomic: calls under way, + 1 while the handle lives, | WEFT__STREAM_CLOSED */
     int fd;
+    uint64_t users;   /* atomic: epoch << 32 | calls under way, + 1 while the handle lives, | WEFT__STREAM_CLOSED */
     uint32_t drained; /* atomic, a hint for threads: the last receive took all there was */
     bool tcp;         /* a short read means that nothing is left */
     uint64_t home;    /* atomic: epoch << 32 | scheduler's index + 1, whose thread has `watch`; low half 0: none */

@@ -7,6 +7,7 @@
 #include "co/sched.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -108,6 +109,54 @@ TEST_BACKENDS(stream_works_in_a_forked_child)
     CHECK_OK(weft_co_join(echo, NULL, io_patience()));
     weft_stream_close(p.b);
     io_settle();
+}
+
+static int accept_in_turn(void *arg)
+{
+    weft_stream *s;
+    CHECK_OK(weft_stream_accept(&s, arg, io_patience()));
+    weft_stream_close(s);
+    return 0;
+}
+
+static void close_as_a_child(weft_stream *s)
+{
+    int fd = weft_stream_fd(s);
+    weft_stream_close(s);
+    CHECK(fcntl(fd, F_GETFD) == -1 && errno == EBADF);
+}
+
+/* What every server that forks does. Who waits in the parent does not in the child, and is not to be woken. */
+static void close_in_a_child_while_the_parent_waits(weft_stream *const s[3])
+{
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 3; i++)
+            close_as_a_child(s[i]);
+        _exit(7);
+    }
+    int status;
+    CHECK_INT(child, waitpid(child, &status, 0));
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+TEST_WAITERS(stream_closed_in_a_forked_child_is_not_closed_in_the_parent)
+{
+    weft_stream *listener, *s;
+    io_pair p = io_stream_pair(NULL);
+    CHECK_OK(weft_tcp_listen(&listener, NULL, 0, NULL));
+    weft_stream *all[] = {p.a, p.b, listener};
+    test_spawn(t, echo_forever, p.b);
+    test_spawn(t, accept_in_turn, listener);
+    weft_sleep(weft_in_ms(20)); /* they wait by then, or the case is an easier one */
+    close_in_a_child_while_the_parent_waits(all);
+    CHECK_OK(fork_and_use(p.a));
+    CHECK_OK(weft_tcp_connect(&s, NULL, weft_stream_port(listener), NULL, io_patience()));
+    weft_stream_close(s);
+    weft_stream_close(p.a);
+    test_join(t);
+    weft_stream_close(p.b);
+    weft_stream_close(listener);
 }
 
 /* ---- failing calls ---- */
