@@ -21,10 +21,6 @@
  * which somebody on the way could cut a message short, is -WEFT_ETRUNCATED. Other errors: -WEFT_ETLS (no common version
  * or method, bytes that are no TLS), -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME; weft_tls_error says it in words.
  *
- * After fork a session is for one of the two processes: it counts what passes, and two that send or receive break it. A
- * child closes a stream that it has not used without a word, and the session goes on in the parent; the parent's close
- * ends it for both. So let the handshake be made by the process that goes on with it.
- *
  * Call from any thread and coroutine, by several at once; not in a signal handler. */
 #ifndef WEFT_TLS_H
 #define WEFT_TLS_H
@@ -100,7 +96,10 @@ WEFT_API int weft_tls_self_signed(char certificate[WEFT_TLS_PEM_MAX], char key[W
  * the certificate must be for it, a name or an address; NULL: then only with WEFT_TLS_UNCHECKED. For a server NULL.
  * Returns 0; -WEFT_ETLS, -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME, -WEFT_ETRUNCATED (the peer has left), -ETIMEDOUT,
  * -ECANCELED, -ECONNRESET, -EINVAL (no host, or TLS has begun already), -ENOMEM, -EBADF. After an error the stream is
- * of no more use: close it. The stream must be idle: nobody else may use it meanwhile. Allocates. */
+ * of no more use: close it. The stream must be idle: nobody else may use it meanwhile. Allocates.
+ * After fork a session is for one of the two processes: it counts what passes, and two that send or receive break it. A
+ * child closes a stream that it has not used without a word, and the session goes on in the parent; the parent's close
+ * ends it for both. So let the handshake be made by the process that goes on with it. */
 WEFT_API int weft_tls_start(weft_stream *s, weft_tls *t, const char *host, weft_until until);
 
 /* weft_tcp_connect and weft_tls_start. Returns 0 and *s, or an error of the one or the other. */

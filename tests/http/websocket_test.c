@@ -309,9 +309,9 @@ TEST(websocket_client_has_its_time_for_a_pong_also_when_the_ping_came_late)
     CHECK_MEM("\x89\0", ping, sizeof ping);
     client_send(fd, message, sizeof message - 1);
     client_expect(fd, "\x88");
-    CHECK_OK(seen->err);
     client_close(fd);
     stop(r);
+    CHECK_OK(seen->err);
 }
 
 static int ping_never(weft_request *q, void *arg)
@@ -329,9 +329,9 @@ TEST(websocket_ping_after_the_end_of_time_is_never)
     running r = start(&serve_epoll, ping_never);
     int fd = open_socket(r);
     client_expect(fd, "\x88"); /* the goodbye of a handler that has returned, and no ping */
-    CHECK_ERR(-ETIMEDOUT, seen->err);
     client_close(fd);
     stop(r);
+    CHECK_ERR(-ETIMEDOUT, seen->err);
 }
 
 /* ---- the last word ---- */
@@ -350,7 +350,7 @@ SERVE_ALL_CASE(websocket_close_of_what_is_too_large_is_not_lost_to_a_reset)
     client_send(fd, rest, sizeof rest);
     client_send(fd, rest, sizeof rest);
     CHECK_INT(0, client_recv(fd, answer, 1));
-    CHECK_ERR(-EMSGSIZE, seen->err);
     client_close(fd);
     stop(r);
+    CHECK_ERR(-EMSGSIZE, seen->err);
 }
