@@ -2,22 +2,31 @@
  *
  * The session takes one call at a time: `lock` is held for each step of it, in which nothing waits, and never across a
  * wait; so one may receive while another's send waits for room. Waiting is the stream's. A receive that cannot succeed
- * is known as it is without TLS: `in_vain` keeps the wire from being asked then. Pinned by tests/io/tls_test.c. */
+ * is known as it is without TLS: `in_vain` keeps the wire from being asked then. A step takes AT_ONCE bytes from the
+ * wire at the most, because OpenSSL itself reads on for as long as what comes is no data: who floods it with new keys
+ * holds nobody else up, and no call past its deadline. Pinned by tests/io/tls_test.c and tls_flood_test.c. */
 #include "co/sched.h"
 #include "io/stream.h"
 #include "io/tls.h"
 #include "sys/net.h"
 #include "sys/sys.h"
 
+#include <weft/co.h>
 #include <weft/lock.h>
 
 #include <errno.h>
 #include <string.h>
 
+enum {
+    AT_ONCE = 20480, /* more than a record: some milliseconds of new keys */
+    IN_TIME = 4      /* steps before the deadline is looked at: what they take may have come before it */
+};
+
 typedef struct session {
     weft_lock lock;
     weft_tls_session *tls;
     bool in_vain;
+    size_t left; /* of AT_ONCE, for the step under way */
 } session;
 
 /* ---- the wire: under the lock ---- */
@@ -25,12 +34,16 @@ typedef struct session {
 static ssize_t wire_recv(void *owner, void *buf, size_t size)
 {
     weft_stream *s = owner;
-    const session *x = s->over;
-    if (x->in_vain)
+    session *x = s->over;
+    if (x->in_vain || x->left == 0)
         return -EAGAIN;
+    if (size > x->left)
+        size = x->left;
     ssize_t n = weft__sys_recv(s->fd, buf, size, MSG_DONTWAIT);
     if (n == -EAGAIN || (n > 0 && (size_t)n < size && s->tcp))
         weft__stream_empty(s, WEFT_POLLIN);
+    if (n > 0)
+        x->left -= (size_t)n;
     return n;
 }
 
@@ -55,13 +68,21 @@ enum step_kind {
     FINISH
 };
 
-/* One step of the session; *unsent: whether it waits for room and not for bytes. */
-static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bool try, bool *unsent)
+/* What a session that gave -EAGAIN needs to go on. */
+enum step_need {
+    BYTES,
+    ROOM,
+    TURN /* nothing, but others are to have theirs */
+};
+
+/* One step of the session; *need: what it waits for, if it does. */
+static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bool try, enum step_need *need)
 {
     ssize_t n;
     weft_lock_acquire(&x->lock);
     weft__thread_enter(); /* OpenSSL keeps a queue of errors for each thread, which its coroutines share */
     x->in_vain = !try;
+    x->left = AT_ONCE;
     switch (kind) {
     case HANDSHAKE:
         n = weft_tls_session_handshake(x->tls);
@@ -78,7 +99,8 @@ static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bo
     default:
         n = weft_tls_session_finish(x->tls);
     }
-    *unsent = weft_tls_session_unsent(x->tls);
+    bool unsent = weft_tls_session_unsent(x->tls);
+    *need = x->left == 0 ? TURN : kind != RECV && (kind != HANDSHAKE || unsent) ? ROOM : BYTES;
     weft__thread_leave();
     weft_lock_release(&x->lock);
     return n;
@@ -87,16 +109,23 @@ static ssize_t step(session *x, enum step_kind kind, void *data, size_t size, bo
 /* Steps until one has a result. */
 static ssize_t drive(weft_stream *s, enum step_kind kind, void *data, size_t size, weft_until until)
 {
-    bool unsent, try = kind != RECV || weft__stream_may_try(s, WEFT_POLLIN);
+    enum step_need need;
+    bool try = kind != RECV || weft__stream_may_try(s, WEFT_POLLIN);
     int last = 0, err = 0;
-    for (;;) {
-        ssize_t n = step(s->over, kind, data, size, try, &unsent);
+    for (unsigned steps = 1;; steps++) {
+        ssize_t n = step(s->over, kind, data, size, try, &need);
+        if (n <= 0 && weft__stream_closed(s))
+            return -EBADF;
         if (n != -EAGAIN)
-            return n <= 0 && weft__stream_closed(s) ? -EBADF : n;
+            return n;
         if (last > 0)
             return err;
-        unsigned events = kind != RECV && (kind != HANDSHAKE || unsent) ? WEFT_POLLOUT : WEFT_POLLIN;
-        last = weft__stream_wait(s, events, until, &err);
+        if (steps > IN_TIME && (weft_cancelled() || weft_left(until) == 0))
+            return weft_cancelled() ? -ECANCELED : -ETIMEDOUT;
+        if (need == TURN)
+            weft_yield();
+        else
+            last = weft__stream_wait(s, need == ROOM ? WEFT_POLLOUT : WEFT_POLLIN, until, &err);
         if (last < 0)
             return last;
         try = true;
@@ -165,8 +194,8 @@ static ssize_t tls_send(weft_stream *s, const struct iovec *pieces, unsigned n, 
 
 static int tls_shutdown(weft_stream *s, int how)
 {
-    bool unsent;
-    ssize_t err = how != WEFT_SHUTDOWN_RECV ? step(s->over, FINISH, NULL, 0, true, &unsent) : 0;
+    enum step_need need;
+    ssize_t err = how != WEFT_SHUTDOWN_RECV ? step(s->over, FINISH, NULL, 0, true, &need) : 0;
     return err == -EAGAIN ? (int)err : weft__sys_shutdown(s->fd, how);
 }
 
@@ -178,6 +207,7 @@ static void tls_closing(weft_stream *s)
     weft__thread_enter();
     weft_tls_session_finish(x->tls);
     x->in_vain = false;
+    x->left = AT_ONCE;
     /* What the other end's TLS has sent and nobody asked for, tickets, would make the kernel reset the connection and
      * throw away what we have sent. */
     char unread[4096];
