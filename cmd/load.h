@@ -43,6 +43,7 @@ enum load_error {
 
 enum {
     LOAD_INPUT = 256 * 1024, /* bytes received at a time, and of requests kept ready to be sent at once */
+    LOAD_WIRE_AT_ONCE = 64 * 1024,
     LOAD_DEPTH_MAX = 1024
 };
 
@@ -104,7 +105,8 @@ typedef struct load_conn {
     uint64_t answers; /* since it was opened */
     size_t unsent;    /* bytes to be sent yet */
     size_t out_at;    /* where in the request they go on */
-    size_t echo_at;   /* where in the request the next byte received belongs */
+    size_t echo_at;   /* where in the request the next byte received belongs; or how much of a line has come */
+    size_t wire_left; /* with TLS: bytes that the socket may give in this turn, so that the others have theirs */
     load_scan scan;
     weft_tls_session *tls;   /* NULL: plain, or not yet connected */
     weft_tls_ticket *ticket; /* with --tls-resume: by which the next session of this connection is resumed, or NULL */

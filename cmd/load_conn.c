@@ -233,10 +233,11 @@ static enum load_outcome take_echo(load_conn *c, const char *p, size_t n, size_t
     return LOAD_DONE;
 }
 
-static enum load_outcome take_line(const char *p, size_t n, size_t *used)
+static enum load_outcome take_line(load_conn *c, const char *p, size_t n, size_t *used)
 {
     const char *end = memchr(p, '\n', n);
     *used = end != NULL ? (size_t)(end - p) + 1 : n;
+    c->echo_at = end != NULL ? 0 : c->echo_at + n;
     return end != NULL ? LOAD_DONE : LOAD_MORE;
 }
 
@@ -252,7 +253,7 @@ static enum load_outcome take_one(load_worker *w, load_conn *c, const char *p, s
         return take_http(w, c, p, n, used);
     if (load_opt.protocol == LOAD_UDP)
         return take_datagram(p, n, used);
-    return load_opt.echo ? take_echo(c, p, n, used) : take_line(p, n, used);
+    return load_opt.echo ? take_echo(c, p, n, used) : take_line(c, p, n, used);
 }
 
 /* Keep the beginning of a head until more comes. */
@@ -292,11 +293,14 @@ static void take_all(load_worker *w, load_conn *c, const char *p, size_t n, int6
     load_conn_is_free(w, c, now);
 }
 
-static void peer_ended(load_worker *w, load_conn *c, int64_t now)
+/* `broken`: by an error, which may have cut off what was to come. */
+static void peer_ended(load_worker *w, load_conn *c, bool broken, int64_t now)
 {
     enum load_outcome o = LOAD_MORE;
     if (load_opt.protocol == LOAD_HTTP && c->count > 0)
         o = load_scan_end(&c->scan);
+    if (o == LOAD_DONE && broken)
+        o = LOAD_BAD;
     if (o == LOAD_DONE && c->count > 0) {
         w->status[c->scan.status]++;
         if (c->scan.status >= 400)
@@ -326,7 +330,7 @@ static void receive(load_worker *w, load_conn *c)
         return;
     }
     if (n <= 0 && load_opt.protocol != LOAD_UDP) {
-        peer_ended(w, c, now);
+        peer_ended(w, c, n < 0, now);
         return;
     }
     w->received += (uint64_t)n;
@@ -338,6 +342,7 @@ static void receive(load_worker *w, load_conn *c)
 
 void load_conn_event(load_worker *w, load_conn *c, unsigned events)
 {
+    c->wire_left = LOAD_WIRE_AT_ONCE;
     if (c->state == LOAD_OPENING) {
         int err = 0;
         socklen_t size = sizeof err;

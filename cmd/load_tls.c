@@ -27,9 +27,15 @@ int load_tls_open(const char *ca, bool insecure)
 
 /* ---- the wire ---- */
 
+/* What the turn leaves in the socket, the poller tells again. */
 static ssize_t wire_recv(void *owner, void *buf, size_t size)
 {
-    ssize_t n = recv(((load_conn *)owner)->fd, buf, size, 0);
+    load_conn *c = owner;
+    if (c->wire_left == 0)
+        return -EAGAIN;
+    ssize_t n = recv(c->fd, buf, size < c->wire_left ? size : c->wire_left, 0);
+    if (n > 0)
+        c->wire_left -= (size_t)n;
     return n >= 0 ? n : errno == EINTR ? -EAGAIN : -errno;
 }
 
@@ -107,7 +113,7 @@ ssize_t load_tls_recv(load_conn *c, void *buf, size_t size)
     ssize_t n = 0;
     while (got < size && (n = weft_tls_session_recv(c->tls, (char *)buf + got, size - got)) > 0)
         got += (size_t)n;
-    c->more = got == size;
+    c->more = got == size || (got > 0 && n != -EAGAIN); /* the end of the session need not be the socket's */
     if (got > 0)
         return (ssize_t)got;
     if (n < 0)

@@ -13,6 +13,7 @@ import pty
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -176,6 +177,12 @@ def test_answers():
     check(server.accepted == 12 and all(b"\r\nConnection: close\r\n" in r for r in server.seen), "each on its own", server.seen)
 
 
+def reset_in_the_body(server, connection):  # whether it is read before the reset or lost with it, it is no answer
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of all that was to co")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def test_errors():
     expect("rubbish", b"SSH-2.0-OpenSSH_9.2\r\n", [], exits=1, answers=0, protocol=12)
     expect("no status", b"HTTP/1.1 abc\r\n\r\n", [], exits=1, answers=0, protocol=12)
@@ -190,6 +197,9 @@ def test_errors():
     with serving(lambda server, connection: None) as server:  # at once
         report = load(server.url, "--requests", 5, "--connections", 2, exits=1)
         check(report["errors"]["closed"] + report["errors"]["connect"] == 5, "closed at once", report)
+    with serving(reset_in_the_body) as server:
+        report = load(server.url, "--requests", 3, "--connections", 1, exits=1)
+        check(report["errors"]["closed"] == 3 and report["answers"] == 0, "a reset is not the end of a body", report)
     with serving(lambda server, connection: drain(connection)) as server:
         report = load(server.url, "--requests", 4, "--connections", 2, "--timeout", "0.3", exits=1)
         check(report["errors"]["timeout"] == 4 and report["latency_ns"]["raw"]["min"] >= 0.3e9, "never answered", report)
@@ -275,6 +285,12 @@ def test_lines_and_blocks():
                 return
             connection.sendall(more)
 
+    def one_and_a_half(server, connection):
+        connection.recv(5)
+        connection.sendall(b"one\n")
+        connection.recv(5)
+        connection.sendall(b"tw")
+
     def forgetful(server, connection):
         connection.recv(65536)
         connection.sendall(b"abcdefgx")
@@ -283,6 +299,9 @@ def test_lines_and_blocks():
     with serving(lines) as server:
         report = load("tcp://127.0.0.1:%d" % server.port, "--requests", 50, "--body", "ping", "--pipeline", 4)
         check(report["answers"] == 50 and server.seen == [b"ping"] * 50, "lines", report)
+    with serving(one_and_a_half) as server:
+        report = load("tcp://127.0.0.1:%d" % server.port, "--requests", 4, "--body", "ping", "--connections", 1, exits=1)
+        check(report["answers"] == 2 and report["errors"]["closed"] == 2, "half a line is no answer", report)
     with serving(echo) as server:
         for size in (1, 64, 300000):
             report = load("tcp://127.0.0.1:%d" % server.port, "--requests", 20, "--size", size, "--reply", "echo",

@@ -272,6 +272,30 @@ def load_resumes_elsewhere():
     check(r["resumed"] == 0, f"no tickets: {r}")
 
 
+def load_and_ends():
+    """An answer without a length ends where the session does, also when its socket stays open; and only there."""
+    def answer(c):
+        c.recv(65536)
+        c.sendall(b"HTTP/1.1 200 OK\r\n\r\nall that comes")
+
+    def ends(c):
+        answer(c)
+        c.unwrap()  # and waits for the other's end
+
+    def is_cut(c):
+        answer(c)
+        socket.socket(fileno=c.detach()).close()
+
+    with Tree() as k:
+        tls = Certificate(k.path)
+        for serve, answers, closed in ((ends, 3, 0), (is_cut, 0, 3)):
+            listener, port = serve_tls(tls, serve)
+            r = json.loads(weft_load(f"https://localhost:{port}/", "--ca", tls.certificate, "--requests", 3, "--connections", 1,
+                                     "--json", exits=int(closed > 0)).stdout)
+            check(r["answers"] == answers and r["errors"]["closed"] == closed, f"{serve.__name__}: {r}")
+            listener.close()
+
+
 def echo(tls):
     """tls://, lines and blocks."""
     listener, port = serve_echo(tls)
@@ -283,6 +307,13 @@ def echo(tls):
 
 
 def serve_echo(tls, change=lambda context: None):
+    def echo_until_end(c):
+        while data := c.recv(65536):
+            c.sendall(data)
+    return serve_tls(tls, echo_until_end, change)
+
+
+def serve_tls(tls, talk, change=lambda context: None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tls.certificate, tls.key)
     change(context)
@@ -291,8 +322,7 @@ def serve_echo(tls, change=lambda context: None):
 
     def serve(sock):
         with contextlib.suppress(OSError), context.wrap_socket(sock, server_side=True) as c:
-            while data := c.recv(65536):
-                c.sendall(data)
+            talk(c)
 
     def accept():
         with contextlib.suppress(OSError):
@@ -308,4 +338,4 @@ if __name__ == "__main__":
         print("no openssl, or a weft without TLS")
         sys.exit(77)
     run([(f.__name__, f) for f in (is_served, sessions_are_resumed, names, reload, bad_reload, mistakes, load,
-                                    load_resumes_elsewhere)])
+                                    load_resumes_elsewhere, load_and_ends)])
