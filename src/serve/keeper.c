@@ -186,14 +186,15 @@ static int64_t look(weft__worker *w)
 
 /* ---- the stop ---- */
 
-/* Nobody new. False: some may still come, ask again. */
-static bool drain(weft__worker *w)
+/* Nobody new. False: some may still come, ask again; not when the grace is over, for they would come too late to be let
+ * go with the others. */
+static bool drain(weft__worker *w, bool over)
 {
     w->drained = true;
     weft__runners_dismiss(w);
     if (w->server->listeners[w->index] < 0)
         return true;
-    if (!weft__server_closing(w->server) && !weft__accept_retire(w))
+    if (!over && !weft__accept_retire(w))
         return false;
     weft__accept_close(w);
     return true;
@@ -252,9 +253,9 @@ static void tick(weft__worker *w)
 static bool stop(weft__worker *w, int64_t *next)
 {
     weft_server *s = w->server;
-    bool closed = drain(w), closing = weft__server_closing(s);
     int64_t grace = load_seq_cst(&s->grace), now = weft__sys_now();
-    if (!w->emptied && (closing || grace <= now))
+    bool over = weft__server_closing(s) || grace <= now, closed = drain(w, over);
+    if (!w->emptied && over)
         empty(w);
     if (!w->cut && grace <= now)
         cut(w);

@@ -169,7 +169,7 @@ void weft_conn_limit_write(weft_conn *c, int64_t ns, unsigned min_rate)
 {
     const weft_server_options *o = &c->worker->server->options;
     int64_t limit = ns == 0 ? o->write_timeout : ns;
-    int64_t ms = limit < 0 ? -1 : (limit + WEFT_MS - 1) / WEFT_MS;
+    int64_t ms = limit < 0 ? -1 : limit / WEFT_MS + (limit % WEFT_MS != 0);
     c->write_ms = ms > INT32_MAX ? -1 : (int32_t)ms;
     c->write_rate = min_rate == 0 ? o->min_write_rate : min_rate;
 }

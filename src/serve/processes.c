@@ -10,7 +10,8 @@
  * P3 reaped:   each child is held by a pidfd that the supervisor's poller watches.
  * P4 no storm: who dies within a second of its start is replaced after a pause that doubles up to 8 s; when all have
  *              died young five times over, the server ends with -ECHILD.
- * P5 the end:  a worker that is still there a second after the grace is killed: the kernel takes all that it had.
+ * P5 the end:  a worker that is still there a second after the grace, or after it was told of one that has passed, is
+ *              killed: the kernel takes all that it had.
  * P6 the line: clients that find every process taken stay in the kernel's queue; the supervisor keeps it short.
  * P7 SIGTERM:  a worker finishes what it has, as when the server retires, and is replaced; a second one cuts it. The
  *              supervisor holds the signal, so that its children have it held from their first moment.
@@ -209,13 +210,14 @@ static void close_listeners(supervisor *sup)
 
 static void stop(supervisor *sup)
 {
-    int64_t grace = load_seq_cst(&sup->front->grace);
+    int64_t grace = load_seq_cst(&sup->front->grace), now = weft__sys_now();
+    int64_t from = grace > now ? grace : now; /* who is told of a grace that has passed has to hear it first */
+    int64_t kill_at = from > INT64_MAX - KILL_AFTER_MS * WEFT_MS ? INT64_MAX : from + KILL_AFTER_MS * WEFT_MS;
     if (!sup->stopping)
         close_listeners(sup);
+    if (!sup->stopping || kill_at < sup->kill_at)
+        sup->kill_at = kill_at;
     sup->stopping = true;
-    sup->kill_at = grace > INT64_MAX - KILL_AFTER_MS * WEFT_MS ? INT64_MAX : grace + KILL_AFTER_MS * WEFT_MS;
-    if (grace <= 0)
-        sup->kill_at = weft__sys_now() + KILL_AFTER_MS * WEFT_MS;
     for (unsigned i = 0; i < sup->n; i++)
         tell(&sup->children[i], WEFT__BYTE_STOP);
 }

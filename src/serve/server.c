@@ -96,6 +96,16 @@ static void fill_threads(weft_server *s)
     s->nworkers = o->threads == 0 || o->threads > most ? most : o->threads;
 }
 
+/* Connections count in milliseconds of 32 bits: none at all would be over before it began, and a month is never. */
+static int64_t fill_timeout(int64_t ns, int64_t normal)
+{
+    if (ns == 0)
+        return normal;
+    if (ns < 0 || WEFT__MS_OF(ns) > INT32_MAX)
+        return -1;
+    return ns < WEFT_MS ? WEFT_MS : ns;
+}
+
 static int fill_options(weft_server *s, const weft_server_options *given)
 {
     weft_server_options *o = &s->options;
@@ -128,12 +138,9 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         o->output_max = BUFFER_DEFAULT;
     if (o->output_max > OUTPUT_MOST)
         o->output_max = OUTPUT_MOST;
-    if (o->idle_timeout == 0)
-        o->idle_timeout = (weft__is_packet(s) ? 10 : 60) * WEFT_SECOND;
-    if (o->handshake_timeout == 0)
-        o->handshake_timeout = 10 * WEFT_SECOND;
-    if (o->write_timeout == 0)
-        o->write_timeout = 30 * WEFT_SECOND;
+    o->idle_timeout = fill_timeout(o->idle_timeout, (weft__is_packet(s) ? 10 : 60) * WEFT_SECOND);
+    o->handshake_timeout = fill_timeout(o->handshake_timeout, 10 * WEFT_SECOND);
+    o->write_timeout = fill_timeout(o->write_timeout, 30 * WEFT_SECOND);
     int err = fill_processes(s);
     if (err < 0)
         return err;
