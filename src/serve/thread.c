@@ -161,8 +161,8 @@ static bool no_more_requests(const weft_conn *c)
 static int thread_wait_input(weft_conn *c, bool first, int64_t until)
 {
     int err;
-    while ((err = receive(c)) == -EAGAIN) {
-        if (until <= 0)
+    for (bool again = false; (err = receive(c)) == -EAGAIN; again = true) {
+        if (until <= 0 || (again && until <= weft__sys_now())) /* what came with TLS was for no handler */
             return -ETIMEDOUT;
         if (first) {
             store_seq_cst(&c->turn->waits, WEFT__WAIT_FIRST);
@@ -289,9 +289,12 @@ static int wait_idle(weft_conn *c)
                 return err;
             continue;
         }
-        int err = wait_socket(c, WEFT__WAIT_FIRST, tick < until ? tick : until);
+        int64_t due = tick < until ? tick : until;
+        int err = wait_socket(c, WEFT__WAIT_FIRST, due);
         if (err == 0)
             err = receive(c);
+        if (err == -EAGAIN && due <= weft__sys_now())
+            err = -ETIMEDOUT; /* what came with TLS was for no handler */
         if (err == -ETIMEDOUT && tick < until) {
             tick_states(w, tick);
             tick = INT64_MAX;

@@ -580,6 +580,67 @@ TEST(secure_a_clients_context_is_no_servers)
     weft_tls_free(client);
 }
 
+/* ---- records with nothing in them ---- */
+
+enum {
+    UPDATES = 200000 /* of keys; 27 bytes each, and more work for who reads them than for who has them ready */
+};
+
+static int wait_for_more(weft_conn *c, void *arg)
+{
+    const void *view;
+    (void)arg;
+    weft_conn_consume(c, 1);
+    return weft_conn_fill(c, 0, &view, weft_in_ms(20)) == -ETIMEDOUT ? WEFT_CONN_CLOSE : -EIO;
+}
+
+/* Say `text`, and then that the keys change, again and again. True: all of it has been taken. With a service `text` is
+ * a request that waits until all is ready to be sent. */
+static bool change_keys(weft_server *s, const char *text, line_service *service)
+{
+    by_hand h = hand_new(TLS1_3_VERSION);
+    size_t left = SIZE_MAX;
+    int fd = open_raw(s), few = 32 << 10;
+    CHECK_INT(0, setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &few, sizeof few));
+    CHECK(hand_shake(&h, fd, &left));
+    CHECK(SSL_write(h.ssl, text, (int)strlen(text)) > 0);
+    if (service != NULL)
+        CHECK(hand_say(&h, fd, &left));
+    for (int i = 0; i < UPDATES; i++) {
+        CHECK_INT(1, SSL_key_update(h.ssl, SSL_KEY_UPDATE_NOT_REQUESTED));
+        CHECK_INT(1, SSL_do_handshake(h.ssl));
+    }
+    char *all;
+    ssize_t size = BIO_get_mem_data(h.out, &all), sent = 0, n = 1;
+    if (service != NULL)
+        line_service_go(service);
+    for (; sent < size && n > 0; sent += n > 0 ? n : 0)
+        n = client_try_send(fd, all + sent, (size_t)(size - sent));
+    client_close(fd);
+    hand_free(&h);
+    return sent == size;
+}
+
+/* Whoever sends without a pause what is for no handler cannot keep one beyond its deadline... */
+SECURE_HERE_CASE_LIMIT(60, secure_changes_of_keys_do_not_carry_a_call_past_its_deadline)
+{
+    weft_server *s = serve_start(kind, (weft_server_options){.handler = wait_for_more});
+    CHECK(!change_keys(s, "x", NULL));
+    wait_open(s, 0);
+    serve_stop(s);
+}
+
+/* ... and is idle all the same. */
+SECURE_HERE_CASE_LIMIT(60, secure_changes_of_keys_are_no_work)
+{
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(kind, (weft_server_options){.idle_timeout = 20 * WEFT_MS}, service);
+    CHECK(!change_keys(s, "wait\n", service));
+    wait_open(s, 0);
+    CHECK_INT(1, server_stats(s).timeouts);
+    serve_stop(s);
+}
+
 /* ---- faults ---- */
 
 SECURE_HERE_CASE_LIMIT(60, secure_server_survives_failing_calls)
