@@ -11,6 +11,10 @@ enum {
     WORDS = 1 << 16
 };
 
+/* The longest of an interval and of a burst in ns, so that no sum of them is beyond what there are numbers for. */
+#define YEAR  ((int64_t)366 * 24 * 3600 * 1000000000)
+#define BURST (100 * YEAR)
+
 struct weft__rate {
     int64_t interval, burst; /* ns a request; ns that may be used up in advance */
     uint64_t seed;
@@ -23,9 +27,10 @@ weft__rate *weft__rate_new(double rate, unsigned burst)
     if (weft__sys_map_shared(&shared, sizeof(weft__rate)) < 0)
         return NULL;
     weft__rate *r = shared;
-    r->interval = (int64_t)(1e9 / rate);
-    r->interval = r->interval > 0 ? r->interval : 1;
-    r->burst = r->interval * (burst > 0 ? burst : 1);
+    double interval = 1e9 / rate;
+    int64_t requests = burst > 0 ? burst : 1;
+    r->interval = interval < 1 ? 1 : interval < (double)YEAR ? (int64_t)interval : YEAR;
+    r->burst = requests < BURST / r->interval ? requests * r->interval : BURST;
     weft__sys_random(&r->seed, sizeof r->seed);
     return r;
 }

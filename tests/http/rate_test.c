@@ -50,6 +50,24 @@ TEST(rate_says_when_to_come_again)
     weft__rate_free(r);
 }
 
+/* Numbers that no clock can count to are as large as one can. */
+TEST(rate_may_be_next_to_nothing_and_a_burst_endless)
+{
+    static const struct {
+        double rate;
+        unsigned burst;
+        int given;
+    } cases[] = {{1e-3, UINT32_MAX, 100}, {1e-12, UINT32_MAX, 100}, {1e-12, 2, 2}, {1e-300, 1, 1}, {1e9, 100, 100}};
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        weft__rate *r = weft__rate_new(cases[i].rate, cases[i].burst);
+        int given = 0;
+        while (given < 100 && allow(r, "10.0.0.1", WEFT_SECOND))
+            given++;
+        CHECK_INT(cases[i].given, given);
+        weft__rate_free(r);
+    }
+}
+
 TEST(rate_holds_for_all_processes_together)
 {
     weft__rate *r = weft__rate_new(1, 4);
