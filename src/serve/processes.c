@@ -660,6 +660,9 @@ static int processes_start(weft_server *s)
     weft__sys_close(ends[1]);
     if (err < 0)
         goto fail_pair;
+    weft_lock_acquire(&s->owner_lock);
+    s->supervised = true;
+    weft_lock_release(&s->owner_lock);
     err = await_start(s);
     if (err == 0 && weft__server_stopping(s)) /* since before there was somebody to tell */
         processes_notify(s);
@@ -683,7 +686,7 @@ static void processes_notify(weft_server *s)
 {
     weft__processes_ask_to_stop(s->front, load_seq_cst(&s->stopping), load_seq_cst(&s->grace));
     weft_lock_acquire(&s->owner_lock);
-    if (s->owner_fds[0] >= 0) {
+    if (s->owner_fds[0] >= 0 && s->supervised) {
         for (unsigned i = 0; i < s->nworkers; i++)
             weft__listen_close(s, i);
         (void)weft__sys_send(s->owner_fds[0], &(char){WEFT__BYTE_STOP}, 1, MSG_DONTWAIT);

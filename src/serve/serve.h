@@ -256,6 +256,7 @@ struct weft_server {
     int control, reports; /* pipes from and to the supervisor */
     weft_process supervisor;
     int owner_fds[2];     /* the owner's end, under the lock; -1: closed; and the supervisor's */
+    bool supervised;      /* the supervisor has the listeners too: under the lock */
     weft_lock owner_lock; /* also for the owner's listeners, from the start to the end */
     weft_lock tell_lock;  /* one weft_server_tell at a time */
 };

@@ -141,6 +141,36 @@ TEST_LIMIT(60, server_stopped_as_soon_as_it_serves_has_not_failed)
 
 /* ---- graceful stop ---- */
 
+static bool descriptors_are_more(void *than)
+{
+    return test_fd_count() > *(int *)than;
+}
+
+/* Also when its processes are about to be made: they have its sockets still. */
+TEST(server_stopped_while_it_starts_has_not_failed)
+{
+    static const weft_server_options kinds[] = {
+        {.handler = nothing, .model = "prefork", .processes = 2},
+        {.handler = nothing, .model = "epoll", .processes = 2},
+        {.handler = nothing, .model = "process"},
+    };
+    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        weft_server *s;
+        pthread_t thread;
+        void *result;
+        CHECK_OK(weft_server_open(&s, &kinds[i]));
+        int before = test_fd_count();
+        weft__sys_plan(WEFT__SYS_FORK, 1, 1, 0, 200 * WEFT_MS);
+        CHECK_INT(0, pthread_create(&thread, NULL, run_server, s));
+        wait_until(descriptors_are_more, &before, "the beginning");
+        weft_server_stop(s, WEFT_NOW);
+        pthread_join(thread, &result);
+        weft__sys_plan_none();
+        CHECK_INT(0, (intptr_t)result);
+        weft_server_close(s);
+    }
+}
+
 static bool somebody_waits(void *arg)
 {
     return load_seq_cst(&((line_service *)arg)->waiting) > 0;
