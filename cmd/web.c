@@ -400,6 +400,15 @@ static void obey_signals(web *w)
     weft_handover_free(successor.handover);
 }
 
+/* Whatever of it was opened. */
+static void close_all(web *w)
+{
+    weft_server_close(w->server);
+    weft_http_close(w->site);
+    weft_tls_free(w->tls);
+    *w = (web){0};
+}
+
 /* Serve until told to stop; an exit code. The signals are blocked. */
 static int serve(web *w)
 {
@@ -415,11 +424,9 @@ static int serve(web *w)
         obey_signals(w);
         pthread_join(waiter, NULL);
     }
-    weft_server_close(w->server);
-    weft_http_close(w->site);
+    close_all(w);
     if (set.pid_file != NULL)
         cmd_remove_pid(set.pid_file, getpid());
-    weft_tls_free(w->tls);
     if (ask.result < 0)
         fprintf(stderr, COMMAND ": the worker processes died as soon as they were started, or were killed\n");
     return err != 0 ? err : ask.result < 0 ? CMD_FAILED : CMD_OK;
@@ -443,7 +450,8 @@ int cmd_web(int argc, char **argv)
     sigset_t wanted = signals(); /* before any thread starts, so that all of them leave the signals to this one */
     pthread_sigmask(SIG_BLOCK, &wanted, NULL);
     err = open_all(&w);
-    if (err != 0)
-        return err;
-    return serve(&w);
+    if (err == 0)
+        err = serve(&w);
+    close_all(&w);
+    return err;
 }
