@@ -51,7 +51,7 @@ static char *print_size(char text[24], double bytes)
 /* "-" where no request has ended in an answer or a time-out, so that there is no time to tell. */
 static char *print_quantile(char text[24], const load_hist *h, double q)
 {
-    return h->total > 0 ? print_time(text, (double)load_hist_quantile(h, q)) : strcpy(text, "-");
+    return h->total > 0 ? print_time(text, (double)load_hist_quantile(h, q)) : memcpy(text, "-", 2);
 }
 
 /* ---- while it runs ---- */
