@@ -27,8 +27,9 @@ enum {
 #define LOST_AFTER (WEFT_SECOND / 2)  /* a datagram; the server may need to start a process for it first */
 #define PAUSE      (WEFT_SECOND / 2)  /* between two requests of who is there while others come */
 #define TICK       (WEFT_SECOND / 32) /* how often both are looked for */
-#define COMING     (5 * WEFT_SECOND)  /* who has not come by then is not waited for */
-#define STUCK      WEFT_SECOND /* after it without a handshake or a first answer, those who wait for theirs neither */
+#define COMING     (60 * WEFT_SECOND) /* who has not come by then is not waited for */
+#define UNHEARD    (5 * WEFT_SECOND)  /* nor if nobody has come for so long: a lost SYN is sent anew after 1 and 3 s */
+#define STUCK      WEFT_SECOND        /* nor those who only wait for a handshake or a first answer, after as long */
 
 typedef struct client {
     int fd;
@@ -49,7 +50,7 @@ typedef struct run {
         STAGE_MEASURING,
         STAGE_LEAVING
     } stage;
-    int64_t moved; /* when a handshake last went on, or somebody had his first answer */
+    int64_t moved; /* when somebody last connected, went on with a handshake or had his first answer */
     weft_tls *tls;
     weft_poller *poller;
     int64_t look_at; /* for who has paused, and for datagrams that are lost */
@@ -224,6 +225,7 @@ static void connected(run *r, client *c)
         return;
     }
     c->connected = true;
+    r->moved = weft_now();
     r->connecting--;
     r->online++;
     if (r->online > r->out->online)
@@ -329,7 +331,7 @@ static void raise_limit(unsigned n)
 static bool are_coming(const run *r)
 {
     if (r->started < r->n || r->connecting > 0)
-        return true;
+        return weft_now() - r->moved < UNHEARD;
     return r->out->served + r->out->refused < r->n && weft_now() - r->moved < STUCK;
 }
 
