@@ -260,7 +260,7 @@ static void handle(post *po, const void *what)
             store_seq_cst(&s->front->grace, 0); /* its process ends */
         if (n > 0 && memchr(bytes, WEFT__BYTE_TELL, (size_t)n) != NULL)
             note_told(s->front);
-        if (n == 0 || (n > 0 && memchr(bytes, WEFT__BYTE_STOP, (size_t)n) != NULL))
+        if (n == 0 || (n > 0 && load_seq_cst(&s->front->stopping) != WEFT__STOP_NOT)) /* as read_owner, processes.c */
             stop(po);
     } else if (what == po->reports) {
         (void)weft__sys_pipe_read(po->reports[0], bytes, sizeof bytes);

@@ -463,7 +463,7 @@ static void read_owner(supervisor *sup)
         give_up(sup, -ECHILD); /* its process ends */
     if (n > 0 && memchr(bytes, WEFT__BYTE_TELL, (size_t)n) != NULL)
         tell_all(sup);
-    if (n > 0 && memchr(bytes, WEFT__BYTE_STOP, (size_t)n) != NULL)
+    if (n > 0 && load_seq_cst(&sup->front->stopping) != WEFT__STOP_NOT) /* its own byte may have had no room */
         stop(sup);
 }
 

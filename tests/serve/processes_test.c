@@ -549,6 +549,30 @@ TEST(processes_all_stop_when_a_handler_says_so)
     weft_server_close(s);
 }
 
+static pid_t owner;
+
+static int hear_when_it_may(int what, void *service)
+{
+    (void)what;
+    while (getpid() != owner && !load_seq_cst(&((line_service *)service)->go))
+        (void)weft_sleep(weft_in_ms(1));
+    return 0;
+}
+
+/* ... however many other things they were told before and have not heard yet. */
+TEST(processes_stop_also_behind_a_thousand_tells)
+{
+    line_service *service = line_service_new(false);
+    owner = getpid();
+    weft_server *s = serve_lines(&serve_prefork, (weft_server_options){.on_tell = hear_when_it_may}, service);
+    for (int i = 0; i < 1000; i++)
+        CHECK_ERR(-ETIMEDOUT, weft_server_tell(s, i, WEFT_NOW));
+    weft_server_stop(s, WEFT_NOW);
+    line_service_go(service);
+    CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+    weft_server_close(s);
+}
+
 /* ---- who is woken ---- */
 
 static unsigned long sleeps_of_thread(const char *path)
