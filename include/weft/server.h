@@ -123,7 +123,7 @@ typedef struct weft_server_options {
      * "pool": 128 more than are served at a time, which may stand in line; "process": 512, in all. */
     unsigned max_connections;
     size_t stack_size; /* of a handler's coroutine or thread; 0 = 64 KiB, in the models of threads 256 KiB */
-    size_t input_max;  /* unread bytes a connection may hold; 0 = 64 KiB */
+    size_t input_max;  /* unread bytes a connection may hold; 0 = 64 KiB, at most 1 GiB */
     size_t output_max; /* bytes gathered before they are sent; 0 = 64 KiB, at most 1 MiB */
     /* Times in ns. 0 = as is said; negative, and more than 24 days, = never; less than 1 ms = 1 ms. */
     int64_t idle_timeout;    /* an idle connection is closed after this; 0 = 60 s, negative = never */

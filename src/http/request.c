@@ -16,7 +16,7 @@
 #include <errno.h>
 
 enum {
-    REQUESTS_MAX = 64 /* in one call of the handler; then the thread's other connections have their turn */
+    REQUESTS_MAX = 64 /* in one call of the handler; it is called again for what is left */
 };
 
 /* An answer from which the connection cannot go on. */

@@ -20,6 +20,7 @@
 enum {
     BACKLOG_DEFAULT = 4096,
     BUFFER_DEFAULT = 64 * 1024,
+    INPUT_MOST = 1 << 30, /* what is unread is counted in 32 bits */
     OUTPUT_MOST = 1 << 20,
     SELECT_MOST = 960,  /* select watches descriptors below 1024 only */
     LINE_DEFAULT = 128, /* clients that may stand in line for fixed threads */
@@ -134,6 +135,8 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         o->stack_size = s->model->stack_size;
     if (o->input_max == 0)
         o->input_max = BUFFER_DEFAULT;
+    if (o->input_max > INPUT_MOST)
+        o->input_max = INPUT_MOST;
     if (o->output_max == 0)
         o->output_max = BUFFER_DEFAULT;
     if (o->output_max > OUTPUT_MOST)

@@ -4,6 +4,7 @@
 #include "serve/serve_support.h"
 
 #include "base/atomic.h"
+#include "serve/serve.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -46,6 +47,14 @@ SERVE_CASE(limits_of_less_than_a_millisecond_leave_who_is_at_work_alone)
     }
     CHECK_MEM("slept\n", reply, sizeof reply);
     serve_stop(s);
+}
+
+TEST(limits_of_unread_bytes_end_where_they_can_be_counted)
+{
+    weft_server *s;
+    CHECK_OK(weft_server_open(&s, &(weft_server_options){.handler = line_handler, .input_max = SIZE_MAX}));
+    CHECK_INT(1 << 30, s->options.input_max);
+    weft_server_close(s);
 }
 
 /* ---- a grace that is over ---- */
