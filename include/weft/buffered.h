@@ -83,7 +83,7 @@ WEFT_API ssize_t weft_buffered_write(weft_buffered *b, const void *data, size_t 
 /* Send what is in the buffer. 0, or an error, and then what was not sent is kept. */
 WEFT_API int weft_buffered_flush(weft_buffered *b, weft_until until);
 
-/* Bytes that were written and not sent. */
+/* Bytes that were written and not sent, at this moment. Never waits. */
 WEFT_API size_t weft_buffered_unsent(weft_buffered *b);
 
 /* ---- messages ---- */

@@ -8,6 +8,7 @@
  * B3 writing, under `lock`: out[0..pending) is to be sent before anything else. The lock is held while a writer waits,
  * so
  *    messages do not mix. Pinned by tests/io/buffered_test.c. */
+#include "base/atomic.h"
 #include "io/frame.h"
 #include "io/stream.h"
 #include "sys/sys.h"
@@ -36,8 +37,9 @@ struct weft_buffered {
     /* Writing. */
     weft_lock lock;
     char *out;
-    size_t out_capacity, write_size, pending;
-    bool behind; /* the stream itself may hold what a deadline left over */
+    size_t out_capacity, write_size;
+    size_t pending; /* atomic, for who only asks how much it is */
+    bool behind;    /* the stream itself may hold what a deadline left over */
 };
 
 /* ---- life ---- */
@@ -297,7 +299,7 @@ static int flush(weft_buffered *b, weft_until until)
         return 0;
     ssize_t n = weft__stream_send_counted(b->stream, &(struct iovec){b->out, b->pending}, 1, &sent, until);
     memmove(b->out, b->out + sent, b->pending - sent);
-    b->pending -= sent;
+    store_relaxed(&b->pending, b->pending - sent);
     b->behind = n < 0;
     return n < 0 ? (int)n : 0;
 }
@@ -320,7 +322,7 @@ static int keep(weft_buffered *b, const struct iovec *pieces, unsigned n, size_t
         size_t part = skip < pieces[i].iov_len ? skip : pieces[i].iov_len;
         if (part < pieces[i].iov_len)
             memcpy(b->out + b->pending, (char *)pieces[i].iov_base + part, pieces[i].iov_len - part);
-        b->pending += pieces[i].iov_len - part;
+        store_relaxed(&b->pending, b->pending + (pieces[i].iov_len - part));
         skip -= part;
     }
     return 0;
@@ -375,10 +377,7 @@ int weft_buffered_flush(weft_buffered *b, weft_until until)
 
 size_t weft_buffered_unsent(weft_buffered *b)
 {
-    weft_lock_acquire(&b->lock);
-    size_t n = b->pending;
-    weft_lock_release(&b->lock);
-    return n;
+    return load_relaxed(&b->pending); /* without the lock, which who waits for room holds for as long as that takes */
 }
 
 ssize_t weft_buffered_write_frame(weft_buffered *b, const weft_frame *frame, const void *data, size_t size,

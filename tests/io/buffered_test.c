@@ -281,6 +281,33 @@ TEST(buffered_hostile_length_costs_no_memory)
     close_both(x);
 }
 
+static int flush_in_vain(void *arg)
+{
+    CHECK_ERR(-EPIPE, weft_buffered_flush(arg, io_patience()));
+    return 0;
+}
+
+/* Who asks how much is unsent is told so also while another waits for room to send it. */
+TEST_WAITERS(buffered_unsent_does_not_wait_for_a_writer)
+{
+    static const char much[1 << 20];
+    weft_stream *pair[2]; /* in these nothing is on its way, so once full is full */
+    weft_buffered *b;
+    CHECK_OK(weft_unix_pair(pair));
+    CHECK_OK(weft_buffered_open(&b, pair[0], NULL));
+    CHECK_ERR(-ETIMEDOUT, weft_stream_send(pair[0], much, sizeof much, WEFT_NOW));
+    while (weft_stream_send(pair[0], much, 1, WEFT_NOW) > 0)
+        ;
+    CHECK_INT(8, weft_buffered_write(b, "unsent..", 8, io_patience()));
+    test_spawn(t, flush_in_vain, b);
+    for (weft_until end = weft_in_ms(50); weft_left(end) > 0; weft_yield())
+        CHECK_INT(8, weft_buffered_unsent(b));
+    CHECK_OK(weft_stream_shutdown(pair[0], WEFT_SHUTDOWN_BOTH));
+    test_join(t);
+    weft_buffered_close(b);
+    weft_stream_close(pair[1]);
+}
+
 static int read_everything(void *arg)
 {
     weft_buffered *b = arg;
