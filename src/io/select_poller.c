@@ -1,6 +1,8 @@
 /* select_poller.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of
  * them. Level.
  *
+ * select tells of a hang-up as of input, and of nothing else. So who wants to write alone is looked for among the
+ * readable ones as well; where it is input, which nobody wants, the hang-up is looked for now and then (unheard).
  * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that
  * the next holder of its number is not told what was meant for it. A descriptor that was closed while it was
  * registered makes the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms
@@ -13,12 +15,18 @@
 #include <errno.h>
 #include <string.h>
 
+#define LISTEN (20 * WEFT_MS) /* how often those who are unheard are asked */
+
 typedef struct select_poller {
     weft__poller base;
     int top; /* no registered descriptor is above */
     int at;  /* where the next round begins, so that all have their turn when callbacks are few */
     fd_set readable, writable, urgent;             /* wanted */
     fd_set got_readable, got_writable, got_urgent; /* of the round under way */
+    fd_set unheard;                                /* write alone, and have input */
+    unsigned unheard_count;
+    int64_t listen_at; /* when they are asked next */
+    bool listens;      /* in this round */
     weft__fd_slot *slots[FD_SETSIZE];
 } select_poller;
 
@@ -35,6 +43,7 @@ static int select_open(weft__poller **out, int interrupt_fd, bool one_thread)
     FD_ZERO(&p->readable);
     FD_ZERO(&p->writable);
     FD_ZERO(&p->urgent);
+    FD_ZERO(&p->unheard);
     FD_SET(interrupt_fd, &p->readable);
     p->top = interrupt_fd;
     *out = &p->base;
@@ -52,6 +61,18 @@ static void set_bit(fd_set *set, int fd, bool on)
         FD_SET(fd, set);
     else
         FD_CLR(fd, set);
+}
+
+static bool writes_alone(unsigned armed)
+{
+    return (armed & WEFT_POLLOUT) && !(armed & (WEFT_POLLIN | WEFT_POLLRDHUP));
+}
+
+static void set_unheard(select_poller *p, int fd, bool unheard)
+{
+    p->unheard_count -= FD_ISSET(fd, &p->unheard) != 0;
+    p->unheard_count += unheard;
+    set_bit(&p->unheard, fd, unheard);
 }
 
 static int select_arm(weft__poller *base, weft__fd_slot *slot, unsigned events)
@@ -73,7 +94,8 @@ static int select_arm(weft__poller *base, weft__fd_slot *slot, unsigned events)
         FD_CLR(fd, &p->got_writable);
         FD_CLR(fd, &p->got_urgent);
     }
-    set_bit(&p->readable, fd, events & (WEFT_POLLIN | WEFT_POLLRDHUP));
+    set_unheard(p, fd, false);
+    set_bit(&p->readable, fd, (events & (WEFT_POLLIN | WEFT_POLLRDHUP)) || writes_alone(events));
     set_bit(&p->writable, fd, events & WEFT_POLLOUT);
     set_bit(&p->urgent, fd, events & WEFT_POLLPRI);
     if (fd > p->top)
@@ -109,9 +131,46 @@ static unsigned take_result(select_poller *p, int fd)
     return events;
 }
 
+/* fd, which writes alone, may have been hung up. Returns the event. */
+static unsigned listen_to(select_poller *p, int fd)
+{
+    struct pollfd one = {.fd = fd};
+    if (weft__sys_poll(&one, 1, 0) > 0)
+        return WEFT_POLLHUP;
+    FD_CLR(fd, &p->readable);
+    set_unheard(p, fd, true);
+    return 0;
+}
+
+/* What a round has found out about fd; its slot may be NULL. */
+static unsigned result_of(select_poller *p, int fd)
+{
+    unsigned events = take_result(p, fd);
+    if (p->slots[fd] == NULL || !writes_alone(p->slots[fd]->armed))
+        return events;
+    if ((events & WEFT_POLLIN) || (p->listens && FD_ISSET(fd, &p->unheard)))
+        events |= listen_to(p, fd);
+    return events & ~WEFT_POLLIN;
+}
+
+/* Whether those who are unheard are asked in this round; and until when it may sleep. */
+static int64_t plan_round(select_poller *p, int64_t until_ns)
+{
+    p->listens = false;
+    if (likely(p->unheard_count == 0))
+        return until_ns;
+    int64_t now = weft__sys_now();
+    if (p->listen_at <= now) {
+        p->listens = true;
+        p->listen_at = now + LISTEN;
+    }
+    return p->listen_at < until_ns ? p->listen_at : until_ns;
+}
+
 static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
 {
     select_poller *p = (select_poller *)base;
+    until_ns = plan_round(p, until_ns);
     p->got_readable = p->readable;
     p->got_writable = p->writable;
     p->got_urgent = p->urgent;
@@ -119,7 +178,7 @@ static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
     weft__poller_woke(base);
     if (count == -EBADF)
         return tell_closed(p);
-    if (count <= 0)
+    if (count < 0 || (count == 0 && !p->listens))
         return count;
     if (FD_ISSET(base->interrupt_fd, &p->got_readable)) {
         weft__sys_eventfd_clear(base->interrupt_fd);
@@ -131,12 +190,12 @@ static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
         p->at = 0; /* those above have gone since the last round */
     for (int i = 0; i <= last && told < max; i++) {
         int fd = p->at + i <= last ? p->at + i : p->at + i - last - 1;
-        unsigned events = take_result(p, fd);
+        unsigned events = result_of(p, fd);
         weft__fd_slot *slot = p->slots[fd];
         if (events == 0 || slot == NULL)
             continue;
         told++;
-        n += weft__ready_event(base, slot, events & slot->armed);
+        n += weft__ready_event(base, slot, events & (slot->armed | WEFT_POLLHUP));
         if (told == max)
             p->at = fd + 1;
     }
