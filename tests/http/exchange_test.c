@@ -1,6 +1,6 @@
 /* exchange_test.c - routes on a server, under every model: how answers end, and who gets the connection next. What goes
  * over the wire is the business of tests/web/route_test.py, patterns that of route_test.c. */
-#include "serve/serve_support.h"
+#include "http/site_support.h"
 
 #include <weft/co.h>
 #include <weft/websocket.h>
@@ -10,11 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-typedef struct running {
-    weft_http *site;
-    weft_server *server;
-} running;
 
 static int hello(weft_request *q, void *arg)
 {
@@ -102,15 +97,7 @@ static running start(const serve_kind *kind)
     CHECK_OK(weft_http_route(r.site, "GET /chunks", long_chunks, NULL));
     CHECK_OK(weft_http_route(r.site, "POST /body", change_its_mind, NULL));
     CHECK_OK(weft_http_add_status(r.site, "/status"));
-    weft_http_attach(r.site, &options);
-    r.server = serve_start(kind, options);
-    return r;
-}
-
-static void stop(running r)
-{
-    serve_stop(r.server);
-    weft_http_close(r.site);
+    return run_site(kind, r, options);
 }
 
 /* The next head. */

@@ -1,8 +1,6 @@
 /* site_test.c - a site on a server in this process: what opening refuses, what planned failures of system calls and of
  * memory do to answers, and that nothing leaks. What it answers is the business of tests/web. */
-#include "serve/serve_support.h"
-
-#include <weft/http.h>
+#include "http/site_support.h"
 
 #include "sys/sys.h"
 
@@ -101,26 +99,13 @@ TEST(site_open_fails_whole)
     }
 }
 
-typedef struct running {
-    weft_http *site;
-    weft_server *server;
-} running;
-
 static running start(const serve_kind *kind, weft_http_options o)
 {
     running r;
     weft_server_options options = {.threads = 2};
     o.root = test_dir();
     CHECK_OK(weft_http_open(&r.site, &o));
-    weft_http_attach(r.site, &options);
-    r.server = serve_start(kind, options);
-    return r;
-}
-
-static void stop(running r)
-{
-    serve_stop(r.server);
-    weft_http_close(r.site);
+    return run_site(kind, r, options);
 }
 
 /* The status of the answer to this request, on a connection of its own; 0: closed without one. */

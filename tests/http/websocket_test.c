@@ -1,7 +1,7 @@
 /* websocket_test.c - what a WebSocket's calls promise to their handler while the client does as it likes: deadlines,
  * pings, a client that takes nothing, the last word. What goes over the wire is the business of tests/web/route_test.py
  * and frame_test.c. */
-#include "serve/serve_support.h"
+#include "http/site_support.h"
 
 #include <weft/co.h>
 #include <weft/websocket.h>
@@ -11,11 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-
-typedef struct running {
-    weft_http *site;
-    weft_server *server;
-} running;
 
 /* What the handler has seen. */
 typedef struct outcome {
@@ -32,15 +27,7 @@ static running start(const serve_kind *kind, weft_route_handler *handler)
     seen = test_shared(sizeof *seen);
     CHECK_OK(weft_http_open(&r.site, &(weft_http_options){.no_files = 1}));
     CHECK_OK(weft_http_route(r.site, "GET /", handler, NULL));
-    weft_http_attach(r.site, &options);
-    r.server = serve_start(kind, options);
-    return r;
-}
-
-static void stop(running r)
-{
-    serve_stop(r.server);
-    weft_http_close(r.site);
+    return run_site(kind, r, options);
 }
 
 static int open_socket(running r)
