@@ -258,8 +258,10 @@ static bool receive(run *r, client *c)
 {
     char bytes[4096];
     ssize_t n = c->tls != NULL ? weft_tls_session_recv(c->tls, bytes, sizeof bytes) : wire_recv(c, bytes, sizeof bytes);
-    if (n == -EAGAIN || (n < 0 && r->job == JOB_UDP)) /* refused, say: see look_for_lost */
+    if (n == -EAGAIN || (n < 0 && r->job == JOB_UDP)) /* refused, say: see look_around */
         return false;
+    if (r->job == JOB_UDP && !c->waits)
+        return false; /* what was asked twice is answered twice */
     size_t whole = compare_answer_size(r->job);
     if (n <= 0 || c->got + (size_t)n > whole || (c->got == 0 && bytes[0] == '!')) { /* '!': it says that it is full */
         lose(r, c);
@@ -332,7 +334,8 @@ static bool are_coming(const run *r)
 {
     if (r->started < r->n || r->connecting > 0)
         return weft_now() - r->moved < UNHEARD;
-    return r->out->served + r->out->refused < r->n && weft_now() - r->moved < STUCK;
+    int64_t patience = r->job == JOB_UDP ? UNHEARD : STUCK; /* a datagram may be lost more than once */
+    return r->out->served + r->out->refused < r->n && weft_now() - r->moved < patience;
 }
 
 /* Datagrams whose answers may still come. */
