@@ -150,6 +150,8 @@ int weft__answer_end(weft_request *q, int result)
     }
     if (q->state == WEFT__ANSWER_SILENT)
         return 0; /* it was whole with its head */
+    if (q->state == WEFT__ANSWER_SWITCHED)
+        return 0; /* the socket has had its last word, whatever its handler says */
     if (result != 0 && q->state == WEFT__ANSWER_CLOSED)
         weft__conn_reset(q->r->conn);
     if (result != 0)

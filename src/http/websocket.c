@@ -219,15 +219,15 @@ int weft_websocket_code(const weft_websocket *ws)
 
 /* ---- sending ---- */
 
-/* A failure breaks the socket for good. -ETIMEDOUT is told once, by the send: of a receive it would mean "call again",
- * and whoever does would be told so again, at once and for ever. */
+/* A failure breaks the socket for good. -ETIMEDOUT and -ECANCELED are told once, by the send: of a receive they would
+ * mean "call again", and whoever does would be told so again, at once and for ever. */
 static int send_frame(weft_websocket *ws, unsigned opcode, const void *data, size_t size)
 {
     uint8_t head[WEFT__WS_HEAD_MAX];
     struct iovec pieces[] = {{head, weft__ws_head_put(head, opcode, size)}, {(void *)data, size}};
     int err = weft_conn_send(ws->conn, pieces, size > 0 ? 2 : 1, 0, WEFT_FOREVER);
     if (err < 0 && ws->error == 0) {
-        ws->error = err == -ETIMEDOUT ? -ECONNRESET : err;
+        ws->error = err == -ETIMEDOUT || err == -ECANCELED ? -ECONNRESET : err;
         ws->code = WEFT_WS_BROKEN;
     }
     if (err == 0)
@@ -237,8 +237,9 @@ static int send_frame(weft_websocket *ws, unsigned opcode, const void *data, siz
 
 int weft_websocket_send(weft_websocket *ws, int text, const void *data, size_t size)
 {
+    bool ended = ws->error == -WEFT_EEOF || ws->error == -EPROTO || ws->error == -EMSGSIZE; /* and did not break */
     if (ws->error < 0 || ws->sent_close)
-        return ws->error < 0 && ws->code == WEFT_WS_BROKEN ? ws->error : -EPIPE;
+        return ws->error < 0 && ws->code == WEFT_WS_BROKEN && !ended ? ws->error : -EPIPE;
     if (text && !weft__utf8_valid(data, size))
         return -EILSEQ;
     return send_frame(ws, text ? WEFT__WS_TEXT : WEFT__WS_BINARY, data, size);
@@ -482,7 +483,8 @@ bool weft__websocket_end(weft_websocket *ws)
     int was = weft_shield(1); /* a cancelled handler's last word */
     weft_websocket_close(ws, WEFT_WS_NORMAL, NULL, weft_in_ms(CLOSE_WAIT_MS));
     weft_shield(was);
-    bool sends_on = ws->error == 0 || ws->error == -EPROTO || ws->error == -EMSGSIZE;
+    bool told = ws->code != WEFT_WS_BROKEN; /* else our close could not be sent */
+    bool sends_on = told && (ws->error == 0 || ws->error == -EPROTO || ws->error == -EMSGSIZE);
     weft__free(ws->message);
     weft__free(ws);
     return sends_on;
