@@ -31,8 +31,11 @@ static int lock_directory(const char *path)
     memcpy(directory, size == 0 ? "." : path, size == 0 ? 1 : size);
     directory[size == 0 ? 1 : size] = 0;
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int tries = 0; fd >= 0 && tries < LOCK_TRIES && syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) < 0; tries++)
+    for (int tries = 0; fd >= 0 && tries < LOCK_TRIES && syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            break; /* there are no locks here */
         nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
+    }
     return fd;
 }
 
