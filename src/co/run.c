@@ -27,6 +27,7 @@ enum {
     SPIN_MIN = 8,
     SPIN_MAX = 400,
     LOOK_NS = 30000, /* a client on another processor that has to be woken has asked again by then */
+    LOOK_MOST = 4,   /* descriptors; of many something always comes soon, and a sleep gathers more of it at no price */
     TRUST_MAX = 16,
     TRUST_LOST = 4,   /* by looking in vain: below four successes in five it ends soon */
     IDLES_MIN = 64,   /* between two tries, while the last one succeeded */
@@ -523,7 +524,7 @@ static bool may_look(weft__sched *s)
  * asleep and being woken, and the client with it, whose send has to wake us. */
 static bool look_for_events(weft__sched *s, int64_t until_ns)
 {
-    if (likely(!may_look(s)))
+    if (likely(load_acquire(&weft__idler_ops)->watched(s->poller) > LOOK_MOST || !may_look(s)))
         return false;
     for (int64_t end = 0;;) {
         bool some = poll_descriptors(s, 0) > 0;
@@ -555,7 +556,8 @@ static const weft__awaited rest_kind = {.what = "coroutines", .idle = is_at_rest
 
 static void sleep_until(weft__sched *s, int64_t until_ns)
 {
-    bool at_rest = until_ns == INT64_MAX && (s->poller == NULL || !load_acquire(&weft__idler_ops)->watches(s->poller));
+    bool at_rest =
+        until_ns == INT64_MAX && (s->poller == NULL || load_acquire(&weft__idler_ops)->watched(s->poller) == 0);
     store_relaxed(&s->at_rest, at_rest);
     store_seq_cst(&s->sleeping, s->poller != NULL ? WEFT__ASLEEP_POLL : WEFT__ASLEEP);
     bool work = s->searching ? weft__share_waiting() : weft__share_any();

@@ -382,12 +382,12 @@ static void idler_interrupt(void *p)
     weft__poller_interrupt(p);
 }
 
-static bool idler_watches(void *p)
+static unsigned idler_watched(void *p)
 {
-    return ((const weft__poller *)p)->slots != 0;
+    return ((const weft__poller *)p)->slots;
 }
 
-static const weft__idler idler = {idler_open, idler_close, idler_poll, idler_interrupt, idler_close, idler_watches};
+static const weft__idler idler = {idler_open, idler_close, idler_poll, idler_interrupt, idler_close, idler_watched};
 
 WEFT__FORK_TEXT static void after_fork_child(void)
 {

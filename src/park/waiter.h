@@ -274,7 +274,7 @@ typedef struct weft__idler {
                                                     not sleep) or until interrupted; how many were readied, or -errno */
     void (*interrupt)(void *poller);             /* from any thread: the present or the next poll returns at once */
     void (*after_fork)(void *poller);            /* in a child: let go of what the parent still uses */
-    bool (*watches)(void *poller); /* by the same thread: whether there is a descriptor that could bring something */
+    unsigned (*watched)(void *poller);           /* by the same thread: how many descriptors could bring something */
 } weft__idler;
 
 extern const weft__idler *weft__idler_ops; /* atomic: NULL until io is first used */

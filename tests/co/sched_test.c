@@ -387,6 +387,7 @@ static struct {
     uint32_t slept;      /* atomic: the last one waited */
     uint32_t quick;      /* atomic: `who` ends a sleep by himself */
     uint32_t kept;       /* atomic: `who` is not made ready yet */
+    uint32_t watched;    /* atomic: descriptors beside one */
     weft__waiter *who;   /* atomic: made ready in the next poll */
 } poller;
 
@@ -428,13 +429,13 @@ static void poller_interrupt(void *p)
     weft__sys_futex_wake(&poller.word, 1, false);
 }
 
-static bool poller_watches(void *p)
+static unsigned poller_watched(void *p)
 {
     (void)p;
-    return true;
+    return load_seq_cst(&poller.watched) + 1;
 }
 
-static const weft__idler idler = {poller_open, poller_close, poller_poll, poller_interrupt, NULL, poller_watches};
+static const weft__idler idler = {poller_open, poller_close, poller_poll, poller_interrupt, NULL, poller_watched};
 
 static int open_poller(void *arg)
 {
@@ -552,6 +553,18 @@ TEST(sched_that_finds_events_when_it_looks_does_not_sleep)
         CHECK_OK(join(start(wait_in_poller_often, NULL)));
         slept = load_seq_cst(&poller.waits) - before;
     } while (slept > WAITS / 2);
+}
+
+/* Of many something comes soon in any case; to sleep until then costs less than to look for it. */
+TEST(sched_of_many_descriptors_sleeps_however_quick_they_are)
+{
+    weft_co_threads(1);
+    CHECK_OK(join(start(open_poller, NULL)));
+    store_seq_cst(&poller.quick, 1);
+    store_seq_cst(&poller.watched, 100);
+    uint32_t before = load_seq_cst(&poller.waits);
+    CHECK_OK(join(start(wait_in_poller_often, NULL)));
+    CHECK(load_seq_cst(&poller.waits) - before >= WAITS / 2);
 }
 
 static int sleep_often(void *arg)
