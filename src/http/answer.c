@@ -44,12 +44,6 @@ static bool bodiless(int status)
     return status == 204 || status == 304;
 }
 
-/* The connection is wanted elsewhere, or soon will not be there. */
-static bool is_last(const weft__request *r)
-{
-    return weft_conn_stopping(r->conn) || weft_conn_crowded(r->conn);
-}
-
 /* Write the head. size -1: not known. What is left of the request's body is judged here, because the head says whether
  * the connection goes on. */
 static int begin(weft_request *q, int status, const char *type, int64_t size)
@@ -63,7 +57,7 @@ static int begin(weft_request *q, int status, const char *type, int64_t size)
         return -EINVAL;
     if (!q->body_done && (q->awaits_100 || weft__body_too_large(q)))
         r->close = true; /* it will not be read */
-    r->close |= is_last(r);
+    r->close |= weft__request_is_last(r);
     bool chunked = size < 0 && r->head.minor > 0 && !bodiless(status);
     if (size < 0 && !chunked && !bodiless(status))
         r->close = true;
@@ -145,13 +139,11 @@ int weft__answer_end(weft_request *q, int result)
         int status = result >= 400 && result <= 599 ? result : 500;
         weft__request *r = q->r;
         r->close |= !q->body_done && (q->awaits_100 || q->body_broken);
-        r->close |= is_last(r);
+        r->close |= weft__request_is_last(r);
         return weft__answer_error_with(r, status, (weft__span){q->fields.data, q->fields.len});
     }
-    if (q->state == WEFT__ANSWER_SILENT)
-        return 0; /* it was whole with its head */
-    if (q->state == WEFT__ANSWER_SWITCHED)
-        return 0; /* the socket has had its last word, whatever its handler says */
+    if (q->state == WEFT__ANSWER_SILENT || q->state == WEFT__ANSWER_SWITCHED)
+        return 0; /* it was whole with its head; the socket has had its last word. Whatever the handler says */
     if (result != 0 && q->state == WEFT__ANSWER_CLOSED)
         weft__conn_reset(q->r->conn);
     if (result != 0)

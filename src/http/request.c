@@ -189,7 +189,7 @@ static int serve_one(weft__request *r, size_t have)
         }
         more = true; /* perhaps: not worth knowing */
     }
-    r->close = !r->head.keep_alive || weft_conn_stopping(r->conn) || weft_conn_crowded(r->conn);
+    r->close = !r->head.keep_alive || weft__request_is_last(r);
     int err = answer(r);
     weft__request_done(r);
     if (body)

@@ -171,6 +171,12 @@ weft__span weft__ok_head(weft__http_worker *w, int64_t wall);
 /* "Connection: ..." as this answer needs it, possibly nothing. */
 weft__span weft__connection_line(const weft__request *r);
 
+/* Its connection is wanted elsewhere, or soon will not be there. */
+static inline bool weft__request_is_last(const weft__request *r)
+{
+    return weft_conn_stopping(r->conn) || weft_conn_crowded(r->conn);
+}
+
 /* The head has been sent of an answer that goes on for as long as both sides like: its response time ends here. */
 void weft__request_endless(weft__request *r);
 

@@ -169,7 +169,7 @@ static int send_101(weft_websocket *ws, const char accept[WEFT__WS_ACCEPT_LEN])
     return err;
 }
 
-/* The option's value; "never" is far enough for twice of it to be added to a time. */
+/* The option's value; "never" is far, and can be added to a time. */
 static int64_t ping_after(int64_t option)
 {
     const int64_t never = INT64_MAX / 4;
