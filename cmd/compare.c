@@ -167,6 +167,19 @@ static int prepare_tls(compare_result *r)
     return 0;
 }
 
+/* Whether the page can be written; whoever is interrupted before it is leaves no empty one. */
+static int try_to_write(const char *file)
+{
+    bool is_new = access(file, F_OK) < 0 && errno == ENOENT;
+    FILE *f = fopen(file, "ae");
+    if (f == NULL)
+        return -errno;
+    fclose(f);
+    if (is_new)
+        unlink(file);
+    return 0;
+}
+
 /* ---- running ---- */
 
 static int run_all(compare_result *r)
@@ -200,12 +213,8 @@ int cmd_compare(int argc, char **argv)
     r.job = job_of(set.job);
     if (set.tls && (err = prepare_tls(&r)) != 0)
         return err;
-    if (set.html != NULL) { /* before the work and not after it */
-        FILE *f = fopen(set.html, "ae");
-        if (f == NULL)
-            return cmd_usage(COMMAND, "--html '%s' cannot be written: %s", set.html, strerror(errno));
-        fclose(f);
-    }
+    if (set.html != NULL && (err = try_to_write(set.html)) < 0) /* before the work and not after it */
+        return cmd_usage(COMMAND, "--html '%s' cannot be written: %s", set.html, weft_strerror(err));
     signal(SIGPIPE, SIG_IGN);
     r.duration = set.duration;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);

@@ -51,7 +51,8 @@ typedef struct compare_use {
 
 typedef struct compare_step {
     bool done;
-    int error; /* 0 or -errno: it could not be run */
+    int error;    /* 0 or -errno: it could not be run */
+    char why[96]; /* ... in words */
     compare_load load;
     compare_use use;
 } compare_step;

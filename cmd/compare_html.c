@@ -264,7 +264,7 @@ static void write_row(FILE *f, const compare_result *r, unsigned i, unsigned k)
     fprintf(f, "<tr><td><span class=\"dot\" style=\"background:%s\"></span>%s</td><td>%u</td>", colour(i),
             r->models[i].name, l->clients);
     if (s->error != 0) {
-        fprintf(f, "<td class=\"text\" colspan=\"11\">%s</td></tr>\n", weft_strerror(s->error));
+        fprintf(f, "<td class=\"text\" colspan=\"11\">%s</td></tr>\n", s->why);
         return;
     }
     fprintf(f, "<td>%u</td><td>%u</td><td>%.0f</td><td>%.0f</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td>",

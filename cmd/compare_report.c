@@ -48,7 +48,7 @@ void compare_breaks(const compare_result *r, const compare_model *m, char *text,
     for (unsigned i = 0; i < r->nsteps; i++) {
         const compare_load *l = &m->steps[i].load;
         if (m->steps[i].error != 0) {
-            snprintf(text, size, "at %u clients: %s", r->clients[i], weft_strerror(m->steps[i].error));
+            snprintf(text, size, "at %u clients: %s", r->clients[i], m->steps[i].why);
             return;
         }
         if (l->held < l->clients) {
@@ -85,7 +85,7 @@ static void print_step(const compare_model *m, const compare_step *s)
     char p50[16], p99[16], most[16];
     double seconds = (double)l->took / 1e9;
     if (s->error != 0) {
-        printf("%-10s %7u  %s\n", m->name, l->clients, weft_strerror(s->error));
+        printf("%-10s %7u  %s\n", m->name, l->clients, s->why);
         return;
     }
     printf("%-10s %7u %7u %7u %9.0f %9.0f %8s %8s %8s %7.1f %6.0f%% %8.2f %5u %5u\n", m->name, l->clients, l->online,
@@ -143,7 +143,7 @@ static void print_json_step(const compare_step *s, FILE *f)
     double seconds = l->took > 0 ? (double)l->took / 1e9 : 1;
     fprintf(f, "{\"clients\":%u,", l->clients);
     if (s->error != 0) {
-        fprintf(f, "\"error\":\"%s\"}", weft_strerror(s->error));
+        fprintf(f, "\"error\":\"%s\"}", s->why);
         return;
     }
     fprintf(f,

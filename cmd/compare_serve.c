@@ -88,6 +88,38 @@ static size_t refuse(char *text, size_t size, void *arg)
     return size > 0;
 }
 
+/* ---- pipes ---- */
+
+static void close_end(int *end)
+{
+    if (*end >= 0)
+        close(*end);
+    *end = -1;
+}
+
+static void close_pipe(int ends[2])
+{
+    close_end(&ends[0]);
+    close_end(&ends[1]);
+}
+
+/* So many bytes, if they come in time: 0, -ETIMEDOUT, or -EPIPE: who was to write them is gone. */
+static int read_all(int fd, void *to, size_t size, int64_t within)
+{
+    weft_until until = weft_in(within);
+    for (size_t got = 0; got < size;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int64_t left = weft_left(until);
+        if (left == 0 || poll(&p, 1, (int)(left / WEFT_MS) + 1) <= 0)
+            return -ETIMEDOUT;
+        ssize_t n = read(fd, (char *)to + got, size - got);
+        if (n <= 0)
+            return -EPIPE;
+        got += (size_t)n;
+    }
+    return 0;
+}
+
 /* ---- the server's process ---- */
 
 typedef struct task {
@@ -126,6 +158,7 @@ static int serve(void *arg)
     weft_server *s = NULL;
     weft_tls *tls = NULL;
     close(t->stop[1]);
+    close_pipe(t->loads); /* that its clients are gone can be seen only where nobody else holds their pipe */
     weft_server_options o = {
         .handler = handler,
         .arg = &job,
@@ -224,49 +257,37 @@ static int load(void *arg)
 
 /* ---- a step ---- */
 
-/* So many bytes, if they come in time. */
-static bool read_all(int fd, void *to, size_t size, int64_t within)
+/* Why a process has said nothing: it has ended by itself. */
+static int explain(compare_step *step, const char *who, int code)
 {
-    weft_until until = weft_in(within);
-    for (size_t got = 0; got < size;) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        int64_t left = weft_left(until);
-        if (left == 0 || poll(&p, 1, (int)(left / WEFT_MS) + 1) <= 0)
-            return false;
-        ssize_t n = read(fd, (char *)to + got, size - got);
-        if (n <= 0)
-            return false;
-        got += (size_t)n;
-    }
-    return true;
-}
-
-static void close_pipe(int ends[2])
-{
-    for (int i = 0; i < 2; i++)
-        if (ends[i] >= 0)
-            close(ends[i]);
+    if (code < 0)
+        snprintf(step->why, sizeof step->why, "the %s ended by signal %d (%s)", who, -code, strsignal(-code));
+    else
+        snprintf(step->why, sizeof step->why, "the %s ended with status %d", who, code);
+    return -EPIPE;
 }
 
 static int load_it(task *t, pid_t server, compare_step *step)
 {
     weft_process clients = WEFT_PROCESS_INIT;
+    int code = 0;
     int err = weft_process_start(&clients, load, t, &(weft_process_options){.name = "clients", .daemon = 1});
     if (err < 0)
         return err;
+    close_end(&t->loads[1]);
     compare_use held = {0};
     char begun;
-    if (read_all(t->loads[0], &begun, 1, 30 * WEFT_SECOND)) {
+    if (read_all(t->loads[0], &begun, 1, 30 * WEFT_SECOND) == 0) {
         weft_sleep(weft_in(t->result->duration * 3 / 4));
         add_process(server, &held);
     }
-    if (!read_all(t->loads[0], &step->load, sizeof step->load, t->result->duration + 30 * WEFT_SECOND))
-        err = -EIO;
+    err = read_all(t->loads[0], &step->load, sizeof step->load, t->result->duration + 30 * WEFT_SECOND);
     step->use = held;
-    weft_process_kill(&clients);
-    weft_process_join(&clients, NULL, WEFT_FOREVER);
+    if (err != -EPIPE)
+        weft_process_kill(&clients);
+    weft_process_join(&clients, &code, WEFT_FOREVER);
     weft_process_close(&clients);
-    return err;
+    return err == -EPIPE ? explain(step, "clients", code) : err;
 }
 
 static int run_step(task *t, compare_step *step)
@@ -274,32 +295,35 @@ static int run_step(task *t, compare_step *step)
     weft_process server = WEFT_PROCESS_INIT;
     hello h;
     compare_use used;
+    int code = 0;
     int err = weft_process_start(&server, serve, t, &(weft_process_options){.name = "server", .daemon = 1});
     if (err < 0)
         return err;
-    if (!read_all(t->report[0], &h, sizeof h, 30 * WEFT_SECOND))
-        err = -EIO;
-    else
+    close_end(&t->report[1]);
+    err = read_all(t->report[0], &h, sizeof h, 30 * WEFT_SECOND);
+    bool dumb = err == -EPIPE;
+    if (err == 0)
         err = h.error;
     if (err == 0) {
         t->port = h.port;
         t->model->capacity = h.capacity;
         err = load_it(t, weft_process_pid(&server), step);
     }
-    close(t->stop[1]);
-    t->stop[1] = -1;
-    if (err == 0 && !read_all(t->report[0], &used, sizeof used, 30 * WEFT_SECOND))
-        err = -EIO;
+    close_end(&t->stop[1]);
+    if (err == 0) {
+        err = read_all(t->report[0], &used, sizeof used, 30 * WEFT_SECOND);
+        dumb = err == -EPIPE;
+    }
     if (err == 0) {
         step->use.cpu = used.cpu;
         step->use.switches = used.switches;
     }
-    if (weft_process_join(&server, NULL, weft_in_seconds(10)) != 0) {
+    if (weft_process_join(&server, &code, weft_in_seconds(10)) != 0) {
         weft_process_kill(&server);
         weft_process_join(&server, NULL, WEFT_FOREVER);
     }
     weft_process_close(&server);
-    return err;
+    return dumb || code < 0 ? explain(step, "server", code) : err; /* its end is why the clients had none */
 }
 
 void compare_run(const compare_result *r, compare_model *m, unsigned step, unsigned threads, unsigned processes)
@@ -317,6 +341,8 @@ void compare_run(const compare_result *r, compare_model *m, unsigned step, unsig
         s->error = -errno;
     else
         s->error = run_step(&t, s);
+    if (s->error != 0 && s->why[0] == 0)
+        snprintf(s->why, sizeof s->why, "%s", weft_strerror(s->error));
     s->done = true;
     close_pipe(t.report);
     close_pipe(t.stop);

@@ -8,9 +8,11 @@ import html.parser
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 WEFT = os.environ.get("WEFT", "build/weft")
 MODELS = ["iterative", "process", "thread", "prefork", "pool", "select", "poll", "epoll", "epoll-et", "coroutine", "uring"]
@@ -188,6 +190,41 @@ def over_tls():
     check("not for udp" in compare("--tls", "--job", "udp", status=2), "datagrams have no TLS")
 
 
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(c) for c in f.read().split()]
+
+
+def killed():
+    """A server or clients that are killed: the step says so at once, and the next one is run."""
+    for who, n in (("server", 1), ("clients", 2)):
+        command = [WEFT, "compare", "--models", "epoll", "--clients", "1,2", "--duration", "1", "--json"]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        while len(children(run.pid)) < n:
+            time.sleep(0.001)
+        start = time.monotonic()
+        os.kill(children(run.pid)[n - 1], signal.SIGKILL)
+        first, second = json.loads(run.communicate(timeout=240)[0])["models"][0]["steps"]
+        check(first.get("error") == "the %s ended by signal 9 (Killed)" % who, "who was killed is told", first)
+        check_step("epoll", second)
+        check(run.returncode == 1, "a step that could not be run is a failure", run.returncode)
+        check(time.monotonic() - start < 25, "nobody waits for the dead", time.monotonic() - start)
+
+
+def interrupted():
+    """No process and no empty page is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = os.path.join(folder, "report.html")
+        command = [WEFT, "compare", "--models", "epoll", "--processes", "2", "--clients", "1", "--duration", "60", "--html", page]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        while len(children(run.pid)) < 2:
+            time.sleep(0.001)
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=240)  # the end of the pipe, which all of them have
+        check(run.returncode == -signal.SIGINT, "it ends by the signal", run.returncode)
+        check(not os.path.exists(page), "no empty page")
+
+
 def wrong_options():
     check("no model 'magic'" in compare("--models", "magic", status=2), "a model that is not there")
     for clients in ("0", "x", "1,", "1,2,3,4,5,6,7,8,9", "20001", "-1"):
@@ -209,6 +246,8 @@ not_for_all()
 held()
 no_answer()
 over_tls()
+killed()
+interrupted()
 wrong_options()
 print("compare_test: %s" % ("all true" if not failures else "%d not true" % len(failures)))
 sys.exit(1 if failures else 0)
