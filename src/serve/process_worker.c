@@ -75,19 +75,24 @@ bool weft__processes_others_hold_fewer(const weft_server *s, uint64_t most)
     return false;
 }
 
-/* A thread of the worker's: what the supervisor says. */
+uint32_t weft__processes_hear(weft_server *s)
+{
+    uint32_t told = load_seq_cst(&s->front->told);
+    if (told != s->heard)
+        (void)weft__processes_run_on_tell(s, load_seq_cst(&s->front->what));
+    s->heard = told;
+    return told;
+}
+
+/* A thread of the worker's: what the supervisor says (P1). */
 static void *listen_to_supervisor(void *arg)
 {
     weft_server *s = arg;
-    char byte;
-    while (weft__sys_pipe_read(s->control, &byte, 1) == 1) {
-        if (byte == WEFT__BYTE_TELL) {
-            uint32_t told = load_seq_cst(&s->front->told);
-            (void)weft__processes_run_on_tell(s, load_seq_cst(&s->front->what));
-            weft__processes_report(s, WEFT__REPORT_HEARD, (int)told);
-        } else {
+    char bytes[64];
+    while (weft__sys_pipe_read(s->control, bytes, sizeof bytes) > 0) {
+        if (load_seq_cst(&s->front->stopping) != WEFT__STOP_NOT)
             weft__server_stop_here(s, load_seq_cst(&s->front->stopping), load_seq_cst(&s->front->grace));
-        }
+        weft__processes_report(s, WEFT__REPORT_HEARD, (int)weft__processes_hear(s));
     }
     return NULL; /* it has ended, and so will this process */
 }

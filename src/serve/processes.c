@@ -4,14 +4,15 @@
  * starts the worker processes, which serve by the model of the options on the listening sockets that all inherit; or,
  * in the model "process", it accepts by itself and starts one for each client. Counts lie in shared memory.
  * P1 told:     owner -> supervisor by a byte on a socket, supervisor -> worker by a byte on a pipe of its own; workers
- *              -> supervisor by messages on one pipe. Each says only where in front to look: at the stop, at `what`.
+ *              -> supervisor by messages on one pipe. Each says only that there is something in front to look at: the
+ *              stop, `told`. So neither owner nor supervisor waits for who does not read: a byte lies there already.
  * P2 together: a worker is killed when its supervisor ends (a death signal), the supervisor when its owner does (a
  *              pidfd or a death signal, see process.c), whatever ends them.
  * P3 reaped:   each child is held by a pidfd that the supervisor's poller watches.
  * P4 no storm: who dies within a second of its start is replaced after a pause that doubles up to 8 s; when all have
- *              died young five times over, the server ends with -ECHILD.
+ *              died young five times over, and none is older, the server ends with -ECHILD.
  * P5 the end:  a worker that is still there a second after the grace, or after it was told of one that has passed, is
- *              killed: the kernel takes all that it had.
+ *              killed: the kernel takes all that it had. Two seconds later so is the supervisor, by its owner.
  * P6 the line: clients that find every process taken stay in the kernel's queue; the supervisor keeps it short.
  * P7 SIGTERM:  a worker finishes what it has, as when the server retires, and is replaced; a second one cuts it. The
  *              supervisor holds the signal, so that its children have it held from their first moment.
@@ -99,7 +100,7 @@ static void shed_inherited(const supervisor *sup)
 
 static int serve_client(weft_server *s, int fd)
 {
-    weft__worker *all = s->front->workers, own;
+    weft__worker *all = s->front->workers, own = {0};
     weft__worker_init(&own, s, 0);
     own.tally = &all->calls;
     own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
@@ -118,17 +119,8 @@ static int serve_client(weft_server *s, int fd)
 static int serve_many(weft_server *s, unsigned index)
 {
     for (unsigned i = 0; i < s->nworkers; i++) {
-        weft__worker *w = weft__processes_set(s->front, s, index) + i, was = *w;
+        weft__worker *w = weft__processes_set(s->front, s, index) + i;
         weft__worker_init(w, s, i);
-        w->accepted = was.accepted; /* those of who was here before */
-        w->calls = was.calls;
-        w->timeouts = was.timeouts;
-        w->shed = was.shed;
-        w->refused = was.refused;
-        w->cuts = was.cuts;
-        memcpy(w->packets, was.packets, sizeof w->packets);
-        w->handshakes = was.handshakes;
-        w->broken = was.broken;
         w->last_id = (uint64_t)getpid() << 32;
     }
     s->workers = weft__processes_set(s->front, s, index);
@@ -169,7 +161,10 @@ static int start_child(supervisor *sup, unsigned i)
         return err;
     struct task task = {sup, i, ends[0]};
     c->control = ends[1];
-    err = weft_process_start(&c->process, worker_main, &task, &(weft_process_options){.daemon = 1, .keep_stdin = 1});
+    weft_process_options options = {.daemon = 1, .keep_stdin = 1};
+    err = weft__sys_set_nonblocking(ends[1]); /* who does not hear for long holds up nobody else (tell) */
+    if (err == 0)
+        err = weft_process_start(&c->process, worker_main, &task, &options);
     weft__sys_close(ends[0]);
     if (err < 0)
         goto fail;
@@ -191,10 +186,11 @@ fail:
     return err;
 }
 
-static void tell(const struct child *c, char byte)
+/* Have it look at front. If the pipe is full it has yet to read a byte, and then looks. */
+static void tell(const struct child *c)
 {
     if (c->control >= 0)
-        (void)weft__sys_pipe_write(c->control, &byte, 1);
+        (void)weft__sys_pipe_write(c->control, "l", 1);
 }
 
 static void close_listeners(supervisor *sup)
@@ -219,7 +215,7 @@ static void stop(supervisor *sup)
         sup->kill_at = kill_at;
     sup->stopping = true;
     for (unsigned i = 0; i < sup->n; i++)
-        tell(&sup->children[i], WEFT__BYTE_STOP);
+        tell(&sup->children[i]);
 }
 
 static void give_up(supervisor *sup, int err)
@@ -252,6 +248,15 @@ static void note_start(supervisor *sup, struct child *c, int err)
         give_up(sup, sup->start_error);
 }
 
+/* Is there one that has got over its first second? */
+static bool one_lasts(const supervisor *sup, int64_t now)
+{
+    for (unsigned i = 0; i < sup->n; i++)
+        if (sup->children[i].control >= 0 && now - sup->children[i].started >= YOUNG_MS * WEFT_MS)
+            return true;
+    return false;
+}
+
 /* When its place is to be taken by another. */
 static void plan_replacement(supervisor *sup, struct child *c, bool asked)
 {
@@ -270,7 +275,7 @@ static void plan_replacement(supervisor *sup, struct child *c, bool asked)
         sup->pause_ms = 0;
     }
     c->start_at = now + sup->pause_ms * WEFT_MS;
-    if (sup->early_deaths >= EARLY_DEATHS_MAX * sup->n)
+    if (sup->early_deaths >= EARLY_DEATHS_MAX * sup->n && !one_lasts(sup, now))
         give_up(sup, -ECHILD);
 }
 
@@ -290,13 +295,13 @@ static void note_heard(supervisor *sup, struct child *c)
 static void tell_all(supervisor *sup)
 {
     struct child all = {.untold = true}; /* the last to hear, if nobody serves */
-    (void)weft__processes_run_on_tell(sup->server, load_seq_cst(&sup->front->what));
+    weft__processes_hear(sup->server);
     sup->untold = 1;
     for (unsigned i = 0; i < sup->n; i++) {
         struct child *c = &sup->children[i];
         c->untold = c->control >= 0;
         sup->untold += c->untold;
-        tell(c, WEFT__BYTE_TELL);
+        tell(c);
     }
     note_heard(sup, &all);
 }
@@ -602,15 +607,46 @@ static void close_owner(weft_server *s)
     weft_lock_acquire(&s->owner_lock);
     weft__sys_close(s->owner_fds[0]);
     s->owner_fds[0] = -1;
+    s->watcher = NULL;
     weft_lock_release(&s->owner_lock);
+}
+
+/* When a supervisor that was told to stop is to have ended (P5). */
+static int64_t overdue(const weft_server *s)
+{
+    if (load_seq_cst(&s->front->stopping) == WEFT__STOP_NOT)
+        return INT64_MAX;
+    int64_t grace = load_seq_cst(&s->front->grace), now = weft__sys_now(), after = 3 * KILL_AFTER_MS * WEFT_MS;
+    int64_t from = grace > now ? grace : now;
+    return from > INT64_MAX - after ? INT64_MAX : from + after;
+}
+
+/* The supervisor may have been stopped (SIGSTOP), or be held up by on_death or on_tell. */
+static void await_supervisor(weft_server *s)
+{
+    weft__waiter *self = weft__self();
+    weft_lock_acquire(&s->owner_lock);
+    s->watcher = self;
+    weft_lock_release(&s->owner_lock);
+    int64_t until = INT64_MAX;
+    int err;
+    do {
+        store_seq_cst(&self->cancel, 0); /* it only says that there is something new in front */
+        until = sooner(until, overdue(s));
+        err = weft_process_join(&s->supervisor, NULL, (weft_until){until});
+    } while (err == -ECANCELED);
+    if (err != -ETIMEDOUT)
+        return;
+    weft_shield(1);
+    (void)weft_process_kill(&s->supervisor);
+    (void)weft_process_join(&s->supervisor, NULL, WEFT_FOREVER);
 }
 
 /* Learns of the end. */
 static void *watch_supervisor(void *arg)
 {
     weft_server *s = arg;
-    while (weft_process_join(&s->supervisor, NULL, WEFT_FOREVER) == -ECANCELED) {
-    }
+    await_supervisor(s);
     (void)weft_process_close(&s->supervisor);
     close_owner(s);
     if (!weft__server_stopping(s) && load_seq_cst(&s->front->result) == 0 &&
@@ -690,6 +726,8 @@ static void processes_notify(weft_server *s)
         for (unsigned i = 0; i < s->nworkers; i++)
             weft__listen_close(s, i);
         (void)weft__sys_send(s->owner_fds[0], &(char){WEFT__BYTE_STOP}, 1, MSG_DONTWAIT);
+        if (s->watcher != NULL)
+            weft__waiter_cancel(s->watcher);
     }
     weft_lock_release(&s->owner_lock);
 }

@@ -20,7 +20,7 @@ typedef struct weft__front {
     weft__worker workers[];
 } weft__front;
 
-/* What the owner says to the supervisor, and it to the others. */
+/* What the owner says to the supervisor. */
 enum {
     WEFT__BYTE_STOP = 's',
     WEFT__BYTE_TELL = 't'
@@ -71,6 +71,10 @@ void weft__processes_report(const weft_server *s, int kind, int value);
 
 /* Put down that the server is to stop; whoever carries it out is told otherwise. */
 void weft__processes_ask_to_stop(weft__front *f, enum weft__stop how, int64_t grace);
+
+/* In the supervisor and in those that serve: call on_tell, if it has not been called for the present front->told.
+ * Returns that. */
+uint32_t weft__processes_hear(weft_server *s);
 
 /* Call on_tell in this process. Its result. */
 int weft__processes_run_on_tell(weft_server *s, int what);

@@ -153,8 +153,11 @@ struct weft__worker {
     bool accepting;        /* atomic: others may pass connections on to this worker */
     uint32_t coming;       /* atomic: connections on their way from another worker */
 
-    uint64_t accepted, calls, timeouts, shed, refused, cuts, handshakes, broken; /* atomic */
-    uint64_t packets[WEFT__PACKET_COUNTS];                                       /* atomic: packet.h */
+    /* Counts, atomic, of all who have had this record: they are read while a worker process takes it over from one that
+     * has died, and only ever grow. */
+    uint64_t accepted, calls, timeouts, shed, refused, cuts, handshakes, broken;
+    uint64_t packets[WEFT__PACKET_COUNTS]; /* packet.h */
+
     struct weft__mail *mail; /* datagrams: under `lock`, while it runs */
     uint64_t *tally;         /* where the calls of threads are counted: `calls`, or that of another process */
 
@@ -254,11 +257,13 @@ struct weft_server {
     bool in_child;        /* this is a worker process; then: */
     unsigned child;       /* which */
     int control, reports; /* pipes from and to the supervisor */
+    uint32_t heard;       /* the supervisor and its children: front->told when on_tell was last called here */
     weft_process supervisor;
-    int owner_fds[2];     /* the owner's end, under the lock; -1: closed; and the supervisor's */
-    bool supervised;      /* the supervisor has the listeners too: under the lock */
-    weft_lock owner_lock; /* also for the owner's listeners, from the start to the end */
-    weft_lock tell_lock;  /* one weft_server_tell at a time */
+    int owner_fds[2];      /* the owner's end, under the lock; -1: closed; and the supervisor's */
+    bool supervised;       /* the supervisor has the listeners too: under the lock */
+    weft__waiter *watcher; /* under the lock: the thread that waits for the supervisor's end; NULL */
+    weft_lock owner_lock;  /* also for the owner's listeners, from the start to the end */
+    weft_lock tell_lock;   /* one weft_server_tell at a time */
 };
 
 /* ---- small helpers ---- */
@@ -302,6 +307,7 @@ void weft__server_ended(weft_server *s);
 /* As weft_server_stop or weft_server_retire, for this process alone. */
 void weft__server_stop_here(weft_server *s, enum weft__stop how, int64_t grace);
 
+/* A record that nobody uses, for its next worker; all but its counts are begun anew. */
 void weft__worker_init(weft__worker *w, weft_server *s, unsigned index);
 
 /* ---- thread.c ---- */

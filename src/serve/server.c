@@ -15,6 +15,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -169,12 +170,13 @@ static int fill_options(weft_server *s, const weft_server_options *given)
 
 void weft__worker_init(weft__worker *w, weft_server *s, unsigned index)
 {
-    *w = (weft__worker){.server = s,
-                        .index = index,
-                        .spare_fd = -1,
-                        .accept_again = INT64_MAX,
-                        .tick_at = INT64_MAX,
-                        .tally = &w->calls};
+    memset(w, 0, offsetof(weft__worker, accepted));
+    memset(&w->mail, 0, sizeof *w - offsetof(weft__worker, mail));
+    w->server = s;
+    w->index = index;
+    w->spare_fd = -1;
+    w->accept_again = w->tick_at = INT64_MAX;
+    w->tally = &w->calls;
     list_init(&w->waiting);
     list_init(&w->flushing);
     list_init(&w->lingering);

@@ -1,0 +1,215 @@
+/* supervisor_test.c - servers of several processes where one of them does not hear, hangs or is killed at the wrong
+ * moment: nobody waits for it, and nothing that was counted is lost. S001-104, S001-139. */
+#include "serve/load_support.h"
+
+#include "base/atomic.h"
+#include "serve/serve.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Whom a server consists of, as they say when they are told something. */
+typedef struct crew {
+    line_service service; /* first: the hooks' argument */
+    pid_t owner, supervisor, worker;
+    uint32_t heard; /* atomic: so often has the supervisor */
+} crew;
+
+static int roll_call(int what, void *arg)
+{
+    crew *c = arg;
+    (void)what;
+    if (getppid() == c->owner) {
+        c->supervisor = getpid();
+        add_seq_cst(&c->heard, 1);
+    } else if (getpid() != c->owner) {
+        c->worker = getpid();
+    }
+    return 0;
+}
+
+static weft_server *serve_crew(crew *c, const char *model, unsigned processes)
+{
+    c->owner = getpid();
+    serve_kind kind = {.model = model, .processes = processes, .forks = true};
+    weft_server_options o = line_options(&kind, (weft_server_options){.on_tell = roll_call}, &c->service);
+    weft_server *s;
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_start(s));
+    CHECK_OK(weft_server_tell(s, 1, WEFT_FOREVER));
+    CHECK(c->supervisor > 0 && c->worker > 0);
+    return s;
+}
+
+/* More bytes than a pipe holds are meant for a process that reads none. */
+TEST_LIMIT(60, supervisor_does_not_wait_for_a_process_that_hears_nothing)
+{
+    crew *c = test_shared(sizeof *c);
+    weft_server *s = serve_crew(c, "prefork", 1);
+    CHECK_INT(0, kill(c->worker, SIGSTOP));
+    while (weft_server_tell(s, 2, weft_in_ms(50)) == 0) /* it has not stopped yet */
+        ;
+    for (int i = 0; i < 66000; i++) {
+        uint32_t before = load_seq_cst(&c->heard);
+        CHECK_ERR(-ETIMEDOUT, weft_server_tell(s, 3, WEFT_NOW));
+        while (load_seq_cst(&c->heard) == before)
+            sched_yield();
+    }
+    CHECK_INT(0, kill(c->worker, SIGCONT));
+    CHECK_OK(weft_server_tell(s, 4, WEFT_FOREVER));
+    serve_stop(s);
+}
+
+/* Whatever keeps the supervisor, the stop has an end. */
+static void stop_with_a_stopped_supervisor(const char *model, unsigned processes, weft_until grace)
+{
+    crew *c = test_shared(sizeof *c);
+    weft_server *s = serve_crew(c, model, processes);
+    pid_t worker = c->worker;
+    CHECK_INT(0, kill(c->supervisor, SIGSTOP));
+    weft_server_stop(s, grace);
+    CHECK_OK(weft_server_wait(s, weft_in_seconds(25 * test_limit_factor())));
+    wait_until(serve_has_ended, &worker, "the end of the worker");
+    weft_server_close(s);
+}
+
+TEST(supervisor_that_is_stopped_ends_with_the_server_prefork)
+{
+    stop_with_a_stopped_supervisor("prefork", 2, WEFT_NOW);
+}
+
+TEST(supervisor_that_is_stopped_ends_with_the_server_epoll)
+{
+    stop_with_a_stopped_supervisor("epoll", 2, weft_in_ms(100));
+}
+
+/* A replacement begins with the counts of who was there before, at every moment. */
+TEST(supervisor_hands_counts_on_from_the_dead)
+{
+    weft__worker *w = test_shared(sizeof *w);
+    weft__worker_init(w, NULL, 0);
+    w->accepted = 3;
+    w->broken = 4;
+    w->packets[0] = 5;
+    w->packets[WEFT__PACKET_COUNTS - 1] = 6;
+    w->open = 1;
+    w->leaving = w->closing = true;
+    weft__worker_init(w, NULL, 1);
+    CHECK_INT(3, w->accepted);
+    CHECK_INT(4, w->broken);
+    CHECK_INT(5, w->packets[0]);
+    CHECK_INT(6, w->packets[WEFT__PACKET_COUNTS - 1]);
+    CHECK(w->open == 0 && !w->leaving && !w->closing && w->mail == NULL);
+}
+
+/* While processes are killed, a reader sees each count only grow. */
+typedef struct reader {
+    weft_server *server;
+    uint32_t over; /* atomic */
+    uint64_t fell; /* how often a count did */
+    pthread_t thread;
+} reader;
+
+static void *read_counts(void *arg)
+{
+    reader *r = arg;
+    weft_server_stats last = {0}, now;
+    while (!load_seq_cst(&r->over)) {
+        weft_server_get_stats(r->server, &now);
+        r->fell += now.accepted < last.accepted || now.calls < last.calls;
+        last = now;
+    }
+    return NULL;
+}
+
+TEST_LIMIT(60, supervisor_replaces_the_dead_and_no_count_falls)
+{
+    crew *c = test_shared(sizeof *c);
+    weft_server *s = serve_crew(c, "epoll", 1);
+    reader r = {.server = s};
+    int fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo in\n", "in\n");
+    client_close(fd);
+    CHECK_INT(0, pthread_create(&r.thread, NULL, read_counts, &r));
+    for (int i = 0; i < 4; i++) {
+        pid_t worker = c->worker;
+        CHECK_INT(0, kill(worker, SIGKILL));
+        wait_until(serve_has_ended, &worker, "the end of the worker");
+        while (c->worker == worker)
+            CHECK_OK(weft_server_tell(s, 2, WEFT_FOREVER));
+    }
+    store_seq_cst(&r.over, 1);
+    CHECK_INT(0, pthread_join(r.thread, NULL));
+    CHECK_INT(0, r.fell);
+    serve_stop(s);
+}
+
+/* ---- one of them cannot live ---- */
+
+/* The second process of the server dies as soon as it is started anew; the first one lives. */
+typedef struct frail {
+    uint32_t starts, deaths; /* atomic */
+} frail;
+
+static int begin_or_die(void **state, void *arg)
+{
+    *state = NULL;
+    if (add_seq_cst(&((frail *)arg)->starts, 1) >= 2)
+        _exit(1);
+    return 0;
+}
+
+static void count_death(pid_t pid, int code, void *arg)
+{
+    (void)pid;
+    (void)code;
+    add_seq_cst(&((frail *)arg)->deaths, 1);
+}
+
+static bool has_died_often(void *arg)
+{
+    return load_seq_cst(&((frail *)arg)->deaths) > 10;
+}
+
+static int say_pid(weft_conn *c, void *arg)
+{
+    (void)arg;
+    pid_t pid = getpid();
+    return weft_conn_write(c, &pid, sizeof pid) < 0 ? -EPIPE : WEFT_CONN_CLOSE;
+}
+
+static pid_t ask_pid(unsigned port)
+{
+    pid_t pid = 0;
+    int fd = client_open(port);
+    client_say(fd, "x");
+    client_recv_all(fd, &pid, sizeof pid);
+    client_close(fd);
+    return pid;
+}
+
+/* Half a minute of pauses: in `make soak`. */
+TEST_LIMIT(120, supervisor_keeps_those_that_live_when_one_cannot)
+{
+    if (test_rounds(0, 1) == 0)
+        return;
+    frail *f = test_shared(sizeof *f);
+    weft_server *s;
+    weft_server_options o = {.handler = say_pid,
+                             .arg = f,
+                             .model = "prefork",
+                             .processes = 2,
+                             .state_open = begin_or_die,
+                             .on_death = count_death};
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_start(s));
+    CHECK_INT(0, kill(ask_pid(weft_server_port(s)), SIGKILL));
+    wait_until(has_died_often, f, "its deaths");
+    CHECK(ask_pid(weft_server_port(s)) > 0);
+    CHECK_ERR(-ETIMEDOUT, weft_server_wait(s, WEFT_NOW));
+    serve_stop(s);
+}
