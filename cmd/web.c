@@ -1,7 +1,8 @@
 /* web.c - `weft web DIR`: a directory served over HTTP.
  *
  * The main thread only waits for signals; the server runs on threads and in processes of its own. SIGUSR2 starts the
- * program again with the listening sockets; this one goes on until the other serves. */
+ * program again with the listening sockets; this one goes on until the other serves. SIGHUP has a thread do it, so that
+ * a process that does not hear, or a slow disk, holds no other signal up. */
 #include "web.h"
 
 #include <weft/co.h>
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +129,11 @@ typedef struct web {
     weft_http *site;
     weft_server *server;
     weft_tls *tls;
+
+    pthread_mutex_t lock; /* for the rest */
+    pthread_t reloader;
+    bool reload_wanted, reloading, reloader_started;
+    bool stopping;
 } web;
 
 static const char *log_name(void)
@@ -318,6 +325,7 @@ typedef struct waiting {
     weft_server *server;
     pthread_t main;
     int result;
+    atomic_bool over;
 } waiting;
 
 /* Tells the main thread when the server has ended. */
@@ -325,6 +333,7 @@ static void *wait_for_server(void *arg)
 {
     waiting *w = arg;
     w->result = weft_server_wait(w->server, WEFT_FOREVER);
+    atomic_store(&w->over, true);
     pthread_kill(w->main, SIGALRM);
     return NULL;
 }
@@ -353,6 +362,8 @@ static int announce(const web *w)
     return CMD_OK;
 }
 
+/* ---- SIGHUP ---- */
+
 static void reload(web *w)
 {
     int64_t now = weft_now();
@@ -361,7 +372,59 @@ static void reload(web *w)
     if (err < 0)
         fprintf(stderr, COMMAND ": the directory or the log cannot be opened anew: %s; going on with the old\n",
                 weft_strerror(err));
-    cmd_notify("READY=1");
+    pthread_mutex_lock(&w->lock);
+    if (!w->stopping)
+        cmd_notify("READY=1");
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* A thread: until nobody has asked for it again meanwhile. */
+static void *reload_as_wanted(void *arg)
+{
+    web *w = arg;
+    pthread_mutex_lock(&w->lock);
+    while (w->reload_wanted) {
+        w->reload_wanted = false;
+        pthread_mutex_unlock(&w->lock);
+        reload(w);
+        pthread_mutex_lock(&w->lock);
+    }
+    w->reloading = false;
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static void join_reloader(web *w)
+{
+    if (w->reloader_started)
+        pthread_join(w->reloader, NULL);
+    w->reloader_started = false;
+}
+
+static void want_reload(web *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool begin = !w->reloading;
+    w->reload_wanted = w->reloading = true;
+    pthread_mutex_unlock(&w->lock);
+    if (!begin)
+        return;
+    join_reloader(w); /* the last one's, which is at its end */
+    w->reloader_started = pthread_create(&w->reloader, NULL, reload_as_wanted, w) == 0;
+    if (!w->reloader_started)
+        reload_as_wanted(w);
+}
+
+/* ---- signals ---- */
+
+static void stop(web *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool again = w->stopping;
+    w->stopping = true;
+    cmd_notify("STOPPING=1");
+    pthread_mutex_unlock(&w->lock);
+    weft_server_stop(w->server, again ? WEFT_NOW : weft_in(set.grace));
 }
 
 /* The next of `wanted`, or 0 when the successor has taken too long. */
@@ -374,30 +437,30 @@ static int next_signal(const sigset_t *wanted, const cmd_successor *successor)
 }
 
 /* Do what signals say until the server has ended. */
-static void obey_signals(web *w)
+static void obey_signals(web *w, waiting *server)
 {
     cmd_successor successor = {.command = COMMAND};
     sigset_t wanted = signals();
-    bool stopping = false, retired = false;
-    for (int sig; (sig = next_signal(&wanted, &successor)) != SIGALRM;) {
+    bool retired = false;
+    while (!atomic_load(&server->over)) {
+        int sig = next_signal(&wanted, &successor);
         if (sig == SIGHUP) {
-            reload(w);
+            want_reload(w);
         } else if (sig == SIGUSR2) {
-            if (!stopping && !retired)
+            if (!w->stopping && !retired)
                 cmd_start_successor(&successor, w->server);
         } else if (sig == SIGINT || sig == SIGTERM) {
-            cmd_notify("STOPPING=1");
-            weft_server_stop(w->server, stopping ? WEFT_NOW : weft_in(set.grace));
-            stopping = true;
+            stop(w);
         }
         if (cmd_look_at_successor(&successor)) {
             weft_server_retire(w->server, weft_in(set.grace));
             retired = true;
         }
-        if (stopping)
+        if (w->stopping)
             cmd_end_successor(&successor, set.pid_file); /* nobody told it to stop, and nobody would */
     }
     weft_handover_free(successor.handover);
+    join_reloader(w);
 }
 
 /* Whatever of it was opened. */
@@ -406,7 +469,9 @@ static void close_all(web *w)
     weft_server_close(w->server);
     weft_http_close(w->site);
     weft_tls_free(w->tls);
-    *w = (web){0};
+    w->server = NULL;
+    w->site = NULL;
+    w->tls = NULL;
 }
 
 /* Serve until told to stop; an exit code. The signals are blocked. */
@@ -415,13 +480,13 @@ static int serve(web *w)
     int err = weft_server_start(w->server);
     if (err < 0)
         return server_error(err);
-    waiting ask = {w->server, pthread_self(), 0};
+    waiting ask = {.server = w->server, .main = pthread_self()};
     pthread_t waiter;
     err = announce(w);
     if (err == 0 && pthread_create(&waiter, NULL, wait_for_server, &ask) != 0)
         err = CMD_FAILED;
     if (err == 0) {
-        obey_signals(w);
+        obey_signals(w, &ask);
         pthread_join(waiter, NULL);
     }
     close_all(w);
@@ -434,7 +499,7 @@ static int serve(web *w)
 
 int cmd_web(int argc, char **argv)
 {
-    web w = {0};
+    web w = {.lock = PTHREAD_MUTEX_INITIALIZER};
     size_t count;
     int err = cmd_read_options(COMMAND, options, OPTIONS, argc, argv, &w.directory, &count, 1);
     if (err != 0)

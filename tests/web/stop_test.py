@@ -172,6 +172,37 @@ def workers_end_with_the_parent():
         server.process.stderr.close()
 
 
+def signals_are_not_held_up(victim, *before):
+    """SIGTERM is carried out, whatever does not hear and whatever came before it."""
+    with Tree() as tree:
+        with Server(tree.path, "--processes", "2", "--grace", "1") as server:
+            stopped = victim(server)
+            os.kill(stopped, signal.SIGSTOP)
+            for sig in (*before, signal.SIGTERM):
+                server.process.send_signal(sig)
+                time.sleep(0.02)  # so that it does not take the second before the first
+            check(wait_end(server.process, 8) == 0, f"exit status {server.process.returncode}")
+            wait_until(lambda: gone(stopped), "who was stopped is left")
+
+
+def a_stopped_worker_holds_no_signal_up():
+    signals_are_not_held_up(lambda server: workers_of(server)[0], signal.SIGHUP, signal.SIGHUP)
+
+
+def a_stopped_supervisor_holds_no_signal_up():
+    signals_are_not_held_up(lambda server: children(server.process.pid)[0], signal.SIGHUP)
+
+
+def an_alarm_is_no_end():
+    with Tree() as tree:
+        tree.write("a.txt", "a")
+        with Server(tree.path) as server:
+            server.process.send_signal(signal.SIGALRM)
+            check(get(server, "/a.txt").body == b"a", "not served")
+            server.process.send_signal(signal.SIGTERM)
+            check(wait_end(server.process, 8) == 0, f"exit status {server.process.returncode}")
+
+
 def interrupt_of_the_group():
     """Ctrl-C reaches parent and workers alike, and is still graceful."""
     with Tree() as tree:
@@ -219,5 +250,6 @@ if __name__ == "__main__":
     only = sys.argv[1:]
     run([(f.__name__.replace("_", " "), f) for f in (
         under_way_is_finished, grace_ends, second_signal, idle_server_ends_at_once, a_dead_worker_is_replaced,
-        workers_end_with_the_parent, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
+        workers_end_with_the_parent, a_stopped_worker_holds_no_signal_up,
+        a_stopped_supervisor_holds_no_signal_up, an_alarm_is_no_end, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
         a_log_that_nobody_reads_is_no_matter) if not only or f.__name__ in only])
