@@ -10,13 +10,14 @@
 #include <weft/co.h>
 #include <weft/poller.h>
 
-#include "co/sched.h"
+#include "co/host.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 enum {
     BACKLOG_DEFAULT = 4096,
@@ -269,10 +270,25 @@ int weft_server_wait(weft_server *s, weft_until until)
     }
 }
 
+/* Whether the only loop may be the calling thread's, to whose process it then remains the only thread. Over io_uring a
+ * loop cannot change its thread, as it must when the caller goes before the loop has ended. */
+static bool may_host(const weft_server *s, weft_until until)
+{
+    return __libc_single_threaded && weft__sched_self == NULL && until.at == INT64_MAX && s->model->loops &&
+           s->nworkers == 1 && strcmp(weft_io_kind(), "uring") != 0;
+}
+
 int weft_server_run(weft_server *s, weft_until until)
 {
+    bool host = load_relaxed(&s->state) == WEFT__SERVER_OPEN && may_host(s, until) && weft__host_begin() == 0;
+    if (host)
+        s->hosted = true;
     int err = weft_server_start(s);
-    return err < 0 && err != -EALREADY ? err : weft_server_wait(s, until);
+    if (err == 0 || err == -EALREADY)
+        err = weft_server_wait(s, until);
+    if (host)
+        weft__host_end();
+    return err;
 }
 
 static void stop(weft_server *s, enum weft__stop how, int64_t grace)
