@@ -1,10 +1,11 @@
 /* host.c - a thread that runs the scheduler apart while it waits. See host.h.
  *
  * The thread's waiter stands in its queue like any other; only its sleep is another: rounds of the scheduler until
- * whoever ends the wait has made the token READY. H1  s->host is set while and only while the thread is in such a sleep.
+ * whoever ends the wait has made the token READY.
+ * H1  s->host is set while and only while the thread is in such a sleep.
  * H2  the scheduler sleeps in the kernel only if, after it has stored `sleeping`, the token is not READY; who makes it
- * READY looks at `sleeping` afterwards; all seq_cst, so one of the two sees the other. Pinned by tests/co/host_test.c.
- */
+ *     READY looks at `sleeping` afterwards; all seq_cst, so one of the two sees the other.
+ * Pinned by tests/co/host_test.c. */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/host.h"

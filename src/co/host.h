@@ -1,6 +1,6 @@
 /* host.h - a thread that runs a scheduler while it waits, instead of sleeping: an event loop on the thread that asked
- * for it, in a process that then needs no second one. The kernel looks up descriptors for less while there is one thread
- * only: 1 to 2 % of an echo server.
+ * for it, in a process that then needs no second one. While there is one thread only, the kernel looks descriptors up
+ * for less: 1 to 2 % of an echo server.
  *
  * The scheduler is the one that is *apart* (sched.h): it runs what is pinned to it. Other coroutines, also those that
  * its own start, go to scheduler threads, so none of the program's loses its thread when the hosting ends. */
