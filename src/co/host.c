@@ -29,7 +29,7 @@ static void spend(const weft__pastime *p, weft__waiter *self, int64_t until_ns)
 {
     weft__sched *s = container_of(p, weft__sched, pastime);
     deadline end = {.timer.fire = deadline_came, .waiter = self};
-    int slack = prctl(PR_GET_TIMERSLACK);
+    int slack = prctl(PR_GET_TIMERSLACK); /* negative: the kernel does not tell */
     prctl(PR_SET_TIMERSLACK, 1); /* as in any scheduler thread */
     s->host = self;
     weft__run_enter(s);
@@ -42,7 +42,8 @@ static void spend(const weft__pastime *p, weft__waiter *self, int64_t until_ns)
     weft__sched_self = NULL;
     weft__idle_poller = NULL;
     weft__become(self);
-    prctl(PR_SET_TIMERSLACK, slack);
+    if (slack > 0)
+        prctl(PR_SET_TIMERSLACK, slack);
 }
 
 static void interrupt(const weft__pastime *p)
