@@ -15,9 +15,9 @@
 
 #define WAIT_NS WEFT_SECOND
 
-int weft__log_open(weft__log *log, const char *name, uint64_t *dropped)
+int weft__log_open(weft__log *log, const char *name, weft__log_shared *shared)
 {
-    *log = (weft__log){.fd = -1, .dropped = dropped};
+    *log = (weft__log){.fd = -1, .shared = shared};
     if (name == NULL)
         return 0;
     if (strcmp(name, "-") == 0) {
@@ -71,7 +71,7 @@ int weft__log_reopen(weft__log *log)
 typedef struct batch {
     weft__log *log;
     const char *data;
-    size_t len;
+    size_t len, done;
 } batch;
 
 /* Runs where blocking does no harm. The lock keeps batches whole and the descriptor open. */
@@ -82,10 +82,14 @@ static int write_batch(void *arg)
     int err;
     weft_lock_acquire(&log->lock);
     if (log->stream) {
-        err = weft__sys_write_stream(log->fd, b->data, b->len, log->stuck ? 0 : WAIT_NS);
+        err = weft__sys_write_stream(log->fd, b->data, b->len, log->stuck ? 0 : WAIT_NS, &b->done);
         log->stuck = err == -ETIMEDOUT;
     } else {
-        err = weft__sys_write_all(log->fd, b->data, b->len);
+        if (load_relaxed(&log->shared->torn) != 0 && weft__sys_write_all(log->fd, "\n", 1, NULL) == 0)
+            store_relaxed(&log->shared->torn, 0);
+        err = weft__sys_write_all(log->fd, b->data, b->len, &b->done);
+        if (b->done > 0 && b->data[b->done - 1] != '\n')
+            store_relaxed(&log->shared->torn, 1);
     }
     weft_lock_release(&log->lock);
     return err;
@@ -103,13 +107,13 @@ void weft__log_flush(weft__log_buffer *b)
 {
     if (b->len == 0 || b->spare == NULL)
         return;
-    batch job = {b->log, b->fill, b->len};
+    batch job = {b->log, b->fill, b->len, 0};
     char *out = b->fill;
     b->fill = b->spare;
     b->spare = NULL;
     b->len = 0;
     if (weft_blocking(write_batch, &job) < 0)
-        add_relaxed(b->log->dropped, lines_in(out, job.len));
+        add_relaxed(&b->log->shared->dropped, lines_in(out, job.len) - lines_in(out, job.done));
     b->spare = out;
 }
 
@@ -211,6 +215,6 @@ void weft__log_add(weft__log_buffer *b, const weft__log_line *line)
         weft__log_flush(b);
     if (!append(b, line)) {
         b->dropped++;
-        add_relaxed(b->log->dropped, 1);
+        add_relaxed(&b->log->shared->dropped, 1);
     }
 }

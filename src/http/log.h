@@ -3,8 +3,9 @@
  * L1 never in the way: a line is formatted into memory. Full buffers are written by a helper thread while the handler
  *                      waits; when the other buffer is full as well, lines are dropped and counted, and the count is a
  *                      line of the log.
- * L2 whole lines:      a batch ends with a line, and goes out as one write to a file opened for appending; so threads
- *                      and processes that share the file do not tear each other's lines.
+ * L2 whole lines:      a batch ends with a line, and goes out as one write to a file opened for appending (to a pipe as
+ *                      writes of whole lines that it takes in one piece); so threads and processes that share it do
+ *                      not tear each other's lines. What a full disk has torn is ended before the next line.
  * L3 prompt:           a tick about a second after the last line writes what there is; so does closing.
  * A log that takes nothing (a pipe nobody reads) is waited for a second once, and then only tried until it takes again.
  * Pinned by tests/http/log_test.c and tests/web/stop_test.py. */
@@ -21,6 +22,12 @@
 #define WEFT__LOG_BATCH    (32 << 10)
 #define WEFT__LOG_LINE_MAX (WEFT__LOG_BATCH / 2) /* a longer line is cut in its last fields */
 
+/* What all processes that write to one log know of it, in memory that they share; zero at first. */
+typedef struct weft__log_shared {
+    uint64_t dropped; /* atomic: lines that were lost */
+    uint32_t torn;    /* atomic: it ends with a part of a line, as the disk was full */
+} weft__log_shared;
+
 /* Where the lines go; one for the site. */
 typedef struct weft__log {
     int fd;      /* under `lock`; -1: no log */
@@ -29,7 +36,7 @@ typedef struct weft__log {
     bool stuck;  /* under `lock`: it took nothing for a second */
     char *name;  /* NULL: cannot be opened again */
     weft_lock lock;
-    uint64_t *dropped; /* atomic: lines that were lost, of all processes that write to it */
+    weft__log_shared *shared;
 } weft__log;
 
 /* A serving thread's part. */
@@ -51,8 +58,8 @@ typedef struct weft__log_line {
     int64_t second; /* since 1970 */
 } weft__log_line;
 
-/* name: a file, "-" for standard output, NULL for no log. Lines that are lost are added to *dropped. 0 or -errno. */
-int weft__log_open(weft__log *log, const char *name, uint64_t *dropped);
+/* name: a file, "-" for standard output, NULL for no log. 0 or -errno. */
+int weft__log_open(weft__log *log, const char *name, weft__log_shared *shared);
 void weft__log_close(weft__log *log);
 int weft__log_reopen(weft__log *log);
 

@@ -195,7 +195,7 @@ int weft_http_open(weft_http **site, const weft_http_options *options)
         err = read_mime(s, o->mime_types);
     if (err == 0)
         err = weft__cache_new(&s->cache, cache_bytes(o), cache_files(o));
-    if (err == 0 && (err = weft__log_open(&s->log, o->log, &s->shared->log_dropped)) < 0 && err != -ENOMEM)
+    if (err == 0 && (err = weft__log_open(&s->log, o->log, &s->shared->log)) < 0 && err != -ENOMEM)
         fail("log", err);
     if (err < 0) {
         weft_http_close(s);
@@ -313,6 +313,6 @@ void weft_http_get_stats(const weft_http *s, weft_http_stats *stats)
         .cache_misses = load_relaxed(&c->misses),
         .cache_bytes = weft__cache_bytes(s->cache),
         .cache_files = weft__cache_files(s->cache),
-        .log_dropped = load_relaxed(&c->log_dropped),
+        .log_dropped = load_relaxed(&c->log.dropped),
     };
 }

@@ -32,7 +32,7 @@ typedef struct weft__http_counts {
     uint64_t requests, errors, hits, misses;
     uint64_t classes[WEFT__STATUS_CLASSES]; /* answers by the first digit of their status */
     uint64_t latencies[WEFT__LATENCIES], latency_sum;
-    uint64_t log_dropped;
+    weft__log_shared log;
 } weft__http_counts;
 
 struct weft_http {

@@ -110,36 +110,51 @@ ssize_t weft__sys_pread(int fd, void *buf, size_t size, uint64_t offset, bool ca
     return (ssize_t)done;
 }
 
-int weft__sys_write_all(int fd, const void *buf, size_t size)
+int weft__sys_write_all(int fd, const void *buf, size_t size, size_t *done)
 {
+    size_t unused;
+    done = done != NULL ? done : &unused;
+    *done = 0;
     int err = weft__sys_fault(WEFT__SYS_WRITE);
     if (err < 0)
         return err;
-    for (size_t done = 0; done < size;) {
-        ssize_t n = write(fd, (const char *)buf + done, size - done);
+    while (*done < size) {
+        ssize_t n = write(fd, (const char *)buf + *done, size - *done);
         if (n >= 0)
-            done += (size_t)n;
+            *done += (size_t)n;
         else if (errno != EINTR)
             return -errno;
     }
     return 0;
 }
 
-/* A pipe that polls as writable takes PIPE_BUF bytes without blocking, so pieces of that size never wait for long. */
-int weft__sys_write_stream(int fd, const void *buf, size_t size, int64_t wait_ns)
+/* What of these bytes is to be written at a time: a pipe that polls as writable takes PIPE_BUF bytes without blocking,
+ * and in one piece; so it is as many whole lines, if there is one. */
+static size_t piece_of(const char *bytes, size_t size)
 {
+    if (size <= PIPE_BUF)
+        return size;
+    const char *end = memrchr(bytes, '\n', PIPE_BUF);
+    return end != NULL ? (size_t)(end - bytes) + 1 : PIPE_BUF;
+}
+
+int weft__sys_write_stream(int fd, const void *buf, size_t size, int64_t wait_ns, size_t *done)
+{
+    size_t unused;
+    done = done != NULL ? done : &unused;
+    *done = 0;
     int err = weft__sys_fault(WEFT__SYS_WRITE);
     if (err < 0)
         return err;
-    for (size_t done = 0; done < size;) {
+    while (*done < size) {
+        const char *rest = (const char *)buf + *done;
         struct pollfd p = {fd, POLLOUT, 0};
         int ready = poll(&p, 1, (int)(wait_ns / 1000000));
         if (ready == 0)
             return -ETIMEDOUT;
-        size_t piece = size - done < PIPE_BUF ? size - done : PIPE_BUF;
-        ssize_t n = ready < 0 ? -1 : write(fd, (const char *)buf + done, piece);
+        ssize_t n = ready < 0 ? -1 : write(fd, rest, piece_of(rest, size - *done));
         if (n >= 0)
-            done += (size_t)n;
+            *done += (size_t)n;
         else if (errno != EINTR && errno != EAGAIN)
             return -errno;
     }

@@ -43,12 +43,12 @@ int weft__sys_fstat(int fd, struct stat *st);
  * that is less (also where the file system cannot tell). */
 ssize_t weft__sys_pread(int fd, void *buf, size_t size, uint64_t offset, bool cached);
 
-/* Write all of it. Returns 0 or -errno, then an unknown part is written. */
-int weft__sys_write_all(int fd, const void *buf, size_t size);
+/* Write all of it. Returns 0 or -errno; *done, which may be NULL, is how much has been written. */
+int weft__sys_write_all(int fd, const void *buf, size_t size, size_t *done);
 
-/* The same to a pipe, terminal or socket that may be slow: gives up with -ETIMEDOUT when it takes nothing for
- * `wait_ns`. */
-int weft__sys_write_stream(int fd, const void *buf, size_t size, int64_t wait_ns);
+/* The same to a pipe, terminal or socket that may be slow, and that others may write to: gives up with -ETIMEDOUT when
+ * it takes nothing for `wait_ns`. Lines of up to PIPE_BUF bytes stay whole. */
+int weft__sys_write_stream(int fd, const void *buf, size_t size, int64_t wait_ns, size_t *done);
 
 /* The next entries of a directory, in the kernel's form (linux_dirent64); 0 at the end. */
 ssize_t weft__sys_getdents(int fd, void *buf, size_t size);

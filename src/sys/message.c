@@ -133,7 +133,7 @@ int weft__sys_memory_file(const void *data, size_t size)
     int fd = memfd_create("weft-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    int err = weft__sys_write_all(fd, data, size);
+    int err = weft__sys_write_all(fd, data, size, NULL);
     if (err == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
         err = -errno;
     if (err == 0)

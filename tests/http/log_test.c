@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const weft__log_line plain = {
@@ -23,7 +25,7 @@ static const weft__log_line plain = {
     .second = 784111777,
 };
 
-static uint64_t dropped;
+static weft__log_shared shared;
 
 static const char *log_name(void)
 {
@@ -49,7 +51,7 @@ static char *written(const weft__log_line *line)
     weft__log log;
     weft__log_buffer b;
     unlink(log_name());
-    CHECK_OK(weft__log_open(&log, log_name(), &dropped));
+    CHECK_OK(weft__log_open(&log, log_name(), &shared));
     CHECK_OK(weft__log_buffer_open(&b, &log));
     weft__log_add(&b, line);
     weft__log_buffer_close(&b);
@@ -91,7 +93,7 @@ TEST(log_writes_in_batches_and_loses_nothing)
 {
     weft__log log;
     weft__log_buffer b;
-    CHECK_OK(weft__log_open(&log, log_name(), &dropped));
+    CHECK_OK(weft__log_open(&log, log_name(), &shared));
     CHECK_OK(weft__log_buffer_open(&b, &log));
     for (int i = 0; i < 3000; i++) {
         weft__log_line line = plain;
@@ -107,7 +109,7 @@ TEST(log_writes_in_batches_and_loses_nothing)
         CHECK(end != NULL && at != NULL && at < end);
         text = end + 1;
     }
-    CHECK_INT(0, dropped);
+    CHECK_INT(0, shared.dropped);
     weft__log_buffer_close(&b);
     weft__log_close(&log);
 }
@@ -116,20 +118,52 @@ TEST(log_counts_lines_it_cannot_write)
 {
     weft__log log;
     weft__log_buffer b;
-    CHECK_OK(weft__log_open(&log, log_name(), &dropped));
+    CHECK_OK(weft__log_open(&log, log_name(), &shared));
     CHECK_OK(weft__log_buffer_open(&b, &log));
     weft__log_add(&b, &plain);
     weft__log_add(&b, &plain);
     weft__sys_plan(WEFT__SYS_WRITE, 1, 1, -ENOSPC, 0);
     weft__log_flush(&b);
-    CHECK_INT(2, dropped);
+    CHECK_INT(2, shared.dropped);
     weft__log_add(&b, &plain);
     weft__log_flush(&b);
     weft__sys_plan_none();
-    CHECK_INT(2, dropped);
+    CHECK_INT(2, shared.dropped);
     CHECK(strstr(contents(log_name()), "GET /a?b") != NULL);
     weft__log_buffer_close(&b);
     weft__log_close(&log);
+}
+
+/* No room on the disk in the middle of a line: S001-101. */
+TEST(log_goes_on_with_a_new_line_when_there_is_room_again)
+{
+    weft__log log;
+    weft__log_buffer b;
+    char *line = strdup(written(&plain));
+    size_t size = strlen(line);
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit all, little = {.rlim_cur = size * 2 + 10};
+    CHECK_OK(getrlimit(RLIMIT_FSIZE, &all));
+    little.rlim_max = all.rlim_max;
+    CHECK_OK(weft__log_open(&log, log_name(), &shared)); /* behind the line that is there */
+    CHECK_OK(weft__log_buffer_open(&b, &log));
+    for (int i = 0; i < 3; i++)
+        weft__log_add(&b, &plain);
+    CHECK_OK(setrlimit(RLIMIT_FSIZE, &little));
+    weft__log_flush(&b);
+    CHECK_INT(2, shared.dropped); /* one of the three is there */
+    CHECK_OK(setrlimit(RLIMIT_FSIZE, &all));
+    for (int i = 0; i < 2; i++)
+        weft__log_add(&b, &plain);
+    weft__log_flush(&b);
+    weft__log_add(&b, &plain);
+    weft__log_buffer_close(&b);
+    weft__log_close(&log);
+    CHECK_INT(2, shared.dropped);
+    char expected[2048];
+    snprintf(expected, sizeof expected, "%s%s%.10s\n%s%s%s", line, line, line, line, line, line);
+    CHECK_STR(expected, contents(log_name()));
+    free(line);
 }
 
 TEST(log_that_nobody_reads_drops_lines_and_says_so_later)
@@ -139,13 +173,13 @@ TEST(log_that_nobody_reads_drops_lines_and_says_so_later)
     weft__log log;
     weft__log_buffer b;
     CHECK(dup2(ends[1], 1) == 1); /* standard output is that pipe now */
-    CHECK_OK(weft__log_open(&log, "-", &dropped));
+    CHECK_OK(weft__log_open(&log, "-", &shared));
     CHECK_OK(weft__log_buffer_open(&b, &log));
     for (int i = 0; i < 20000; i++)
         weft__log_add(&b, &plain);
     weft__log_flush(&b);
     CHECK(dup2(out, 1) == 1);
-    CHECK(dropped > 10000);
+    CHECK(shared.dropped > 10000);
     CHECK(log.stuck);
     weft__log_buffer_close(&b);
     weft__log_close(&log);
@@ -160,7 +194,7 @@ TEST(log_is_opened_anew_by_its_name)
     weft__log log;
     weft__log_buffer b;
     snprintf(old, sizeof old, "%s.1", log_name());
-    CHECK_OK(weft__log_open(&log, log_name(), &dropped));
+    CHECK_OK(weft__log_open(&log, log_name(), &shared));
     CHECK_OK(weft__log_buffer_open(&b, &log));
     weft__log_add(&b, &plain);
     weft__log_flush(&b);
@@ -183,7 +217,7 @@ TEST(log_of_no_name_does_nothing)
 {
     weft__log log;
     weft__log_buffer b;
-    CHECK_OK(weft__log_open(&log, NULL, &dropped));
+    CHECK_OK(weft__log_open(&log, NULL, &shared));
     CHECK_OK(weft__log_buffer_open(&b, &log));
     weft__log_add(&b, &plain);
     weft__log_flush(&b);
@@ -195,10 +229,10 @@ TEST(log_of_no_name_does_nothing)
 TEST(log_open_fails_whole)
 {
     weft__log log;
-    CHECK_ERR(-ENOENT, weft__log_open(&log, "/no/such/directory/log", &dropped));
+    CHECK_ERR(-ENOENT, weft__log_open(&log, "/no/such/directory/log", &shared));
     weft__log_close(&log);
     weft__sys_plan(WEFT__SYS_MALLOC, 1, 1, -ENOMEM, 0);
-    CHECK_ERR(-ENOMEM, weft__log_open(&log, log_name(), &dropped));
+    CHECK_ERR(-ENOMEM, weft__log_open(&log, log_name(), &shared));
     weft__sys_plan_none();
     weft__log_close(&log);
 }

@@ -183,13 +183,41 @@ TEST(file_write_to_a_stream_gives_up_when_nobody_reads)
     int ends[2];
     CHECK_OK(pipe(ends));
     char *data = calloc(1, 1 << 20);
-    CHECK_ERR(-ETIMEDOUT, weft__sys_write_stream(ends[1], data, 1 << 20, 20000000));
-    CHECK_ERR(-ETIMEDOUT, weft__sys_write_stream(ends[1], data, 1, 0));
+    CHECK_ERR(-ETIMEDOUT, weft__sys_write_stream(ends[1], data, 1 << 20, 20000000, NULL));
+    CHECK_ERR(-ETIMEDOUT, weft__sys_write_stream(ends[1], data, 1, 0, NULL));
     close(ends[0]);
     signal(SIGPIPE, SIG_IGN);
-    CHECK_ERR(-EPIPE, weft__sys_write_stream(ends[1], data, 1, 20000000));
+    CHECK_ERR(-EPIPE, weft__sys_write_stream(ends[1], data, 1, 20000000, NULL));
     close(ends[1]);
     free(data);
+}
+
+static void *write_lines(void *arg)
+{
+    char lines[50 * 100];
+    for (size_t i = 0; i < sizeof lines; i++)
+        lines[i] = i % 100 < 99 ? 'x' : '\n';
+    CHECK_OK(weft__sys_write_stream(*(int *)arg, lines, sizeof lines, 5000000000, NULL));
+    return NULL;
+}
+
+/* A pipe of one page takes one piece at a time: what others write comes before a line or behind it. */
+TEST(file_write_to_a_stream_leaves_lines_whole)
+{
+    int ends[2];
+    pthread_t writer;
+    char piece[8192];
+    CHECK_OK(pipe(ends));
+    CHECK(fcntl(ends[1], F_SETPIPE_SZ, 4096) == 4096);
+    CHECK_OK(pthread_create(&writer, NULL, write_lines, &ends[1]));
+    for (size_t total = 0; total < 5000;) {
+        ssize_t n = read(ends[0], piece, sizeof piece);
+        CHECK(n > 0 && piece[n - 1] == '\n');
+        total += (size_t)n;
+    }
+    pthread_join(writer, NULL);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void *read_all(void *arg)
@@ -210,7 +238,7 @@ TEST(file_write_to_a_stream_is_complete)
     size_t total[2] = {0, (size_t)ends[0]};
     char *data = calloc(1, 1 << 20);
     CHECK_OK(pthread_create(&reader, NULL, read_all, total));
-    CHECK_OK(weft__sys_write_stream(ends[1], data, 1 << 20, 5000000000));
+    CHECK_OK(weft__sys_write_stream(ends[1], data, 1 << 20, 5000000000, NULL));
     close(ends[1]);
     pthread_join(reader, NULL);
     CHECK_INT(1 << 20, total[0]);
