@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +48,21 @@ void cmd_notify(const char *fmt, ...)
     (void)!sendto(fd, text, (size_t)n, MSG_NOSIGNAL, (struct sockaddr *)&a,
                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size));
     close(fd);
+}
+
+/* ---- whoever reads standard error ---- */
+
+void cmd_say(const char *fmt, ...)
+{
+    char text[1024];
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    size_t size = n < (int)sizeof text ? (size_t)n : sizeof text - 1;
+    if (poll(&p, 1, 0) > 0 && (p.revents & POLLOUT) != 0)
+        (void)!write(STDERR_FILENO, text, size); /* less than what a pipe that has room takes whole */
 }
 
 /* ---- the file with the number ---- */
@@ -100,7 +116,7 @@ void cmd_start_successor(cmd_successor *s, weft_server *server)
     fflush(NULL);
     int err = weft_handover_start(&s->handover, server, cmd_command_line);
     if (err < 0) {
-        fprintf(stderr, "%s: no successor could be started: %s; going on\n", s->command, weft_strerror(err));
+        cmd_say("%s: no successor could be started: %s; going on\n", s->command, weft_strerror(err));
         return;
     }
     s->give_up = weft_now() + START_SECONDS * WEFT_SECOND;
@@ -129,11 +145,11 @@ bool cmd_look_at_successor(cmd_successor *s)
     if (err == -ETIMEDOUT && weft_now() < s->give_up)
         return false;
     if (err == -ETIMEDOUT)
-        fprintf(stderr, "%s: the successor has not come to serve within %d s; going on\n", s->command, START_SECONDS);
+        cmd_say("%s: the successor has not come to serve within %d s; going on\n", s->command, START_SECONDS);
     else if (err < 0 && code >= 0)
-        fprintf(stderr, "%s: the successor has ended with status %d before it served; going on\n", s->command, code);
+        cmd_say("%s: the successor has ended with status %d before it served; going on\n", s->command, code);
     else if (err < 0)
-        fprintf(stderr, "%s: the successor was ended by signal %d before it served; going on\n", s->command, -code);
+        cmd_say("%s: the successor was ended by signal %d before it served; going on\n", s->command, -code);
     else
         cmd_notify("MAINPID=%d", (int)weft_handover_pid(s->handover));
     let_go(s);

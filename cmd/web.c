@@ -245,9 +245,9 @@ static void tell_death(pid_t pid, int code, void *arg)
     (void)arg;
     const char *then = is_model("process") ? "" : "; replacing it";
     if (code < 0)
-        fprintf(stderr, COMMAND ": worker %d was ended by signal %d (%s)%s\n", (int)pid, -code, strsignal(-code), then);
+        cmd_say(COMMAND ": worker %d was ended by signal %d (%s)%s\n", (int)pid, -code, strsignal(-code), then);
     else
-        fprintf(stderr, COMMAND ": worker %d ended with status %d%s\n", (int)pid, code, then);
+        cmd_say(COMMAND ": worker %d ended with status %d%s\n", (int)pid, code, then);
 }
 
 /* In each process that serves. */
@@ -370,7 +370,7 @@ static void reload(web *w)
     cmd_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(now / 1000));
     int err = weft_server_tell(w->server, WEFT_HTTP_RELOAD, weft_in_seconds(10));
     if (err < 0)
-        fprintf(stderr, COMMAND ": the directory or the log cannot be opened anew: %s; going on with the old\n",
+        cmd_say(COMMAND ": the directory or the log cannot be opened anew: %s; going on with the old\n",
                 weft_strerror(err));
     pthread_mutex_lock(&w->lock);
     if (!w->stopping)
@@ -493,7 +493,7 @@ static int serve(web *w)
     if (set.pid_file != NULL)
         cmd_remove_pid(set.pid_file, getpid());
     if (ask.result < 0)
-        fprintf(stderr, COMMAND ": the worker processes died as soon as they were started, or were killed\n");
+        cmd_say(COMMAND ": the worker processes died as soon as they were started, or were killed\n");
     return err != 0 ? err : ask.result < 0 ? CMD_FAILED : CMD_OK;
 }
 

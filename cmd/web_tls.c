@@ -66,6 +66,6 @@ void web_tls_reload(weft_tls *tls)
     char error[300] = "";
     int err = weft_tls_reload(tls, error, sizeof error);
     if (err < 0 && getpid() == opener)
-        fprintf(stderr, WEB_COMMAND ": the certificate cannot be read anew: %s; going on with the old\n",
+        cmd_say(WEB_COMMAND ": the certificate cannot be read anew: %s; going on with the old\n",
                 error[0] != 0 ? error : weft_strerror(err));
 }

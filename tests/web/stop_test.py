@@ -246,10 +246,34 @@ def a_log_that_nobody_reads_is_no_matter():
             check(time.monotonic() - start < 30 * PATIENCE, f"took {time.monotonic() - start:.1f} s to end")
 
 
+def words_that_nobody_reads_are_no_matter():
+    """Standard error is a pipe that is full: a worker that dies is replaced all the same, and signals are obeyed."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    with Tree() as tree:
+        with Server(tree.path, "--processes", "2", preexec_fn=lambda: os.dup2(writer, 2)) as server:
+            for _ in range(2):
+                victim = workers_of(server)[0]
+                os.kill(victim, signal.SIGKILL)
+                wait_until(lambda: gone(victim) and len(workers_of(server)) == 2, "not replaced")
+            os.rename(tree.path, tree.path + ".away")
+            server.process.send_signal(signal.SIGHUP)  # it has something to say to that
+            server.process.send_signal(signal.SIGTERM)
+            check(wait_end(server.process, 8) == 0, f"exit status {server.process.returncode}")
+            os.rename(tree.path + ".away", tree.path)
+    os.close(reader)
+    os.close(writer)
+
+
 if __name__ == "__main__":
     only = sys.argv[1:]
     run([(f.__name__.replace("_", " "), f) for f in (
         under_way_is_finished, grace_ends, second_signal, idle_server_ends_at_once, a_dead_worker_is_replaced,
         workers_end_with_the_parent, a_stopped_worker_holds_no_signal_up,
         a_stopped_supervisor_holds_no_signal_up, an_alarm_is_no_end, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
-        a_log_that_nobody_reads_is_no_matter) if not only or f.__name__ in only])
+        a_log_that_nobody_reads_is_no_matter, words_that_nobody_reads_are_no_matter) if not only or f.__name__ in only])
