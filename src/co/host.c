@@ -30,7 +30,7 @@ static void spend(const weft__pastime *p, weft__waiter *self, int64_t until_ns)
     weft__sched *s = container_of(p, weft__sched, pastime);
     deadline end = {.timer.fire = deadline_came, .waiter = self};
     int slack = prctl(PR_GET_TIMERSLACK); /* negative: the kernel does not tell */
-    prctl(PR_SET_TIMERSLACK, 1); /* as in any scheduler thread */
+    prctl(PR_SET_TIMERSLACK, 1);          /* as in any scheduler thread */
     s->host = self;
     weft__run_enter(s);
     if (until_ns != INT64_MAX)

@@ -339,7 +339,8 @@ static weft__waiter *take_idle_thread(void)
         w = NULL; /* whom a fork left behind keeps his name for as long as there are others */
     if (w != NULL) {
         idle_threads = w->next_ready;
-        weft__waiter_set_name(w, ""); /* one that a fork left behind was still called something */
+        weft__waiter_set_name(w, ""); /* one that a fork left behind was still called something, ... */
+        w->pastime = NULL;            /* ... or hosted a scheduler, as one whose thread has ended may have */
         weft__waiter_renew(w);
     }
     rawlock_release(&registry_lock);
@@ -444,18 +445,17 @@ WEFT__FORK_TEXT static void after_fork_parent(void)
 }
 
 /* In the child of a coroutine its thread goes on with the coroutine's values. It may have been somebody itself, who ran
- * the coroutine while waiting: that wait is over, for nobody is there to end it. */
+ * the coroutine while waiting: that one stays behind, with its wait, which nobody here would end, and what it holds. */
 WEFT__FORK_TEXT static void inherit(weft__waiter *thread, weft__waiter *co)
 {
     if (thread == NULL) {
         inherited = co->locals;
     } else {
-        if (thread->locals != NULL)
-            weft__locals_drop(thread);
+        weft__waiter_leave_behind(thread);
+        weft__waiter_renew(thread);
         thread->locals = co->locals;
         thread->pastime = NULL;
         thread->state = WEFT__IDLE;
-        thread->word = NULL;
         thread->awaits = NULL;
     }
     co->locals = NULL;

@@ -304,6 +304,77 @@ TEST(host_forked_by_its_coroutine_is_a_plain_thread_in_the_child)
     CHECK_PTR(&value_of_parent, weft_local_get(&local));
 }
 
+/* The host is not in the child: what it held is told to have lost its holder, and nobody inherits its shield. */
+static weft_rlock held_by_host = WEFT_RLOCK_INIT;
+
+static int fork_beside_the_host(void *arg)
+{
+    (void)arg;
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_ERR(-EOWNERDEAD, weft_rlock_acquire_until(&held_by_host, WEFT_NOW));
+        CHECK_INT(0, weft_shield(0));
+        _exit(7);
+    }
+    int status;
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(7, WEXITSTATUS(status));
+    return 0;
+}
+
+TEST(host_stays_behind_when_its_coroutine_forks)
+{
+    begin();
+    weft_rlock_acquire(&held_by_host);
+    int was = weft_shield(1);
+    CHECK_OK(join(start_apart(fork_beside_the_host, NULL)));
+    CHECK_INT(1, weft_shield(was));
+    weft_rlock_release(&held_by_host);
+}
+
+/* ---- the waiter of a host that has gone is another thread's ---- */
+
+enum {
+    CROWD = 100 /* more than there are other free waiters */
+};
+
+static void *expect_no_pastime(void *barrier)
+{
+    CHECK_PTR(NULL, weft__self()->pastime);
+    (void)pthread_barrier_wait(barrier);
+    return NULL;
+}
+
+static void *fork_into_a_crowd(void *arg)
+{
+    (void)weft__self();
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t t[CROWD];
+        pthread_barrier_t all_there;
+        CHECK_OK(pthread_barrier_init(&all_there, NULL, CROWD));
+        for (int i = 0; i < CROWD; i++)
+            CHECK_OK(pthread_create(&t[i], NULL, expect_no_pastime, &all_there));
+        for (int i = 0; i < CROWD; i++)
+            CHECK_OK(pthread_join(t[i], NULL));
+        _exit(7);
+    }
+    int status;
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(7, WEXITSTATUS(status));
+    raise_flag();
+    return arg;
+}
+
+TEST(host_left_behind_by_a_thread_that_forks_hosts_nothing_in_the_child)
+{
+    pthread_t t;
+    begin();
+    CHECK_OK(pthread_create(&t, NULL, fork_into_a_crowd, NULL));
+    CHECK_OK(wait_for_flag(NULL));
+    CHECK_OK(pthread_join(t, NULL));
+}
+
 /* ---- under load: two threads and coroutines of its own end its waits, at any moment ---- */
 
 static weft_lock lock = WEFT_LOCK_INIT;
