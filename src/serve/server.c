@@ -271,11 +271,12 @@ int weft_server_wait(weft_server *s, weft_until until)
 }
 
 /* Whether the only loop may be the calling thread's, to whose process it then remains the only thread. Over io_uring a
- * loop cannot change its thread, as it must when the caller goes before the loop has ended. */
+ * loop cannot change its thread, as it must when the caller goes before the loop has ended. And coroutines that the
+ * handlers start run beside them then, on a scheduler thread, which who asked for one such thread need not expect. */
 static bool may_host(const weft_server *s, weft_until until)
 {
     return __libc_single_threaded && weft__sched_self == NULL && until.at == INT64_MAX && s->model->loops &&
-           s->nworkers == 1 && strcmp(weft_io_kind(), "uring") != 0;
+           s->nworkers == 1 && strcmp(weft_io_kind(), "uring") != 0 && !weft__sched_only_one();
 }
 
 int weft_server_run(weft_server *s, weft_until until)

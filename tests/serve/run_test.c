@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
@@ -201,6 +202,54 @@ TEST(run_leaves_coroutines_of_handlers_to_scheduler_threads)
     CHECK_OK(weft_server_run(server, WEFT_FOREVER));
     weft_server_close(server);
     end_client(client);
+}
+
+/* Who has asked for one scheduler thread has handlers beside which no coroutine runs. */
+static uint32_t it_ran; /* atomic */
+
+static int say_it_ran(void *arg)
+{
+    (void)arg;
+    store_seq_cst(&it_ran, 1);
+    return 0;
+}
+
+static int start_and_look(weft_conn *c, void *arg)
+{
+    const void *bytes;
+    (void)arg;
+    if (weft_conn_fill(c, 0, &bytes, WEFT_FOREVER) <= 0)
+        return WEFT_CONN_CLOSE;
+    weft_co *co;
+    CHECK_OK(weft_co_start(&co, say_it_ran, NULL, NULL));
+    int64_t end = weft__sys_now() + 100 * WEFT_MS;
+    while (weft__sys_now() < end)
+        CHECK_INT(0, load_seq_cst(&it_ran));
+    CHECK_OK(weft_co_join(co, NULL, WEFT_FOREVER));
+    CHECK_INT(1, load_seq_cst(&it_ran));
+    weft_server_stop(server, WEFT_FOREVER);
+    return weft_conn_write(c, "none\n", 5) < 0 ? WEFT_CONN_CLOSE : WEFT_CONN_LINGER;
+}
+
+static void run_and_expect_none(void)
+{
+    CHECK_OK(weft_server_open(&server, &(weft_server_options){.handler = start_and_look, .model = "epoll"}));
+    pid_t client = start_client(expect_none);
+    CHECK_OK(weft_server_run(server, WEFT_FOREVER));
+    weft_server_close(server);
+    end_client(client);
+}
+
+TEST(run_with_one_scheduler_thread_runs_no_coroutine_beside_a_handler)
+{
+    CHECK_OK(weft_co_threads(1));
+    run_and_expect_none();
+}
+
+TEST(run_with_one_scheduler_thread_from_the_environment_is_no_other)
+{
+    setenv("WEFT_THREADS", "1", 1);
+    run_and_expect_none();
 }
 
 /* ---- datagrams ---- */
