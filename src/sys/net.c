@@ -381,11 +381,19 @@ int weft__sys_local(int fd, weft__address *a)
 int weft__sys_peer(int fd, weft__address *a)
 {
     a->size = sizeof a->un;
-    if (getpeername(fd, &a->any, &a->size) < 0) {
-        a->size = 0;
-        return -errno;
+    if (getpeername(fd, &a->any, &a->size) == 0)
+        return 0;
+    int err = -errno;
+    /* A connection that was reset has no peer any more, but the kernel still knows whose it was. It tells that to who
+     * asks for as many bytes as there are, and no more: an address of this end's family has them. */
+    weft__address local;
+    if (err == -ENOTCONN && weft__sys_local(fd, &local) == 0) {
+        a->size = local.size;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &a->any, &a->size) == 0)
+            return 0;
     }
-    return 0;
+    a->size = 0;
+    return err;
 }
 
 int weft__sys_set_nonblocking(int fd)

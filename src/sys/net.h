@@ -73,7 +73,7 @@ unsigned weft__sys_interface(const char *name);
 /* The pending error as 0 or -errno, which is cleared. */
 int weft__sys_socket_error(int fd);
 int weft__sys_local(int fd, weft__address *a);
-int weft__sys_peer(int fd, weft__address *a);
+int weft__sys_peer(int fd, weft__address *a); /* also of a connection that was reset since */
 
 int weft__sys_set_nonblocking(int fd);
 

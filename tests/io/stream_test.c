@@ -347,8 +347,11 @@ TEST_WAITERS(stream_peer_that_vanishes_at_any_byte_is_noticed)
         CHECK_OK(weft_tcp_accept(&s, l, io_patience()));
         ssize_t n = weft_stream_recv_all(s, data, sizeof data, &got, io_patience());
         if (v.reset) {
+            char who[WEFT_ADDRESS_MAX];
             CHECK(n == -ECONNRESET);
             CHECK(got <= v.after);
+            CHECK(weft_stream_peer(s, who) > 0); /* whose it was is known */
+            CHECK(strncmp(who, "127.0.0.1:", 10) == 0 && strcmp(who, "127.0.0.1:0") != 0);
         } else {
             CHECK_INT(v.after, n);
             CHECK_INT(v.after, got);

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import threading
 import time
 
@@ -72,6 +74,27 @@ def rate():
                 check(all(a.status == 200 for a in answers[:2]), "the first two are answered")
                 check(refused and all(int(a["Retry-After"]) >= 1 for a in refused), "then it is 429 with Retry-After")
                 check(all(a["Connection"] is None for a in answers), "the connection goes on")
+
+
+def rate_of_the_reset():
+    """Who resets his connections is no stranger: the limit counts them, and the log has his address."""
+    with Tree() as t:
+        t.write("index.html", "x")
+        log = t.path + ".log"
+        try:
+            with Server(t.path, "--rate-limit", "2", "--model", "thread", "--log", log) as s:
+                for _ in range(50):
+                    with Client(s) as c:
+                        c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n" * 10)
+                until(lambda: os.path.getsize(log) > 0, "somebody is logged")
+            with open(log, encoding="ascii") as file:
+                lines = file.read().splitlines()
+            strange = [line for line in lines if not line.startswith("127.0.0.1 ")]
+            check(not strange, f"all have an address: {strange[:2]}")
+            check(any('" 429 ' in line for line in lines), f"and are counted: {lines[-2:]}")
+        finally:
+            os.unlink(log)
 
 
 # ---- reload ----
@@ -195,4 +218,4 @@ def prometheus(text):
 
 
 if __name__ == "__main__":
-    run([(f.__name__, f) for f in (hosts, rate, reload, status, processes)])
+    run([(f.__name__, f) for f in (hosts, rate, rate_of_the_reset, reload, status, processes)])
