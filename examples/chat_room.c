@@ -124,8 +124,9 @@ static weft_sem heard; /* counts the lines that came */
 static int listen_to_others(void *socket)
 {
     char text[4096];
-    for (ssize_t n; (n = weft_datagram_recv(socket, text, sizeof text, NULL, WEFT_FOREVER)) >= 0;) {
-        printf("%.*s\n", (int)n, text);
+    ssize_t n;
+    while ((n = weft_datagram_recv(socket, text, sizeof text, NULL, WEFT_FOREVER)) >= 0 || n == -EMSGSIZE) {
+        printf("%.*s\n", n >= 0 ? (int)n : (int)sizeof text, text); /* what is beyond the room is lost */
         weft_sem_release(&heard, 1);
     }
     return 0;

@@ -3,15 +3,20 @@
 
 #include <weft/datagram.h>
 
+/* As Python's recvfrom(size): what a datagram has beyond that is lost. */
+static ssize_t receive(weft_datagram *d, void *data, size_t size, weft_address *from)
+{
+    ssize_t n = weft_datagram_recv(d, data, size, from, WEFT_FOREVER);
+    return n == -EMSGSIZE ? (ssize_t)size : n;
+}
+
 static int server(void *arg)
 {
     weft_datagram *d = arg;
     weft_address from;
     char data[1024], text[WEFT_ADDRESS_MAX];
     ssize_t n;
-    while ((n = weft_datagram_recv(d, data, sizeof data, &from, WEFT_FOREVER)) >= 0 || n == -EMSGSIZE) {
-        if (n < 0)
-            continue; /* one that was too large is lost, and the others are none the worse for it */
+    while ((n = receive(d, data, sizeof data, &from)) >= 0) {
         weft_address_text(&from, text);
         printf("%s 接收到: %.*s\n", lesson_address(text), (int)n, data);
         n = weft_datagram_send(d, "Thanks", 6, &from, WEFT_FOREVER);
@@ -27,7 +32,7 @@ static int client(unsigned port)
     must(weft_udp_connect(&d, NULL, port, NULL));
     for (const char *text; *(text = lesson_input(">>")) != 0;) {
         must((int)weft_datagram_send(d, text, strlen(text), NULL, WEFT_FOREVER));
-        int n = must((int)weft_datagram_recv(d, data, sizeof data, NULL, WEFT_FOREVER));
+        int n = must((int)receive(d, data, sizeof data, NULL));
         printf("从服务端收到: %.*s\n", n, data);
     }
     weft_datagram_close(d);

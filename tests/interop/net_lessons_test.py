@@ -194,6 +194,24 @@ def check_client(name, answer, shown, last):
     check(ours == server.end(), "%s: the same bytes as Python's client" % name, ours)
 
 
+def check_udp_sizes():  # S001-13, S001-16, S001-17: recvfrom(1024) of the server and recvfrom(1000) of the client
+    lesson = Lesson("udp")
+    sizes = [0, 1024, 1025, 5000]
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect(("127.0.0.1", lesson.port))
+        for size in sizes:
+            sock.send(b"x" * size)
+            check(sock.recv(1024) == b"Thanks", "udp: %d bytes are answered" % size)
+    got = [line.rpartition(" ")[2] for line in lesson.stop("udp") if " 接收到: " in line]
+    check(got == ["x" * min(size, 1024) for size in sizes], "udp: the server shows 1024 bytes at the most", [len(g) for g in got])
+    for size in (1000, 1001, 5000):
+        server = PythonServer(b"y" * size, False, False)
+        out = run_client("udp", server.port, ["hello", "again"])
+        server.end()
+        check(out == 2 * (">>从服务端收到: " + "y" * 1000 + "\n") + ">>", "udp: the client shows 1000 of %d bytes" % size, out)
+
+
 # ---- the chat room ----
 
 
@@ -554,7 +572,7 @@ def main():
     for name, answer, line, shown, last in KINDS:
         ends[name] = check_server(name, answer, line)
         check_client(name, answer, shown, last)
-    for test in (check_udp_loss, check_hybrid, check_c10k, check_chat_server, check_chat_administrator, check_chat_client, check_file_server, check_file_client, check_web_server,
+    for test in (check_udp_sizes, check_udp_loss, check_hybrid, check_c10k, check_chat_server, check_chat_administrator, check_chat_client, check_file_server, check_file_client, check_web_server,
                  check_small_web_server):
         test()
     check(ends["fork_server"][-1] == "服务端退出！！", "fork_server's last line", ends["fork_server"])
