@@ -12,45 +12,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
-WEFT = os.path.abspath(os.environ.get("WEFT", "build/weft"))
-PAUSE, fast = 1 / 20, ["--fast"]
-failures, checked, tested = [], 0, set()
+import lesson_run
+from lesson_run import WEFT, check, failures, run, same, tested, weft
+
 # Whose lines stand in the order of their pauses. On a machine so busy that a thread comes a twentieth of a second late,
 # they are run again with pauses twenty times as long.
 BY_PAUSES = {"daemon", "mail_alarm", "sms", "thread_pool", "futures", "tickets", "five_threads", "efficiency", "alternate",
-             "dice", "f1"}
-
-
-def check(condition, text, detail=""):
-    global checked
-    checked += 1
-    if not condition:
-        failures.append(text)
-        print("FAIL %s %s" % (text, str(detail)[:600]))
-
-
-def weft(*arguments, folder=None):
-    """(exit status, standard output, standard error)."""
-    done = subprocess.run([WEFT, *arguments], capture_output=True, timeout=120, cwd=folder, stdin=subprocess.DEVNULL)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-def run(name, *flags, least=0.0, folder=None):
-    """The lines of a lesson; `least` is how long its pauses are together."""
-    tested.add(name)
-    start = time.monotonic()
-    status, out, err = weft("lesson", "run", name, *fast, *flags, folder=folder)
-    seconds = time.monotonic() - start
-    check(status == 0 and err == "", f"{name} {flags} succeeds", (status, err, out))
-    check(seconds >= least * PAUSE, f"{name} takes its {least} s", seconds / PAUSE)
-    check(out.endswith("\n"), f"{name} ends its last line")
-    return out.rstrip("\n").split("\n")
-
-
-def same(name, lines, wanted):
-    check(lines == wanted, f"{name}: the text", "%s instead of %s" % (lines, wanted))
+             "dice", "f1", "sticky", "both_wait"}
 
 
 # ---- threads and daemons: S000-05 to S000-19 ----
@@ -389,7 +358,7 @@ def test_efficiency():  # S002-05: six lines; waiting goes on at the same time i
         names = ["Line CPU ", "Thread CPU: ", "Process CPU: ", "Line IO ", "Thread io: ", "Process io: "]
         values = [float(line[len(name):]) for line, name in zip(lines, names) if line.startswith(name)]
         check(len(lines) == len(values) == 6, "efficiency: the lines", lines)
-        check(values[3] >= 4 * PAUSE and values[4] >= PAUSE and values[4] < values[3], "efficiency: waiting", lines)
+        check(values[3] >= 4 * lesson_run.PAUSE and values[4] >= lesson_run.PAUSE and values[4] < values[3], "efficiency: waiting", lines)
 
 
 def test_sync():  # S003-01, S003-29
@@ -580,7 +549,7 @@ def nobody_listens():
             datagrams.bind(("127.0.0.1", 0))
             datagrams.connect(datagrams.getsockname())  # and the other hears nobody but itself
             port = (datagrams if name in ("udp", "udp_loss", "chat_room") else streams).getsockname()[1]
-            done = subprocess.run([WEFT, "lesson", "run", name, "--client=%d" % port, *fast], capture_output=True, timeout=60,
+            done = subprocess.run([WEFT, "lesson", "run", name, "--client=%d" % port, *lesson_run.fast], capture_output=True, timeout=60,
                                   input=typed)
             out, err = done.stdout.decode(), done.stderr.decode()
             check(done.returncode == 1, f"{name}: without a server its client fails", (done.returncode, out, err))
@@ -658,6 +627,26 @@ def test_poll_server():
 
 def test_epoll_server():
     one_client("epoll_server", "epoll", "ok", [], "收到： ", ["关闭"])
+
+
+def test_sticky():  # S001-31 to S001-33: two sends, one receive; not with bounds, nor when they are sent slowly
+    sent = ["发送: 你好", "发送: 再见"]
+    got = ["一条消息: 你好", "一条消息: 再见"]
+    same("sticky", run("sticky", least=5), ["没有边界:"] + sent + ["一次接收: 你好再见", "消息边界, 换行:"] + sent + got +
+         ["消息边界, 长度:"] + sent + got + ["控制发送的速度:", "发送: 你好", "一次接收: 你好", "发送: 再见", "一次接收: 再见"])
+
+
+def test_both_wait():  # S001-27
+    lines = run("both_wait", least=2)
+    same("both_wait", lines[:1] + sorted(lines[1:3]) + lines[3:4] + sorted(lines[4:6]) + lines[6:],
+         ["两端都接收:", "客户端: recv 一直阻塞", "服务端: recv 一直阻塞", "两端都发送:", "客户端: send 一直阻塞",
+          "服务端: send 一直阻塞", "一端发送, 一端接收:", "服务端: 收到 你好"])
+
+
+def test_trigger():  # S001-126: an event that is not handled: told again and again, or once and then with the next
+    same("trigger", run("trigger", least=0.6),
+         ["水平触发 (epoll)", "发送了 a: 有事件", "没有处理: 有事件", "又发送了 b: 有事件", "一起读到 ab", "处理了: 没有事件",
+          "边缘触发 (epoll-et)", "发送了 a: 有事件", "没有处理: 没有事件", "又发送了 b: 有事件", "一起读到 ab", "处理了: 没有事件"])
 
 
 def test_udp_loss():  # S001-18: what does not arrive is counted; in the end all of it does
@@ -743,11 +732,10 @@ def test_command(names):  # X-05
 
 def again_slowly(name, test):
     """With the pauses of the tutorial."""
-    global PAUSE, fast
     print(f"{name} again, slowly")
-    PAUSE, fast = 1, []
+    lesson_run.PAUSE, lesson_run.fast = 1, []
     test()
-    PAUSE, fast = 1 / 20, ["--fast"]
+    lesson_run.PAUSE, lesson_run.fast = 1 / 20, ["--fast"]
 
 
 def test_standalone(names):
@@ -792,7 +780,7 @@ def main():
     nobody_listens()
     test_standalone(names)
     check(not set(names) - tested, "every lesson is tested", set(names) - tested)
-    print("lesson_test: %d checks, %d failed" % (checked, len(failures)))
+    print("lesson_test: %d checks, %d failed" % (lesson_run.checked, len(failures)))
     return 1 if failures else 0
 
 

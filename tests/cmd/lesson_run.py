@@ -1,0 +1,38 @@
+"""Running the lessons of `weft lesson` and looking at their lines, for lesson_test.py. Environment: WEFT, the command."""
+import os
+import subprocess
+import time
+
+WEFT = os.path.abspath(os.environ.get("WEFT", "build/weft"))
+PAUSE, fast = 1 / 20, ["--fast"]
+failures, checked, tested = [], 0, set()
+
+
+def check(condition, text, detail=""):
+    global checked
+    checked += 1
+    if not condition:
+        failures.append(text)
+        print("FAIL %s %s" % (text, str(detail)[:600]))
+
+
+def weft(*arguments, folder=None):
+    """(exit status, standard output, standard error)."""
+    done = subprocess.run([WEFT, *arguments], capture_output=True, timeout=120, cwd=folder, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def run(name, *flags, least=0.0, folder=None):
+    """The lines of a lesson; `least` is how long its pauses are together."""
+    tested.add(name)
+    start = time.monotonic()
+    status, out, err = weft("lesson", "run", name, *fast, *flags, folder=folder)
+    seconds = time.monotonic() - start
+    check(status == 0 and err == "", f"{name} {flags} succeeds", (status, err, out))
+    check(seconds >= least * PAUSE, f"{name} takes its {least} s", seconds / PAUSE)
+    check(out.endswith("\n"), f"{name} ends its last line")
+    return out.rstrip("\n").split("\n")
+
+
+def same(name, lines, wanted):
+    check(lines == wanted, f"{name}: the text", "%s instead of %s" % (lines, wanted))
