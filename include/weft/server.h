@@ -60,8 +60,8 @@ extern "C" {
  *
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
- * sent nothing for longer; when every connection is at work, the newcomer is refused. Under "process" nobody makes
- * room, and the newcomer is refused. */
+ * sent nothing for longer; when every connection is at work, the newcomer is refused. Under "process" a request that
+ * comes in the same moment is answered before the close. */
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
 typedef struct weft_tls weft_tls; /* weft/tls.h */
@@ -120,7 +120,8 @@ typedef struct weft_server_options {
     unsigned listener_count; /* at most one an event loop; loops beyond that share them. Datagrams: weft/packet.h */
     unsigned backlog; /* connections the kernel keeps until they are accepted; 0 = 4096, cut to net.core.somaxconn */
     /* Connections that a process holds. 0 = 10,000, or what RLIMIT_NOFILE leaves, if that is less; "iterative" and
-     * "pool": 128 more than are served at a time, which may stand in line; "process": 512, in all. */
+     * "pool": 128 more than are served at a time, which may stand in line; "process": 512, in all, and up to 64 that
+     * make room and have not ended yet. */
     unsigned max_connections;
     size_t stack_size; /* of a handler's coroutine or thread; 0 = 64 KiB, in the models of threads 256 KiB */
     size_t input_max;  /* unread bytes a connection may hold; 0 = 64 KiB, at most 1 GiB */
@@ -320,8 +321,9 @@ WEFT_API const char *weft_conn_tls_host(const weft_conn *c);
 /* 1 once weft_server_stop was called: answer what is under way, promise nothing more, close. */
 WEFT_API int weft_conn_stopping(const weft_conn *c);
 
-/* 1 while other clients stand in line for the place of this one ("iterative", "pool"): better close than keep it for a
- * further request. Costs a load; in "prefork" and "pool" with processes a call to the kernel. */
+/* 1 while other clients stand in line for the place of this one ("iterative", "pool"), and once it has been chosen to
+ * make room ("process"): better close than keep it for a further request. Costs a load; in "prefork" and "pool" with
+ * processes a call to the kernel. */
 WEFT_API int weft_conn_crowded(const weft_conn *c);
 
 enum {

@@ -3,8 +3,8 @@
  * A record comes from a slab of its worker and goes back there, so ten thousand idle connections are ten thousand
  * records side by side and nothing else. Ids are given by each worker from its own residue class, so they need no
  * common counter. Pinned by tests/serve/conn_test.c and tests/serve/held_test.c. */
+#include "serve/processes.h"
 #include "serve/reset.h"
-#include "serve/serve.h"
 
 #include "io/watch.h"
 #include "sys/file.h"
@@ -174,8 +174,9 @@ int weft_conn_stopping(const weft_conn *c)
 int weft_conn_crowded(const weft_conn *c)
 {
     const weft_server *s = c->worker->server;
+    const weft__seat *seat = c->worker->seat;
     if (!s->inner->fixed)
-        return 0;
+        return seat != NULL && load_relaxed(&seat->asked);
     if (!s->in_child)
         return load_relaxed(&c->worker->open) > s->options.threads;
     weft_server_stats stats;

@@ -1,12 +1,17 @@
-/* process_worker.c - what a worker process hears (from its supervisor, and by SIGTERM) and says. Rules P1 and P7 of
- * processes.c. Pinned by tests/serve/processes_test.c and handover_test.c. */
+/* process_worker.c - a worker process: what it hears (from its supervisor, and by SIGTERM) and says. Rules P1, P7 and
+ * P8 of processes.c. Pinned by tests/serve/processes_test.c, room_test.c and handover_test.c. */
 #include "serve/processes.h"
 
+#include "io/watch.h"
 #include "park/park.h"
 #include "sys/spawn.h"
 #include "sys/sys.h"
 
+#include <weft/poller.h>
+
+#include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 enum {
     SIGNAL_STACK = 64 * 1024,
@@ -90,6 +95,9 @@ static void *listen_to_supervisor(void *arg)
     weft_server *s = arg;
     char bytes[64];
     while (weft__sys_pipe_read(s->control, bytes, sizeof bytes) > 0) {
+        weft__seat *seat = weft__processes_seats(s) > 0 ? &s->front->seats[s->child] : NULL;
+        if (seat != NULL && load_seq_cst(&seat->asked))
+            weft__wake(&seat->asked, 1, 0);
         if (load_seq_cst(&s->front->stopping) != WEFT__STOP_NOT)
             weft__server_stop_here(s, load_seq_cst(&s->front->stopping), load_seq_cst(&s->front->grace));
         weft__processes_report(s, WEFT__REPORT_HEARD, (int)weft__processes_hear(s));
@@ -118,4 +126,69 @@ int weft__processes_listen(weft_server *s)
 {
     int err = weft__sys_thread(listen_to_supervisor, s, TOLD_STACK);
     return err < 0 || !s->holds_signal ? err : weft__sys_thread(wait_for_signal, s, SIGNAL_STACK);
+}
+
+/* ---- serving ---- */
+
+int weft__processes_serve_client(weft_server *s, int fd)
+{
+    static weft__worker own; /* stays: the thread that listens to the supervisor may look at it until the very end */
+    weft__worker *all = s->front->workers;
+    weft__worker_init(&own, s, 0);
+    own.seat = &s->front->seats[s->child];
+    own.tally = &all->calls;
+    own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
+    s->workers = &own;
+    weft__listen_close(s, 0);
+    if (weft__processes_listen(s) < 0)
+        return 1;
+    weft__thread_serve_one(s, fd);
+    add_relaxed(&all->timeouts, own.timeouts);
+    add_relaxed(&all->cuts, own.cuts);
+    add_relaxed(&all->handshakes, own.handshakes);
+    add_relaxed(&all->broken, own.broken);
+    return 0;
+}
+
+int weft__processes_serve_many(weft_server *s)
+{
+    for (unsigned i = 0; i < s->nworkers; i++) {
+        weft__worker *w = weft__processes_set(s->front, s, s->child) + i;
+        weft__worker_init(w, s, i);
+        w->last_id = (uint64_t)getpid() << 32;
+    }
+    s->workers = weft__processes_set(s->front, s, s->child);
+    int err = weft__processes_listen(s);
+    if (err == 0)
+        err = s->model->start(s);
+    weft__processes_report(s, WEFT__REPORT_STARTED, err);
+    if (err < 0)
+        return 1;
+    (void)weft_server_wait(s, WEFT_FOREVER);
+    return 0;
+}
+
+/* ---- the process of one client (P8) ---- */
+
+int weft__processes_wait(weft_conn *c, enum weft__turn_wait waits, unsigned events, int64_t until)
+{
+    weft__seat *seat = c->worker->seat;
+    bool works = waits == WEFT__WAIT_OUTPUT || (load_relaxed(&c->flags) & WEFT__CONN_BUSY);
+    int64_t patience = works ? weft__sys_now() + WEFT__ROOM_LONG_MS * WEFT_MS : 0;
+    if (works)
+        weft__seat_show(seat, WEFT__SEAT_STALLS, load_relaxed(&c->stalled));
+    else if (load_relaxed(&c->state) == WEFT__CONN_LINGERING)
+        weft__seat_show(seat, WEFT__SEAT_LINGERS, load_relaxed(&c->since));
+    else
+        weft__seat_show(seat, WEFT__SEAT_IDLES, load_relaxed(&c->since));
+    weft__case asked = {.word = &seat->asked, .expected = 0, .what = "descriptor"};
+    weft__fd_case ready = {.fd = c->slot.fd, .events = events};
+    int r = weft__fd_park_any(&asked, 1, &ready, 1, (weft_until){until});
+    if (r == 0) { /* asked: what has arrived by now is served nevertheless */
+        r = weft__fd_wait_any(&ready, 1, (weft_until){patience < until ? patience : until});
+        if (r == -ETIMEDOUT && patience < until)
+            weft__conn_break(c, -ECONNABORTED);
+    }
+    weft__seat_show(seat, WEFT__SEAT_WORKS, 0);
+    return r < 0 ? r : 0;
 }

@@ -16,7 +16,10 @@
  * P6 the line: clients that find every process taken stay in the kernel's queue; the supervisor keeps it short.
  * P7 SIGTERM:  a worker finishes what it has, as when the server retires, and is replaced; a second one cuts it. The
  *              supervisor holds the signal, so that its children have it held from their first moment.
- * Pinned by tests/serve (every case runs in processes too) and tests/serve/processes_test.c. */
+ * P8 room:     a client's process shows what it waits for, in its seat. When max_connections run, a newcomer has one of
+ *              them asked to leave (room.c), and is not kept waiting until it has: there are some seats more. Who is
+ *              asked goes when it would wait for a request; so it loses none, and nobody waits for one that is stopped.
+ * Pinned by tests/serve (every case runs in processes too), tests/serve/processes_test.c and room_test.c. */
 #include "serve/processes.h"
 #include "serve/packet.h"
 
@@ -62,10 +65,11 @@ typedef struct supervisor {
     weft_poller *poller;
     struct child *children;
     unsigned n, running;
-    int owner;      /* socket to the owner */
-    int reports[2]; /* pipe */
-    bool single;    /* a process for each client */
-    bool told;      /* the owner knows how the start went */
+    weft__seats seats; /* of clients' processes */
+    int owner;         /* socket to the owner */
+    int reports[2];    /* pipe */
+    bool single;       /* a process for each client */
+    bool told;         /* the owner knows how the start went */
     int start_error;
     bool stopping;
     bool full;                     /* the line is looked at */
@@ -98,42 +102,6 @@ static void shed_inherited(const supervisor *sup)
         weft__sys_close(sup->spare_fd);
 }
 
-static int serve_client(weft_server *s, int fd)
-{
-    weft__worker *all = s->front->workers, own = {0};
-    weft__worker_init(&own, s, 0);
-    own.tally = &all->calls;
-    own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
-    s->workers = &own;
-    weft__listen_close(s, 0);
-    if (weft__processes_listen(s) < 0)
-        return 1;
-    weft__thread_serve_one(s, fd);
-    add_relaxed(&all->timeouts, own.timeouts);
-    add_relaxed(&all->cuts, own.cuts);
-    add_relaxed(&all->handshakes, own.handshakes);
-    add_relaxed(&all->broken, own.broken);
-    return 0;
-}
-
-static int serve_many(weft_server *s, unsigned index)
-{
-    for (unsigned i = 0; i < s->nworkers; i++) {
-        weft__worker *w = weft__processes_set(s->front, s, index) + i;
-        weft__worker_init(w, s, i);
-        w->last_id = (uint64_t)getpid() << 32;
-    }
-    s->workers = weft__processes_set(s->front, s, index);
-    int err = weft__processes_listen(s);
-    if (err == 0)
-        err = s->model->start(s);
-    weft__processes_report(s, WEFT__REPORT_STARTED, err);
-    if (err < 0)
-        return 1;
-    (void)weft_server_wait(s, WEFT_FOREVER);
-    return 0;
-}
-
 static int worker_main(void *arg)
 {
     struct task *t = arg;
@@ -147,7 +115,7 @@ static int worker_main(void *arg)
     s->control = t->control;
     s->reports = sup->reports[1];
     s->model = s->inner;
-    return client >= 0 ? serve_client(s, client) : serve_many(s, index);
+    return client >= 0 ? weft__processes_serve_client(s, client) : weft__processes_serve_many(s);
 }
 
 /* ---- the supervisor: children ---- */
@@ -351,6 +319,9 @@ static void bury(supervisor *sup, struct child *c)
         o->on_death(pid, code, o->arg);
     if (sup->single) {
         store_relaxed(&set->open, set->open - 1);
+        weft__seats_leave(&sup->seats, index);
+        if (sup->accept_again != 0)
+            sup->accept_again = 1; /* now: who waits in the queue may have waited for this */
         return;
     }
     for (unsigned i = 0; i < sup->server->nworkers; i++) {
@@ -376,21 +347,51 @@ static void turn_away(supervisor *sup, int fd)
     weft__turn_away_close(fd);
 }
 
+/* Ask somebody who keeps us waiting to go. False: there is nobody, or so many have not gone yet. */
+static bool make_room(supervisor *sup)
+{
+    int i = weft__seats_ask(&sup->seats, weft__server_ms(sup->server));
+    if (i < 0)
+        return false;
+    tell(&sup->children[i]);
+    WEFT__COUNT(&sup->front->workers[0].shed);
+    return true;
+}
+
+static bool lacks_descriptors(int err)
+{
+    return err == -EMFILE || err == -ENFILE;
+}
+
+/* Start a process for the client at fd, which has a seat unless everybody is at work. 0 or -errno. */
+static int seat_client(supervisor *sup, int fd)
+{
+    unsigned i = 0;
+    if (sup->running - sup->seats.asked >= sup->server->options.max_connections && !make_room(sup))
+        return -EBUSY;
+    while (sup->children[i].control >= 0)
+        i++; /* there is one: see weft__processes_seats */
+    sup->client = fd;
+    weft__seats_take(&sup->seats, i, weft__server_ms(sup->server));
+    int err = start_child(sup, i);
+    sup->client = -1;
+    if (err < 0)
+        weft__seats_leave(&sup->seats, i);
+    if (lacks_descriptors(err) && !weft__seats_coming(&sup->seats))
+        (void)make_room(sup); /* for the next one */
+    return err;
+}
+
 static void serve_in_child(supervisor *sup, int fd)
 {
     weft__worker *w = sup->front->workers;
-    unsigned i = 0;
-    while (i < sup->n && sup->children[i].control >= 0)
-        i++;
-    sup->client = fd;
-    if (i == sup->n || start_child(sup, i) < 0) {
+    if (seat_client(sup, fd) < 0) {
         turn_away(sup, fd);
-    } else {
-        WEFT__COUNT(&w->accepted);
-        store_relaxed(&w->open, w->open + 1);
-        weft__sys_close(fd);
+        return;
     }
-    sup->client = -1;
+    WEFT__COUNT(&w->accepted);
+    store_relaxed(&w->open, w->open + 1);
+    weft__sys_close(fd);
 }
 
 /* Accept no more for a while: the listener would be told again and again. */
@@ -404,14 +405,15 @@ static void accept_clients(supervisor *sup)
 {
     int listener = sup->server->listeners[0];
     for (unsigned i = 0; i < EVENTS; i++) {
-        int fd = weft__sys_accept(listener, NULL);
+        bool waits = sup->running == sup->n && weft__seats_coming(&sup->seats); /* a newcomer may, for a moment */
+        int fd = waits ? -EBUSY : weft__sys_accept(listener, NULL);
         if (fd >= 0) {
             serve_in_child(sup, fd);
             continue;
         }
         if (fd == -EAGAIN)
             return;
-        if ((fd == -EMFILE || fd == -ENFILE) && sup->spare_fd >= 0) {
+        if (lacks_descriptors(fd) && !weft__seats_coming(&sup->seats) && !make_room(sup) && sup->spare_fd >= 0) {
             weft__sys_close(sup->spare_fd);
             fd = weft__sys_accept(listener, NULL);
             if (fd >= 0)
@@ -553,7 +555,8 @@ static int supervise(void *arg)
     supervisor sup = {.server = s,
                       .front = s->front,
                       .single = s->single,
-                      .n = s->single ? s->options.max_connections : s->options.processes,
+                      .n = s->single ? weft__processes_seats(s) : s->options.processes,
+                      .seats = {.all = s->front->seats, .n = weft__processes_seats(s)},
                       .owner = s->owner_fds[1],
                       .client = -1,
                       .spare_fd = -1};
@@ -583,13 +586,15 @@ int weft__processes_open(weft_server *s)
 {
     void *p;
     unsigned sets = s->single ? 1 : s->options.processes;
-    size_t size = sizeof(weft__front) + (size_t)sets * s->nworkers * sizeof(weft__worker);
+    size_t workers = (size_t)sets * s->nworkers;
+    size_t size = sizeof(weft__front) + workers * sizeof(weft__worker) + weft__processes_seats(s) * sizeof(weft__seat);
     int err = weft__sys_map_shared(&p, size);
     if (err < 0)
         return err;
     s->front = p;
     s->front->grace = INT64_MAX;
     s->front->sets = sets;
+    s->front->seats = (weft__seat *)(void *)(s->front->workers + workers);
     s->front->size = size;
     return 0;
 }

@@ -1,4 +1,4 @@
-/* room.c - who gives way when a newcomer finds the server full, or descriptors have run out. For both models.
+/* room.c - who gives way when a newcomer finds the server full, or descriptors have run out. For all models.
  *
  *      1. who has been answered and only lingers
  *      2. who has waited longest without a whole request: in the handshake of TLS, or idle, or in the middle of a head
@@ -9,14 +9,18 @@
  * so clients that are slow on purpose displace each other and never the quick ones. A look goes over at most SCAN
  * connections and puts those that work to the end, so each newcomer of a flood costs the same.
  * Thread model: under the worker's lock; what is read of a connection is what it was a moment ago, and evicting one
- * that has just begun to work costs that client its request, no more. Pinned by tests/serve/attack_test.c. */
-#include "serve/serve.h"
+ * that has just begun to work costs that client its request, no more. Processes of one client each show what they wait
+ * for; who is chosen is asked, and looks by itself whether it still waits (process_worker.c): it loses no request.
+ * Pinned by tests/serve/attack_test.c. */
+#include "serve/processes.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 
 enum {
     SCAN = 64,
-    LONG_MS = 1000
+    LONG_MS = WEFT__ROOM_LONG_MS,
+    NEVER = 5 /* behind the last rule */
 };
 
 static enum weft__room evict(weft_conn *c)
@@ -112,4 +116,65 @@ enum weft__room weft__room_make(weft__worker *w, bool descriptors)
     if (load_relaxed(&young->state) != WEFT__CONN_SHAKING)
         to_the_end(w, young, now);
     return evict(young);
+}
+
+/* ---- processes of one client each ---- */
+
+/* By which of the rules above it gives way; NEVER. */
+static unsigned rule_of(unsigned waits, uint32_t age)
+{
+    if (waits == WEFT__SEAT_LINGERS)
+        return 1;
+    if (waits == WEFT__SEAT_IDLES)
+        return age >= LONG_MS ? 2 : 4;
+    return waits == WEFT__SEAT_STALLS && age >= LONG_MS ? 3 : NEVER;
+}
+
+static int choose(const weft__seats *s, uint32_t now)
+{
+    int chosen = -1;
+    unsigned first = NEVER;
+    uint32_t longest = 0;
+    for (unsigned i = 0; i < s->n; i++) {
+        uint64_t waits = load_relaxed(&s->all[i].waits);
+        uint32_t age = now - (uint32_t)(waits >> 8);
+        if (age > INT32_MAX) /* it has begun to wait since we looked at the clock */
+            age = 0;
+        unsigned rule = load_relaxed(&s->all[i].asked) ? NEVER : rule_of(waits & 0xff, age);
+        if (rule < first || (rule == first && chosen >= 0 && age > longest)) {
+            chosen = (int)i;
+            first = rule;
+            longest = age;
+        }
+    }
+    return chosen;
+}
+
+void weft__seats_take(weft__seats *s, unsigned i, uint32_t now)
+{
+    weft__seat_show(&s->all[i], WEFT__SEAT_IDLES, now);
+}
+
+void weft__seats_leave(weft__seats *s, unsigned i)
+{
+    weft__seat *seat = &s->all[i];
+    s->asked -= load_relaxed(&seat->asked);
+    store_relaxed(&seat->asked, 0);
+    weft__seat_show(seat, WEFT__SEAT_WORKS, 0);
+}
+
+int weft__seats_ask(weft__seats *s, uint32_t now)
+{
+    int i = s->asked < WEFT__SEATS_MORE ? choose(s, now) : -1;
+    if (i < 0)
+        return -1;
+    store_seq_cst(&s->all[i].asked, 1);
+    s->asked++;
+    s->asked_at = weft__sys_now();
+    return i;
+}
+
+bool weft__seats_coming(const weft__seats *s)
+{
+    return s->asked > 0 && weft__sys_now() - s->asked_at < LONG_MS * WEFT_MS;
 }

@@ -34,6 +34,7 @@ typedef struct weft__turn weft__turn;
 typedef struct weft__out weft__out;
 typedef struct weft__model weft__model;
 typedef struct weft__secure weft__secure;
+typedef struct weft__seat weft__seat;
 
 enum {
     WEFT__PACKET_COUNTS = 9
@@ -165,6 +166,7 @@ struct weft__worker {
     weft_lock lock;              /* the lists, the free records, states */
     struct thread_state *states; /* thread models: those not lent */
     weft__waiter *acceptor;      /* thread models: to be cancelled by the stop; under `lock` */
+    weft__seat *seat;            /* in the process of one client (processes.h); NULL */
 
     /* Fixed threads: clients that none of them has time for stand in `ready`, under `lock`. */
     uint32_t line;     /* atomic: counted up when it has grown; the threads sleep on it */
@@ -358,6 +360,10 @@ void weft__turn_away_plain(const weft_server *s, int fd);
 void weft__turn_away_close(int fd);
 
 /* ---- room.c ---- */
+
+enum {
+    WEFT__ROOM_LONG_MS = 1000 /* who has kept us waiting for so long gives way before others */
+};
 
 enum weft__room {
     WEFT__ROOM_NONE, /* everybody is at work */

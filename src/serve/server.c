@@ -15,6 +15,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/single_threaded.h>
@@ -109,6 +110,23 @@ static int64_t fill_timeout(int64_t ns, int64_t normal)
     return ns < WEFT_MS ? WEFT_MS : ns;
 }
 
+static void fill_connections(weft_server *s)
+{
+    weft_server_options *o = &s->options;
+    unsigned wanted = o->max_connections, more = WEFT__SEATS_MORE;
+    /* A thread for each connection waits for an event of its own as well. */
+    unsigned each = s->model->loops || s->model->fixed ? 1 : 2;
+    if (!s->single) {
+        o->max_connections = weft__listen_limit(wanted, s->nworkers, each);
+        return;
+    }
+    /* Its supervisor holds two of each process, of those as well that are on their way out. */
+    unsigned n = weft__listen_limit(wanted <= UINT_MAX - more ? wanted + more : wanted, s->nworkers, 2);
+    unsigned held = n - (n / 8 < more ? n / 8 : more);
+    if (held < wanted)
+        o->max_connections = held;
+}
+
 static int fill_options(weft_server *s, const weft_server_options *given)
 {
     weft_server_options *o = &s->options;
@@ -158,9 +176,7 @@ static int fill_options(weft_server *s, const weft_server_options *given)
         return 0;
     }
     fill_threads(s);
-    /* A thread for each connection waits for an event of its own as well. */
-    unsigned each = s->model->loops || s->model->fixed ? 1 : 2;
-    o->max_connections = weft__listen_limit(o->max_connections, s->nworkers, each);
+    fill_connections(s);
     if (strcmp(weft_io_kind(), "select") == 0 && o->max_connections > SELECT_MOST)
         o->max_connections = SELECT_MOST;
     s->since_grain = 128;

@@ -123,9 +123,12 @@ static int wait_socket(weft_conn *c, enum weft__turn_wait waits, int64_t until)
 {
     store_relaxed(&c->stalled, weft__server_ms(c->worker->server));
     store_seq_cst(&c->turn->waits, waits);
+    unsigned events = waits == WEFT__WAIT_OUTPUT ? WEFT_POLLOUT : WEFT_POLLIN;
     int r = load_relaxed(&c->error);
-    if (r == 0)
-        r = weft_fd_wait(c->slot.fd, waits == WEFT__WAIT_OUTPUT ? WEFT_POLLOUT : WEFT_POLLIN, (weft_until){until});
+    if (r == 0 && unlikely(c->worker->seat != NULL))
+        r = weft__processes_wait(c, waits, events, until);
+    else if (r == 0)
+        r = weft_fd_wait(c->slot.fd, events, (weft_until){until});
     store_relaxed(&c->turn->waits, WEFT__WAIT_NOTHING);
     int err = load_relaxed(&c->error);
     return err < 0 ? err : r < 0 ? r : 0;
@@ -370,6 +373,8 @@ static int shake_hands(weft_conn *c)
             break;
     }
     store_relaxed(&c->turn->waits, WEFT__WAIT_NOTHING);
+    if (w->seat != NULL) /* its request may be here already, without a wait */
+        weft__seat_show(w->seat, WEFT__SEAT_WORKS, 0);
     if (err == 0 && (err = weft__secure_receive(c, false)) == -EAGAIN)
         err = 0;
     return err;

@@ -40,6 +40,7 @@ static void close_four(const int fds[4])
         client_close(fds[i]);
 }
 
+SERVE_ALSO_PROCESS(30, attack_a_full_server_closes_who_has_waited_longest)
 SERVE_TLS_TOGETHER(30, SERVE_TLS_ALL, attack_a_full_server_closes_who_has_waited_longest)
 SERVE_ALL_CASE(attack_a_full_server_closes_who_has_waited_longest)
 {
@@ -76,6 +77,7 @@ static void expect_turned_away(const serve_kind *kind, int fd)
     client_expect_end(fd);
 }
 
+SERVE_ALSO_PROCESS(60, attack_who_is_at_work_stays_and_the_newcomer_is_told)
 SERVE_TLS_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 SERVE_HERE_CASE(attack_who_is_at_work_stays_and_the_newcomer_is_told)
 {
@@ -119,6 +121,7 @@ static bool is_let_in(const serve_kind *kind, unsigned port, int *fd)
     return false;
 }
 
+SERVE_ALSO_PROCESS(60, attack_readers_that_stall_give_way_after_a_second)
 SERVE_TLS_TOGETHER(60, SERVE_TLS_HERE, attack_readers_that_stall_give_way_after_a_second)
 SERVE_HERE_CASE(attack_readers_that_stall_give_way_after_a_second)
 {
@@ -171,6 +174,7 @@ static bool just_come_stays(const serve_kind *kind)
     return in_time;
 }
 
+SERVE_ALSO_PROCESS(60, attack_who_has_just_come_stays_where_another_stalls)
 SERVE_TLS_TOGETHER(60, SERVE_TLS_HERE, attack_who_has_just_come_stays_where_another_stalls)
 SERVE_HERE_CASE_LIMIT(60, attack_who_has_just_come_stays_where_another_stalls)
 {
@@ -258,7 +262,9 @@ enum {
     SECURE_PLACES = 170,
     SECURE_PROBES = 30,
     SELECT_SLOW = 400, /* theirs and the server's descriptors together are below 1024 */
-    SELECT_PLACES = 200
+    SELECT_PLACES = 200,
+    PROCESS_SLOW = 42, /* each that comes costs a process */
+    PROCESS_PLACES = 24
 };
 
 struct slow_clients {
@@ -364,7 +370,7 @@ static bool is_bounded(void *arg)
     return server_stats(b->server).open <= b->most;
 }
 
-static void attack_slow_clients_do_not_keep_others_out(const serve_kind *kind);
+SERVE_ALSO_PROCESS(60, attack_slow_clients_do_not_keep_others_out)
 SERVE__ONE(60, attack_slow_clients_do_not_keep_others_out, forked_epoll)
 SERVE__ONE(60, attack_slow_clients_do_not_keep_others_out, tls_forked_epoll)
 
@@ -372,15 +378,16 @@ SERVE_TLS_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
 {
     line_service *service = line_service_new(false);
-    bool is_select = kind == &serve_select;
-    unsigned places = kind->tls ? SECURE_PLACES : is_select ? SELECT_PLACES : PLACES;
-    if (kind->forks)
+    bool is_select = kind == &serve_select, is_process = kind == &serve_process || kind == &serve_tls_process;
+    unsigned places = is_process ? PROCESS_PLACES : kind->tls ? SECURE_PLACES : is_select ? SELECT_PLACES : PLACES;
+    if (kind->processes > 0)
         places /= kind->processes;
     weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = places}, service);
-    struct slow_clients slow = {.port = weft_server_port(s), .count = is_select ? SELECT_SLOW : SLOW};
+    struct slow_clients slow = {.port = weft_server_port(s)};
+    slow.count = is_process ? PROCESS_SLOW : is_select ? SELECT_SLOW : SLOW;
     pthread_t thread;
     if (kind->tls) {
-        slow.count = SECURE_SLOW;
+        slow.count = is_process ? PROCESS_SLOW : SECURE_SLOW;
         slow.size = secure_client_hello(slow.text, sizeof slow.text);
     }
     double quiet = probe_p99(kind, slow.port); /* what this machine does to a probe just now, whoever else uses it */
@@ -391,7 +398,7 @@ SERVE_ALL_CASE_LIMIT(60, attack_slow_clients_do_not_keep_others_out)
         if (round == 3)
             FAIL("99 of 100 quick clients are answered within %.1f ms, without the slow ones within %.1f", p99, quiet);
     CHECK(server_stats(s).shed > 0);
-    bounded b = {s, (places + 64) * (kind->forks ? kind->processes : 1)};
+    bounded b = {s, (places + 64) * (kind->processes > 0 ? kind->processes : 1)};
     wait_until(is_bounded, &b, "a bounded number of connections"); /* who was thrown out has a thread to end */
     store_seq_cst(&slow.stop, 1);
     CHECK_INT(0, pthread_join(thread, NULL));

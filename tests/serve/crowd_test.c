@@ -27,6 +27,7 @@ static void expect_well(weft_server *s)
 typedef struct crowd {
     weft_server *server;
     unsigned count, line; /* clients, and of these at most so many in the kernel's line */
+    unsigned most;        /* may be served at a time */
 } crowd;
 
 static bool somebody_served(void *server)
@@ -94,12 +95,12 @@ static bool all_held(void *arg)
     return stats.open >= c->count && stats.calls >= c->count;
 }
 
-/* Everybody has been let in, has been told, or stands in the kernel's line. */
+/* Everybody has been let in, has been told, or stands in the kernel's line; and who has made room has gone. */
 static bool all_dealt_with(void *arg)
 {
     const crowd *c = arg;
     weft_server_stats stats = server_stats(c->server);
-    return stats.accepted + stats.refused + c->line >= c->count;
+    return stats.accepted + stats.refused + c->line >= c->count && stats.open <= c->most;
 }
 
 /* At most `each` connections in a process; 0: the default, and then `most` is what it is in all. */
@@ -120,6 +121,7 @@ static void come(const serve_kind *kind, unsigned each, unsigned most, unsigned 
         holds = false;
         most = weft_server_capacity(c.server);
     }
+    c.most = most;
     far_go(&far, weft_server_port(c.server)); /* none of them is refused by the kernel, or waits for ever */
     wait_until(holds ? all_held : all_dealt_with, &c, "everybody held, or told");
     weft_server_stats stats = server_stats(c.server);

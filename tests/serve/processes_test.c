@@ -148,29 +148,6 @@ TEST(processes_each_client_has_its_own)
     check_no_zombies();
 }
 
-TEST(processes_full_turn_the_newcomer_away)
-{
-    line_service *service = line_service_new(false);
-    weft_server *s = serve_lines(&serve_process, (weft_server_options){.max_connections = 3}, service);
-    int fds[3];
-    for (int i = 0; i < 3; i++) {
-        fds[i] = client_open(weft_server_port(s));
-        client_expect_reply(fds[i], "echo in\n", "in\n");
-    }
-    int fd = client_open(weft_server_port(s));
-    client_expect(fd, "full\n");
-    client_expect_end(fd);
-    client_close(fd);
-    client_close(fds[0]);
-    wait_open(s, 2);
-    fd = client_open(weft_server_port(s));
-    client_expect_reply(fd, "echo in\n", "in\n");
-    client_close(fd);
-    client_close(fds[1]);
-    client_close(fds[2]);
-    serve_stop(s);
-}
-
 typedef struct taken {
     line_service *service;
     weft_server *server;
@@ -189,6 +166,36 @@ static bool refused(void *arg)
     weft_server_stats stats;
     weft_server_get_stats(t->server, &stats);
     return stats.refused == t->count;
+}
+
+TEST(processes_full_of_work_turn_the_newcomer_away)
+{
+    line_service *service = line_service_new(false);
+    weft_server *s = serve_lines(&serve_process, (weft_server_options){.max_connections = 3}, service);
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = client_open(weft_server_port(s));
+        client_say(fds[i], "wait\n");
+    }
+    taken all = {service, s, 3};
+    wait_until(at_work, &all, "all three at work");
+    int fd = client_open(weft_server_port(s));
+    client_expect(fd, "full\n");
+    client_expect_end(fd);
+    client_close(fd);
+    line_service_go(service);
+    for (int i = 0; i < 3; i++)
+        client_expect(fds[i], "waited\n");
+    client_close(fds[0]);
+    wait_open(s, 2);
+    fd = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo in\n", "in\n");
+    client_close(fd);
+    client_close(fds[1]);
+    client_close(fds[2]);
+    CHECK_INT(1, server_stats(s).refused);
+    CHECK_INT(0, server_stats(s).shed);
+    serve_stop(s);
 }
 
 /* Every process is taken, and so is every place in the line: the first in it is turned away, and the line moves up. */

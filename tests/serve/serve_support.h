@@ -75,6 +75,12 @@ extern const serve_kind serve_tls_iterative, serve_tls_pool, serve_tls_thread, s
 #define SERVE_CASE_LIMIT(seconds, name) SERVE__CASES(SERVE__EVERY, seconds, name)
 #define SERVE_CASE(name)                SERVE_CASE_LIMIT(TEST_DEFAULT_LIMIT, name)
 
+/* ... and above one of these: also for a process for each client, plain and with TLS. */
+#define SERVE_ALSO_PROCESS(seconds, name)                                                                              \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(seconds, name, process)                                                                                 \
+    SERVE__ONE(seconds, name, tls_process)
+
 /* A case that speaks by client_ calls alone also runs with TLS, when one of these stands above it: under every model
  * where SERVE_CASE does, and so on. */
 #define SERVE__TLS_CASES(models, seconds, name)                                                                        \
