@@ -347,17 +347,22 @@ static void co_name(const weft__waiter *w, char *buf, size_t size)
 
 const weft__waiter_ops weft__co_ops = {"coroutine", co_block, co_ready, co_name, false};
 
-/* The thread on its own stack: it may take a free lock, but there is nobody to give way to. */
+/* The thread on its own stack: it may take a free lock, but there is nobody to give way to. Unless it is a host's that
+ * was struck in its sleep by a signal whose handler calls exit(), which as in any thread waits for pools, threads ...
+ * to end. They do so without this scheduler, as a rule. */
 static void own_block(weft__waiter *self, int64_t until_ns)
 {
-    (void)self, (void)until_ns;
-    weft__panic("a callback on a scheduler thread's own stack (timer, descriptor event or call) must not wait; start a "
-                "coroutine for it");
+    const weft__sched *s = container_of(self, weft__sched, waiter);
+    if (s->host == NULL || load_relaxed(&s->sleeping) == WEFT__AWAKE)
+        weft__panic(
+            "a callback on a scheduler thread's own stack (timer, descriptor event or call) must not wait; start a "
+            "coroutine for it");
+    weft__thread_ops.block(self, until_ns);
 }
 
 static void own_ready(weft__waiter *w)
 {
-    (void)w;
+    weft__thread_ops.ready(w);
 }
 
 static void own_name(const weft__waiter *w, char *buf, size_t size)

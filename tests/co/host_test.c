@@ -5,13 +5,16 @@
 #include "park/park.h"
 #include "sys/sys.h"
 
+#include <weft/executor.h>
 #include <weft/local.h>
 #include <weft/lock.h>
 #include <weft/poller.h>
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,6 +229,54 @@ TEST(host_goes_on_after_signals)
     begin();
     CHECK_OK(join(start_apart(kill_self, NULL)));
     CHECK_INT(10, struck);
+}
+
+/* ---- exit in a handler of a signal, which came while the host slept: it waits for pools as in any thread ---- */
+
+static void exit_now(int number)
+{
+    (void)number;
+    exit(7);
+}
+
+/* Strikes the host in its sleep, and does not end before that one waits for it. */
+static int strike_the_host(void *arg, void **result)
+{
+    (void)arg, (void)result;
+    weft__sched *s = weft__sched_at(WEFT__SCHED_APART);
+    while (load_seq_cst(&s->sleeping) == WEFT__AWAKE)
+        CHECK_OK(sched_yield());
+    CHECK_OK(kill(getpid(), SIGUSR1));
+    while (!weft__waiter_asleep(&s->waiter))
+        CHECK_OK(sched_yield());
+    return 0;
+}
+
+static int only_the_host_is_struck(void *arg)
+{
+    (void)arg;
+    sigset_t all;
+    sigfillset(&all);
+    return -pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
+TEST(host_struck_in_its_sleep_may_exit)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(signal(SIGUSR1, exit_now) != SIG_ERR);
+        begin();
+        weft_executor *pool;
+        weft_future *job;
+        CHECK_OK(
+            weft_thread_pool_new(&pool, &(weft_pool_options){.workers = 1, .initializer = only_the_host_is_struck}));
+        CHECK_OK(weft_submit(pool, strike_the_host, NULL, &job));
+        (void)wait_for_flag(NULL);
+        _exit(1);
+    }
+    int status;
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(7, WEXITSTATUS(status));
 }
 
 /* ---- the end of the hosting ---- */
