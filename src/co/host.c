@@ -11,6 +11,8 @@ WEFT__UNTRACED_BEGIN
 #include "co/host.h"
 #include "co/run.h"
 
+#include "base/leak.h"
+
 #include <sys/prctl.h>
 
 typedef struct deadline {
@@ -51,6 +53,17 @@ static void interrupt(const weft__pastime *p)
     weft__run_notify(container_of(p, weft__sched, pastime), WEFT__NOTIFIED);
 }
 
+/* LeakSanitizer looks at the stack that a thread is on, and exit may be called on a coroutine's. */
+static void keep_stack_in_sight(weft__sched *s)
+{
+#if WEFT__ASAN
+    context_of_thread(&s->own);
+    const char *here = __builtin_frame_address(0);
+    leak_root(here, (size_t)((const char *)s->own.bottom + s->own.size - here));
+#endif
+    (void)s;
+}
+
 int weft__host_begin(void)
 {
     weft__waiter *self = weft__self();
@@ -61,6 +74,7 @@ int weft__host_begin(void)
     if (err < 0)
         return err;
     weft__overflow_watch_host();
+    keep_stack_in_sight(s);
     s->pastime = (weft__pastime){spend, interrupt};
     store_relaxed(&self->pastime, &s->pastime);
     return 0;

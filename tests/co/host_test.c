@@ -10,6 +10,7 @@
 #include <weft/lock.h>
 #include <weft/poller.h>
 
+#include <alloca.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -272,6 +273,30 @@ TEST(host_struck_in_its_sleep_may_exit)
             weft_thread_pool_new(&pool, &(weft_pool_options){.workers = 1, .initializer = only_the_host_is_struck}));
         CHECK_OK(weft_submit(pool, strike_the_host, NULL, &job));
         (void)wait_for_flag(NULL);
+        _exit(1);
+    }
+    int status;
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(7, WEXITSTATUS(status));
+}
+
+static int exit_here(void *arg)
+{
+    (void)arg;
+    exit(7);
+}
+
+/* What hangs on the host's stack alone is no leak. */
+TEST(host_whose_coroutine_exits_leaks_nothing)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        void **mine = alloca(sizeof *mine); /* a variable may lie elsewhere with AddressSanitizer */
+        *mine = malloc(100);
+        CHECK_OK(weft__host_begin());
+        start_apart(exit_here, NULL);
+        (void)wait_for_flag(NULL);
+        free(*mine);
         _exit(1);
     }
     int status;
