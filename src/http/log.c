@@ -137,36 +137,44 @@ void weft__log_buffer_close(weft__log_buffer *b)
     *b = (weft__log_buffer){0};
 }
 
-/* A quoted field; one that does not fit the line is left out. */
-static void put_quoted(weft__out *o, weft__span text)
+/* A quoted field; one that does not fit is left out. Whether it fitted. */
+static bool put_quoted(weft__out *o, weft__span text)
 {
     size_t before = o->len;
     weft__out_text(o, " \"");
     weft__out_log(o, text);
     weft__out_text(o, "\"");
-    if (o->overflow) {
-        o->overflow = false;
-        o->len = before;
-        weft__out_text(o, " \"-\"");
-    }
+    if (!o->overflow)
+        return true;
+    o->overflow = false;
+    o->len = before;
+    weft__out_text(o, " \"-\"");
+    return false;
 }
 
-static void put_request(weft__out *o, const weft__log_line *line)
+/* The same. */
+static bool put_request(weft__out *o, const weft__log_line *line)
 {
+    if (line->minor < 0 || line->method.len == 0) {
+        weft__out_text(o, " \"-\"");
+        return true;
+    }
     size_t before = o->len;
     weft__out_text(o, " \"");
     weft__out_log(o, line->method);
     weft__out_text(o, " ");
     weft__out_log(o, line->target);
     weft__out_span(o, line->minor == 0 ? WEFT__SPAN(" HTTP/1.0\"") : WEFT__SPAN(" HTTP/1.1\""));
-    if (line->minor < 0 || line->method.len == 0 || o->overflow) {
-        o->overflow = false;
-        o->len = before;
-        weft__out_text(o, " \"-\"");
-    }
+    if (!o->overflow)
+        return true;
+    o->overflow = false;
+    o->len = before;
+    weft__out_text(o, " \"-\"");
+    return false;
 }
 
-static void put_line(weft__log_buffer *b, weft__out *o, const weft__log_line *line)
+/* Whether all of it fitted. */
+static bool put_line(weft__log_buffer *b, weft__out *o, const weft__log_line *line)
 {
     if (b->second != line->second) {
         weft__date_format_log(line->second, b->date);
@@ -176,7 +184,7 @@ static void put_line(weft__log_buffer *b, weft__out *o, const weft__log_line *li
     weft__out_text(o, " - - [");
     weft__out_bytes(o, b->date, WEFT__DATE_LOG_LEN);
     weft__out_text(o, "]");
-    put_request(o, line);
+    bool whole = put_request(o, line);
     weft__out_text(o, " ");
     weft__out_u64(o, (uint64_t)line->status);
     weft__out_text(o, " ");
@@ -184,23 +192,25 @@ static void put_line(weft__log_buffer *b, weft__out *o, const weft__log_line *li
         weft__out_u64(o, line->bytes);
     else
         weft__out_text(o, "-");
-    put_quoted(o, line->referer);
-    put_quoted(o, line->agent);
+    whole &= put_quoted(o, line->referer);
+    whole &= put_quoted(o, line->agent);
     weft__out_text(o, "\n");
+    return whole;
 }
 
-/* Append to fill; false if it does not fit. The last 64 bytes of a line's room are kept for " "-" "-"" and the count.
- */
+/* Append to fill; false if it does not fit. Only a line that is too long for any room loses fields: what is missing
+ * because the buffer is nearly full would be taken for what the client sent. */
 static bool append(weft__log_buffer *b, const weft__log_line *line)
 {
-    weft__out o = weft__out_over(b->fill + b->len, WEFT__LOG_BATCH - b->len);
+    size_t room = WEFT__LOG_BATCH - b->len;
+    weft__out o = weft__out_over(b->fill + b->len, room);
     if (b->dropped > 0) {
         weft__out_text(&o, "# lines dropped: ");
         weft__out_u64(&o, b->dropped);
         weft__out_text(&o, "\n");
     }
-    put_line(b, &o, line);
-    if (o.overflow)
+    bool whole = put_line(b, &o, line);
+    if (o.overflow || (!whole && room < WEFT__LOG_LINE_MAX))
         return false;
     b->len += o.len;
     b->dropped = 0;

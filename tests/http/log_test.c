@@ -166,6 +166,42 @@ TEST(log_goes_on_with_a_new_line_when_there_is_room_again)
     free(line);
 }
 
+/* While the other buffer is being written, this one runs full: a line is whole or is not there. */
+TEST(log_line_that_the_buffer_has_no_room_for_is_dropped_whole)
+{
+    enum {
+        LINES = 1000
+    };
+    weft__log log;
+    weft__log_buffer b;
+    char target[301];
+    memset(target, 'x', sizeof target - 1);
+    target[0] = '/';
+    target[300] = 0;
+    weft__log_line line = plain;
+    for (unsigned extra = 0; extra < 100; extra += 7) { /* what is left at the end is another each time */
+        shared.dropped = 0;
+        line.target = (weft__span){target, 200 + extra};
+        unlink(log_name());
+        CHECK_OK(weft__log_open(&log, log_name(), &shared));
+        CHECK_OK(weft__log_buffer_open(&b, &log));
+        char *other = b.spare;
+        b.spare = NULL;
+        for (unsigned i = 0; i < LINES; i++)
+            weft__log_add(&b, &line);
+        b.spare = other;
+        weft__log_buffer_close(&b);
+        weft__log_close(&log);
+        unsigned whole = 0;
+        for (const char *at = contents(log_name()); *at != 0; at = strchr(at, '\n') + 1) {
+            whole++;
+            CHECK(strstr(at, "] \"GET /xx") == strchr(at, ']'));
+        }
+        CHECK_INT(LINES, whole + shared.dropped);
+        CHECK(shared.dropped > 0);
+    }
+}
+
 TEST(log_that_nobody_reads_drops_lines_and_says_so_later)
 {
     int ends[2], out = dup(1);
