@@ -269,6 +269,8 @@ static int open_all(web *w)
         memcpy(host, set.bind + 1, n - 2);
         set.bind = host;
     }
+    if (n == 0) /* to the library that is every address; here it is a variable that nobody has set */
+        return server_error(-ENOENT);
     const char *log = log_name();
     int err = web_tls_open(&w->tls, &set.certificates, &set.keys);
     if (err != 0)

@@ -107,7 +107,8 @@ typedef struct weft_server_options {
     weft_conn_handler *handler; /* required, or packet.handler */
     void *arg;                  /* for the handler and every hook */
 
-    const char *host;     /* numeric address or name to bind; NULL = "127.0.0.1" */
+    const char *host;     /* numeric address or name to bind; NULL = "127.0.0.1"; "" or "0.0.0.0" = every IPv4 address,
+                             "::" = every one */
     unsigned port;        /* 0 = any free one, see weft_server_port */
     const char *model;    /* as above; NULL = "coroutine" */
     const char *poller;   /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */

@@ -149,6 +149,8 @@ static int fill_options(weft_server *s, const weft_server_options *given)
     }
     if (o->host == NULL)
         o->host = "127.0.0.1";
+    else if (*o->host == 0)
+        o->host = "0.0.0.0";
     if (o->backlog == 0)
         o->backlog = BACKLOG_DEFAULT;
     if (o->stack_size == 0)

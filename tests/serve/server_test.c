@@ -83,9 +83,13 @@ SERVE_CASE(server_port_in_use_is_refused_and_free_after_the_end)
     }
 }
 
+/* S001-12: as the tutorials have it, also by an empty host. */
 TEST(server_listens_on_ipv6_and_names)
 {
     weft_server *s;
+    CHECK_OK(weft_server_open(&s, &(weft_server_options){.handler = nothing, .host = ""}));
+    CHECK_MEM("0.0.0.0:", weft_server_address(s), 8);
+    weft_server_close(s);
     CHECK_OK(weft_server_open(&s, &(weft_server_options){.handler = nothing, .host = "localhost"}));
     weft_server_close(s);
     int err = weft_server_open(&s, &(weft_server_options){.handler = nothing, .host = "::1"});

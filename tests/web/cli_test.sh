@@ -79,6 +79,7 @@ expect 2 "--mime-types" "$weft" web "$dir/site" --port 0 --mime-types /no/such/f
 expect 2 "--index" "$weft" web "$dir/site" --port 0 --index ../secret
 expect 2 "--bind" "$weft" web "$dir/site" --port 0 --bind 192.0.2.1
 expect 2 "--bind" "$weft" web "$dir/site" --port 0 --bind no.such.name.invalid
+expect 2 "--bind" "$weft" web "$dir/site" --port 0 --bind ""
 
 # Control bytes of the command line do not reach the terminal.
 "$weft" web "$(printf '/no/\033[31msuch')" 2>"$dir/err"
