@@ -22,7 +22,7 @@ enum {
 
 /* All workers together. */
 typedef struct totals {
-    uint64_t answered, received, reopened, waited, scheduled, status[600], errors[LOAD_ERRORS], failed;
+    uint64_t asked, online, answered, received, reopened, waited, scheduled, status[600], errors[LOAD_ERRORS], failed;
     double seconds, rate, cpu;
     int connect_errno;
     const char *tls_name;
@@ -119,6 +119,8 @@ static void add_up(totals *t, load_worker **workers, unsigned n)
     int64_t window = 1;
     for (unsigned i = 0; i < n; i++) {
         const load_worker *w = workers[i];
+        t->asked += w->given;
+        t->online += load_opt.keep_alive ? w->opened : w->connections;
         t->answered += w->answered;
         t->received += w->received;
         t->reopened += w->reopened;
@@ -248,7 +250,9 @@ static void print_handshakes(const totals *t)
 static void print_counts(const totals *t)
 {
     char size[24], rate[24];
-    printf("\n  answers   %12llu  %12.1f/s in %.2f s\n", (unsigned long long)t->answered, t->rate, t->seconds);
+    printf("\n  online    %12llu  clients at the same time\n", (unsigned long long)t->online);
+    printf("  asked     %12llu  %12.1f/s (QPS)\n", (unsigned long long)t->asked, (double)t->asked / t->seconds);
+    printf("  answers   %12llu  %12.1f/s (TPS) in %.2f s\n", (unsigned long long)t->answered, t->rate, t->seconds);
     printf("  received  %12s  %12s/s\n", print_size(size, (double)t->received),
            print_size(rate, (double)t->received / t->seconds));
     for (unsigned s = 0; s < 600; s++)
@@ -348,6 +352,7 @@ static void print_json(const totals *t)
     print_json_text(load_opt.url);
     printf(", \"connections\": %u, \"threads\": %u, \"pipeline\": %u, \"target_rate\": %u,\n", load_opt.connections,
            load_opt.threads, load_opt.depth, load_opt.rate);
+    printf(" \"online\": %llu, \"asked\": %llu,\n", (unsigned long long)t->online, (unsigned long long)t->asked);
     printf(" \"interrupted\": %s, \"seconds\": %.6f, \"answers\": %llu, \"rate\": %.2f, \"received\": %llu,\n",
            load_interrupted ? "true" : "false", t->seconds, (unsigned long long)t->answered, t->rate,
            (unsigned long long)t->received);

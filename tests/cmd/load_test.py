@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pty
+import re
 import selectors
 import signal
 import socket
@@ -194,6 +195,7 @@ def test_errors():
     with serving(lambda server, connection: connection.recv(1)) as server:
         report = load(server.url, "--requests", 5, "--connections", 2, exits=1)
         check(report["errors"]["closed"] == 5 and report["answers"] == 0, "closed without an answer", report)
+        check(report["asked"] == 5 and report["online"] == 2, "asked all the same", report)
     with serving(lambda server, connection: None) as server:  # at once
         report = load(server.url, "--requests", 5, "--connections", 2, exits=1)
         check(report["errors"]["closed"] + report["errors"]["connect"] == 5, "closed at once", report)
@@ -258,6 +260,10 @@ def test_requests():
         before = server.requests
         report = load(server.url, "--requests", 1001, "--connections", 3, "--pipeline", 7, "--threads", 2)
         check(report["answers"] == 1001 and server.requests - before == 1001, "exactly so many", report)
+        check(report["asked"] == 1001 and report["online"] == 3, "S001-136: who was there, and what was asked", report)
+        told = subprocess.run([WEFT, "load", server.url, "--requests", "7", "--connections", "2", "--quiet"], capture_output=True).stdout.decode()
+        for words in (r"online +2 ", r"asked +7 +[0-9.]+/s \(QPS\)", r"answers +7 +[0-9.]+/s \(TPS\) in "):
+            check(re.search(r"\n  " + words, told), "S001-136: it says " + words, told)
         report = load(server.url, "--rate", 200, "--duration", 1, "--connections", 20, "--threads", 2)
         check(report["answers"] == 200 and report["latency_ns"]["corrected"]["count"] == 200, "exactly the rate", report)
     if socket.has_ipv6:
@@ -377,7 +383,7 @@ def test_display():
         check(live and "\r" not in out and err == "", "plain lines when piped", out)
         check("closed loop" in out and "99.99 %" in out and "####" in out and "status 200" in out, "the report", out)
         out, _ = run(server.url, "--requests", 3, "--quiet", "--rate", 100)
-        check("corrected" in out and out.startswith("\n  answers"), "the report alone", out)
+        check("corrected" in out and out.startswith("\n  online"), "the report alone", out)
         leader, follower = pty.openpty()
         with subprocess.Popen([WEFT, "load", server.url, "--duration", "2", "--connections", "2"], stdout=follower) as process:
             os.close(follower)
