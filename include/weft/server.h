@@ -197,7 +197,7 @@ WEFT_API int weft_server_wait(weft_server *s, weft_until until);
  * unless they have SA_ONSTACK, and may interrupt what those call (EINTR); and coroutines that the server's handlers
  * start run on scheduler threads, beside them. So it is not done where weft_co_threads or WEFT_THREADS asks for one
  * scheduler thread only, on which no two coroutines run at a time. Should it return -ECANCELED, the loop goes on in a
- * thread of its own, and with it what is under way. */
+ * thread of its own, and with it the handlers that are under way: thread-locals (and errno) are that thread's then. */
 WEFT_API int weft_server_run(weft_server *s, weft_until until);
 
 /* Stop gracefully; does not wait (weft_server_wait does). Nobody is accepted any more; idle connections are closed at

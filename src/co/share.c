@@ -112,7 +112,10 @@ static void *thread_main(void *arg)
 {
     weft__sched *s = arg;
     char name[16];
-    snprintf(name, sizeof name, "weft-%u", (unsigned)s->index);
+    if (s->apart)
+        snprintf(name, sizeof name, "weft-apart");
+    else
+        snprintf(name, sizeof name, "weft-%u", (unsigned)s->index);
     pthread_setname_np(pthread_self(), name);
     prctl(PR_SET_TIMERSLACK, 1); /* the default lets every timer be 50 us late */
     weft__overflow_watch_thread();
