@@ -112,6 +112,8 @@ static int drop_body(weft__request *r, size_t have, char **copy)
 
 static int answer(weft__request *r)
 {
+    if (r->head.status == 405 && r->site->root < 0 && r->head.path.len > 0)
+        return weft__answer_error(r, 404); /* no route has the path, and there are no files: nothing to be asked of */
     if (r->head.method == WEFT__HTTP_OPTIONS && r->head.status == 405)
         return weft__answer_options(r);
     if (r->head.status != 0)

@@ -118,6 +118,13 @@ def notes(service):
             check(a.status == expected, f"{method} {path}: {a.status}")
             if expected == 405 or method == "OPTIONS":
                 check(a["Allow"] == "GET, HEAD, PUT, DELETE", f"Allow: {a['Allow']}")
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):  # where there are no files either
+            for path in ("/no", "/notes/x%2Fy", "/notes/%00"):
+                ask(c, f"{method} {path} HTTP/1.1")
+                a = c.answer(method)
+                check((a.status, a["Allow"]) == (404, None), f"{method} {path}: {a.status}, {a['Allow']}")
+        ask(c, "OPTIONS * HTTP/1.1")
+        check(c.answer().status == 204, "OPTIONS of the whole server")
 
 
 def old_client(service):
