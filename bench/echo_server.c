@@ -32,6 +32,7 @@ int main(int argc, char **argv)
         .handler = echo,
         .model = argv[1],
         .idle_timeout = -1,
+        .run_here = 1,
         .threads = strcmp(argv[1], "coroutine") == 0 ? 1 : 0,
         .max_connections = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0, /* a process */
         .processes = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0,       /* 0: this one alone */

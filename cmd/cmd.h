@@ -74,7 +74,7 @@ extern const char *const *cmd_command_line;
 /* Tell the service manager (NOTIFY_SOCKET, as systemd has it), if there is one: "READY=1". */
 void cmd_notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Say something on standard error. What it does not take at once is lost: nothing that serves waits for who reads it. */
+/* Say something on standard error. What it does not take at once is lost: who serves does not wait for who reads. */
 void cmd_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Write this process's number to a file, which is never seen half written. 0 or -errno: -ENOTSUP where there is

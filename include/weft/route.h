@@ -10,8 +10,8 @@
  *     err = weft_http_open(&site, &(weft_http_options){.no_files = 1});
  *     err = weft_http_route(site, "GET /hello/{name}", greet, NULL);
  *
- * then attach it to a server as any site. What no route matches is a file of the site's root, or 404, with `no_files` by
- * every method that is known.
+ * then attach it to a server as any site. What no route matches is a file of the site's root, or 404, with `no_files`
+ * by every method that is known.
  *
  * A handler is written in blocking style and runs under every model of the server; it may wait in anything of weft's.
  * It has the request for itself: the calls below are for the handler that was given `r`, during its call, and for

@@ -23,10 +23,6 @@ extern WEFT__TLS weft__sched *weft__sched_self; /* NULL on threads that are no s
  */
 unsigned weft__sched_count(void);
 
-/* Whether the program or its user has said that there is to be one only. Then no coroutine runs beside another, which
- * is not so where one scheduler is a default, for want of processors. */
-bool weft__sched_only_one(void);
-
 /* 0 ... count - 1 of the calling scheduler thread, or WEFT__SCHED_APART; -1 elsewhere. */
 int weft__sched_index(void);
 

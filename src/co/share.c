@@ -35,7 +35,6 @@ static weft__sched *scheds[SCHEDS_MAX + 1]; /* atomic pointers; the last one is 
 static uint32_t started;                    /* atomic: one more than the highest index of a started thread */
 static uint32_t running;                    /* atomic: how many have been started */
 static uint32_t limit;                      /* atomic: how many there may be; 0: not decided yet */
-static uint32_t told;                       /* atomic: somebody has said so, and it is not the default */
 static weft__call *injected;                /* atomic: coroutines from other threads, newest first */
 static uint32_t searching;                  /* atomic */
 static weft__sched *dozer;                  /* atomic: it dozes, or is about to, with the right to search; or NULL */
@@ -49,10 +48,8 @@ static uint32_t default_limit(void)
     if (text != NULL && *text != 0) {
         char *end;
         long n = strtol(text, &end, 10);
-        if (*end == 0 && n >= 1 && n <= SCHEDS_MAX) {
-            store_relaxed(&told, 1);
+        if (*end == 0 && n >= 1 && n <= SCHEDS_MAX)
             return (uint32_t)n;
-        }
         weft__warn("WEFT_THREADS=%s is not a number from 1 to %d; it is ignored", text, SCHEDS_MAX);
     }
     unsigned cpus = weft__sys_cpus();
@@ -79,15 +76,8 @@ int weft__sched_limit(unsigned n)
         err = -EBUSY;
     else
         store_relaxed(&limit, n);
-    if (err == 0)
-        store_relaxed(&told, 1);
     rawlock_release(&start_lock);
     return err;
-}
-
-bool weft__sched_only_one(void)
-{
-    return weft__sched_count() == 1 && load_relaxed(&told) != 0;
 }
 
 int weft__sched_index(void)

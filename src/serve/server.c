@@ -18,7 +18,6 @@
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 
 enum {
     BACKLOG_DEFAULT = 4096,
@@ -288,18 +287,17 @@ int weft_server_wait(weft_server *s, weft_until until)
     }
 }
 
-/* Whether the only loop may be the calling thread's, to whose process it then remains the only thread. Over io_uring a
- * loop cannot change its thread, as it must when the caller goes before the loop has ended. And coroutines that the
- * handlers start run beside them then, on a scheduler thread, which who asked for one such thread need not expect. */
-static bool may_host(const weft_server *s, weft_until until)
+/* Whether the calling thread is to run the only loop. Over io_uring a loop cannot change its thread, as it must when
+ * the caller goes before the loop has ended. */
+static bool is_to_host(const weft_server *s)
 {
-    return __libc_single_threaded && weft__sched_self == NULL && until.at == INT64_MAX && s->model->loops &&
-           s->nworkers == 1 && strcmp(weft_io_kind(), "uring") != 0 && !weft__sched_only_one();
+    return s->options.run_here && load_relaxed(&s->state) == WEFT__SERVER_OPEN && weft__sched_self == NULL &&
+           s->model->loops && s->nworkers == 1 && strcmp(weft_io_kind(), "uring") != 0;
 }
 
 int weft_server_run(weft_server *s, weft_until until)
 {
-    bool host = load_relaxed(&s->state) == WEFT__SERVER_OPEN && may_host(s, until) && weft__host_begin() == 0;
+    bool host = is_to_host(s) && weft__host_begin() == 0;
     if (host)
         s->hosted = true;
     int err = weft_server_start(s);

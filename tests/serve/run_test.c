@@ -1,4 +1,4 @@
-/* run_test.c - weft_server_run of a single loop in a process without other threads: the loop is the caller's. */
+/* run_test.c - weft_server_run with run_here: a single loop is the calling thread's. */
 #include "serve/serve_support.h"
 
 #include <weft/co.h>
@@ -11,8 +11,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
@@ -29,6 +27,7 @@
     static void name(const serve_kind *kind)
 
 static weft_server *server;
+static bool alone; /* the main thread is the only one; ThreadSanitizer has one of its own */
 
 /* Each line is answered with the place where it is served; "cancel" asks the main thread to stop. */
 static int say_where(weft_conn *c, void *arg)
@@ -38,20 +37,22 @@ static int say_where(weft_conn *c, void *arg)
     ssize_t n = weft_conn_fill(c, 0, (const void **)&line, WEFT_FOREVER);
     if (n <= 0)
         return WEFT_CONN_CLOSE;
-    char text[64];
-    snprintf(text, sizeof text, "%s thread of %u\n", weft__sys_tid() == getpid() ? "main" : "another",
-             weft__sys_thread_count());
+    bool here = weft__sys_tid() == getpid();
+    if (here && alone)
+        CHECK_INT(1, weft__sys_thread_count());
     if (strncmp(line, "stop", 4) == 0)
         weft_server_stop(server, WEFT_FOREVER);
     if (strncmp(line, "cancel", 6) == 0)
         CHECK_OK(weft_thread_cancel(weft_thread_main()));
     weft_conn_consume(c, (size_t)n);
+    const char *text = here ? "here\n" : "elsewhere\n";
     return weft_conn_write(c, text, strlen(text)) < 0 ? WEFT_CONN_CLOSE : WEFT_CONN_IDLE;
 }
 
 static void open_server(const serve_kind *kind)
 {
-    weft_server_options o = {.handler = say_where, .model = kind->model, .poller = kind->poller, .threads = 1};
+    weft_server_options o = {
+        .handler = say_where, .model = kind->model, .poller = kind->poller, .threads = 1, .run_here = 1};
     CHECK_OK(weft_server_open(&server, &o));
 }
 
@@ -77,21 +78,16 @@ static void ask_and_stop(void)
 {
     int fd = client_open(weft_server_port(server));
     for (int i = 0; i < 100; i++)
-        client_expect_reply(fd, "where\n", "main thread of 1\n");
-    client_expect_reply(fd, "stop\n", "main thread of 1\n");
+        client_expect_reply(fd, "where\n", "here\n");
+    client_expect_reply(fd, "stop\n", "here\n");
     client_expect_end(fd);
     client_close(fd);
 }
 
-static void need_no_other_thread(void)
+/* ... and the process has no other thread, where nobody else starts one. */
+HOSTED_CASE(run_here_of_one_loop_needs_no_second_thread)
 {
-    if (!__libc_single_threaded)
-        SKIP("the sanitizer has a thread of its own");
-}
-
-HOSTED_CASE(run_of_one_loop_needs_no_second_thread)
-{
-    need_no_other_thread();
+    alone = __libc_single_threaded;
     open_server(kind);
     pid_t client = start_client(ask_and_stop);
     CHECK_OK(weft_server_run(server, WEFT_FOREVER));
@@ -110,7 +106,7 @@ static void ask_anybody_and_stop(void)
     client_close(fd);
 }
 
-SERVE_ALL_CASE(run_serves_again_after_the_first_server_has_ended)
+SERVE_ALL_CASE(run_here_serves_again_after_the_first_server_has_ended)
 {
     for (int i = 0; i < 3; i++) {
         open_server(kind);
@@ -129,15 +125,14 @@ static void cancel_and_ask(void)
     client_say(fd, "cancel\n");
     CHECK(client_recv(fd, answer, sizeof answer) > 0);
     for (int i = 0; i < 100; i++)
-        client_expect_reply(fd, "where\n", "another thread of 2\n");
-    client_expect_reply(fd, "stop\n", "another thread of 2\n");
+        client_expect_reply(fd, "where\n", "elsewhere\n");
+    client_expect_reply(fd, "stop\n", "elsewhere\n");
     client_expect_end(fd);
     client_close(fd);
 }
 
-HOSTED_CASE(run_that_is_cancelled_leaves_the_server_serving)
+HOSTED_CASE(run_here_that_is_cancelled_leaves_the_server_serving)
 {
-    need_no_other_thread();
     open_server(kind);
     pid_t client = start_client(cancel_and_ask);
     CHECK_ERR(-ECANCELED, weft_server_run(server, WEFT_FOREVER));
@@ -147,7 +142,7 @@ HOSTED_CASE(run_that_is_cancelled_leaves_the_server_serving)
     end_client(client);
 }
 
-TEST(run_with_a_deadline_leaves_the_loop_to_a_thread)
+TEST(run_here_with_a_deadline_leaves_the_loop_to_a_thread)
 {
     open_server(&serve_epoll);
     CHECK_ERR(-ETIMEDOUT, weft_server_run(server, weft_in_ms(10)));
@@ -155,7 +150,7 @@ TEST(run_with_a_deadline_leaves_the_loop_to_a_thread)
     char answer[64] = "";
     client_say(fd, "where\n");
     CHECK(client_recv(fd, answer, sizeof answer - 1) > 0);
-    CHECK_MEM("another thread", answer, 14);
+    CHECK_STR("elsewhere\n", answer);
     client_close(fd);
     weft_server_close(server);
 }
@@ -194,62 +189,14 @@ static void expect_none(void)
     client_close(fd);
 }
 
-TEST(run_leaves_coroutines_of_handlers_to_scheduler_threads)
+TEST(run_here_leaves_coroutines_of_handlers_to_scheduler_threads)
 {
-    need_no_other_thread();
-    CHECK_OK(weft_server_open(&server, &(weft_server_options){.handler = start_many, .model = "epoll"}));
+    weft_server_options o = {.handler = start_many, .model = "epoll", .run_here = 1};
+    CHECK_OK(weft_server_open(&server, &o));
     pid_t client = start_client(expect_none);
     CHECK_OK(weft_server_run(server, WEFT_FOREVER));
     weft_server_close(server);
     end_client(client);
-}
-
-/* Who has asked for one scheduler thread has handlers beside which no coroutine runs. */
-static uint32_t it_ran; /* atomic */
-
-static int say_it_ran(void *arg)
-{
-    (void)arg;
-    store_seq_cst(&it_ran, 1);
-    return 0;
-}
-
-static int start_and_look(weft_conn *c, void *arg)
-{
-    const void *bytes;
-    (void)arg;
-    if (weft_conn_fill(c, 0, &bytes, WEFT_FOREVER) <= 0)
-        return WEFT_CONN_CLOSE;
-    weft_co *co;
-    CHECK_OK(weft_co_start(&co, say_it_ran, NULL, NULL));
-    int64_t end = weft__sys_now() + 100 * WEFT_MS;
-    while (weft__sys_now() < end)
-        CHECK_INT(0, load_seq_cst(&it_ran));
-    CHECK_OK(weft_co_join(co, NULL, WEFT_FOREVER));
-    CHECK_INT(1, load_seq_cst(&it_ran));
-    weft_server_stop(server, WEFT_FOREVER);
-    return weft_conn_write(c, "none\n", 5) < 0 ? WEFT_CONN_CLOSE : WEFT_CONN_LINGER;
-}
-
-static void run_and_expect_none(void)
-{
-    CHECK_OK(weft_server_open(&server, &(weft_server_options){.handler = start_and_look, .model = "epoll"}));
-    pid_t client = start_client(expect_none);
-    CHECK_OK(weft_server_run(server, WEFT_FOREVER));
-    weft_server_close(server);
-    end_client(client);
-}
-
-TEST(run_with_one_scheduler_thread_runs_no_coroutine_beside_a_handler)
-{
-    CHECK_OK(weft_co_threads(1));
-    run_and_expect_none();
-}
-
-TEST(run_with_one_scheduler_thread_from_the_environment_is_no_other)
-{
-    setenv("WEFT_THREADS", "1", 1);
-    run_and_expect_none();
 }
 
 /* ---- datagrams ---- */
@@ -257,7 +204,7 @@ TEST(run_with_one_scheduler_thread_from_the_environment_is_no_other)
 static void answer_packet(weft_packet *p, void *arg)
 {
     (void)arg;
-    const char *text = weft__sys_tid() == getpid() ? "main" : "another";
+    const char *text = weft__sys_tid() == getpid() ? "here" : "elsewhere";
     CHECK_OK(weft_packet_answer(p, text, strlen(text)));
     weft_server_stop(server, WEFT_FOREVER);
 }
@@ -272,15 +219,14 @@ static void send_packet(void)
     CHECK_OK(connect(fd, (struct sockaddr *)&to, sizeof to));
     CHECK_INT(1, send(fd, "?", 1, 0));
     CHECK(recv(fd, text, sizeof text - 1, 0) > 0);
-    CHECK_STR("main", text);
+    CHECK_STR("here", text);
     close(fd);
 }
 
-HOSTED_CASE(run_of_datagrams_needs_no_second_thread)
+HOSTED_CASE(run_here_of_datagrams_needs_no_second_thread)
 {
-    need_no_other_thread();
     weft_server_options o = {.packet.handler = answer_packet, .model = kind->model, .poller = kind->poller};
-    o.threads = 1;
+    o.threads = o.run_here = 1;
     CHECK_OK(weft_server_open(&server, &o));
     pid_t client = start_client(send_packet);
     CHECK_OK(weft_server_run(server, WEFT_FOREVER));
