@@ -25,7 +25,7 @@
 
 typedef struct settings {
     const char *bind, *poller, *model, *log, *index, *mime_types, *status, *pid_file;
-    unsigned port, threads, processes, max_connections;
+    unsigned port, threads, processes, max_connections, max_per_address;
     int listing, hosts, no_gzip, well_known, help;
     unsigned rate_limit;
     cmd_texts certificates, keys;
@@ -69,6 +69,8 @@ static const cmd_option options[] = {
      "worker processes (default 1: no others; prefork 8); a dead one\nis replaced"},
     {"max-connections", CMD_NUMBER, &set.max_connections, NULL, 1, 1000000, "N",
      "connections a process holds (default 10000); beyond it the one\nthat keeps us waiting longest makes room"},
+    {"max-per-address", CMD_NUMBER, &set.max_per_address, NULL, 1, 1000000, "N",
+     "connections that one address may have, of all processes together\n(503 beyond; default: no limit)"},
     {"idle-timeout", CMD_TIME, &set.idle_timeout, NULL, 0, 0, "SECONDS",
      "close idle connections after this (default 60)"},
     {"head-timeout", CMD_TIME, &set.head_timeout, NULL, 0, 0, "SECONDS",
@@ -307,6 +309,7 @@ static int open_all(web *w)
         .threads = threads_each((unsigned)count),
         .processes = processes(),
         .max_connections = set.max_connections,
+        .max_per_address = set.max_per_address,
         .idle_timeout = set.idle_timeout != 0 || !has_places() ? set.idle_timeout : PLACE_IDLE,
         .write_timeout = set.write_timeout,
         .on_death = tell_death,

@@ -125,6 +125,10 @@ typedef struct weft_server_options {
      * "pool": 128 more than are served at a time, which may stand in line; "process": 512, in all, and up to 64 that
      * make room and have not ended yet. */
     unsigned max_connections;
+    /* ... and, in all processes together, those of one client's address; an IPv6 client is its /64. One more is turned
+     * away, whether there is room or not, and counted in refused_address too. 0 = no limit, for behind a proxy all come
+     * from one. Nothing to datagrams. */
+    unsigned max_per_address;
     size_t stack_size; /* of a handler's coroutine or thread; 0 = 64 KiB, in the models of threads 256 KiB */
     size_t input_max;  /* unread bytes a connection may hold; 0 = 64 KiB, at most 1 GiB */
     size_t output_max; /* bytes gathered before they are sent; 0 = 64 KiB, at most 1 MiB */
@@ -144,8 +148,9 @@ typedef struct weft_server_options {
     int (*on_open)(weft_conn *c, void *arg); /* accepted, nothing read yet; other than 0: close it, without on_close */
     void (*on_close)(weft_conn *c, void *arg); /* the last call for c; the descriptor is still open */
 
-    /* A client is turned away, because every connection is at work. Write what to tell it into text (at most `size`
-     * bytes) and return how many; must not wait. NULL or 0: it is closed without a word. */
+    /* A client is turned away, because every connection is at work or its address has max_per_address. Write what to
+     * tell it into text (at most `size` bytes) and return how many; must not wait. NULL or 0: it is closed without a
+     * word. */
     size_t (*on_refuse)(char *text, size_t size, void *arg);
 
     /* With TLS: a client begins without it, by another byte than that of a handshake. As on_refuse, what to tell it,
@@ -242,16 +247,17 @@ WEFT_API const char *weft_server_address(const weft_server *s);
 
 /* Counts since the start, but for `open`. A racy picture while it serves. */
 typedef struct weft_server_stats {
-    uint64_t accepted;   /* connections let in */
-    uint64_t open;       /* of these, open now */
-    uint64_t calls;      /* handler calls */
-    uint64_t timeouts;   /* idle connections closed by idle_timeout */
-    uint64_t shed;       /* waiting connections closed to let a newcomer in */
-    uint64_t refused;    /* newcomers turned away */
-    uint64_t cut;        /* cut at the end of the grace */
-    uint64_t handshakes; /* TLS: done */
-    uint64_t broken;     /* TLS: handshakes that failed or took too long, also of who says nothing until then. Not who
-                            leaves without a word, nor who is sent away to make room or by the stop */
+    uint64_t accepted;        /* connections let in */
+    uint64_t open;            /* of these, open now */
+    uint64_t calls;           /* handler calls */
+    uint64_t timeouts;        /* idle connections closed by idle_timeout */
+    uint64_t shed;            /* waiting connections closed to let a newcomer in */
+    uint64_t refused;         /* newcomers turned away */
+    uint64_t refused_address; /* of these, because of max_per_address */
+    uint64_t cut;             /* cut at the end of the grace */
+    uint64_t handshakes;      /* TLS: done */
+    uint64_t broken;          /* TLS: handshakes that failed or took too long, also of who says nothing until then. Not
+                                 who leaves without a word, nor who is sent away to make room or by the stop */
 } weft_server_stats;
 WEFT_API void weft_server_get_stats(const weft_server *s, weft_server_stats *stats);
 

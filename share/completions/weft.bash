@@ -13,7 +13,7 @@ _weft_web()
             words=(none -)
             compopt -o default
             ;;
-        --port | --index | --threads | --processes | --max-connections | --idle-timeout | \
+        --port | --index | --threads | --processes | --max-connections | --max-per-address | --idle-timeout | \
             --head-timeout | --write-timeout | --grace | --cache-size | --cache-file-size | --rate-limit | --status) ;;
         *)
             if [[ $cur != -* ]]; then
@@ -21,7 +21,7 @@ _weft_web()
                 return
             fi
             words=(--bind --port --listing --index --log --model --poller --threads --processes --max-connections
-                --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
+                --max-per-address --idle-timeout --head-timeout --write-timeout --grace --cache-size --cache-file-size
                 --no-gzip --well-known --mime-types --hosts --rate-limit --status --tls-cert --tls-key --pid-file --help)
             ;;
     esac

@@ -115,7 +115,7 @@ typedef struct number {
 static const char own_gauge[] = "gauge"; /* of the process that answers, not of all that serve */
 
 enum {
-    NUMBERS = 17
+    NUMBERS = 18
 };
 
 static void read_numbers(const weft_http *site, const weft_server *server, number n[NUMBERS])
@@ -130,6 +130,8 @@ static void read_numbers(const weft_http *site, const weft_server *server, numbe
         {"connections_timed_out_total", "counter", "Idle connections closed by the idle timeout.", s.timeouts},
         {"connections_shed_total", "counter", "Waiting connections closed to let a newcomer in.", s.shed},
         {"connections_refused_total", "counter", "Newcomers turned away.", s.refused},
+        {"connections_refused_address_total", "counter", "Of these, because their address had enough.",
+         s.refused_address},
         {"connections_cut_total", "counter", "Connections cut at the end of the grace.", s.cut},
         {"handler_calls_total", "counter", "Calls of the connection handler.", s.calls},
         {"requests_total", "counter", "Requests answered, errors included.", h.requests},

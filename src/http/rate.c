@@ -2,10 +2,8 @@
 #include "http/rate.h"
 
 #include "base/atomic.h"
+#include "sys/net.h"
 #include "sys/sys.h"
-
-#include <arpa/inet.h>
-#include <string.h>
 
 enum {
     WORDS = 1 << 16
@@ -41,30 +39,12 @@ void weft__rate_free(weft__rate *r)
         weft__sys_unmap(r, sizeof *r);
 }
 
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 32;
-    x *= UINT64_C(0xd6e8feb86659fd93);
-    x ^= x >> 32;
-    x *= UINT64_C(0xd6e8feb86659fd93);
-    return x ^ x >> 32;
-}
-
-static uint64_t number_of(const char *address)
-{
-    uint8_t bytes[16] = {0};
-    uint64_t n;
-    if (inet_pton(AF_INET, address, bytes) == 1)
-        bytes[4] = 4;
-    else if (inet_pton(AF_INET6, address, bytes) != 1)
-        return 0;
-    memcpy(&n, bytes, sizeof n); /* of IPv6 the first half */
-    return n;
-}
-
 bool weft__rate_allow(weft__rate *r, const char *address, int64_t now, unsigned *wait)
 {
-    int64_t *word = &r->words[mix(number_of(address) ^ r->seed) % WORDS];
+    weft__address client;
+    if (weft__address_parse(&client, address, 0) < 0)
+        client.size = 0;
+    int64_t *word = &r->words[weft__address_client(&client, r->seed) % WORDS];
     int64_t used = load_relaxed(word), next;
     do {
         next = (used > now ? used : now) + r->interval;

@@ -44,15 +44,17 @@ static void refuse(weft__worker *w, int fd, bool linger)
 
 /* ---- letting in ---- */
 
-static void adopt(weft__worker *w, int fd)
+static void adopt(weft__worker *w, int fd, uint32_t place)
 {
     weft_server *s = w->server;
     weft_conn *c = weft__conn_new(w, fd);
     if (c == NULL) {
         sub_relaxed(&s->open, 1);
+        weft__conn_give_back(s, place);
         refuse(w, fd, false);
         return;
     }
+    c->place = place;
     c->slot.fn = &weft__conn_slot_fn;
     int err = weft__slot_add(w->poller, &c->slot, 0);
     if (err == 0)
@@ -76,6 +78,7 @@ struct passing {
     weft__call call;
     weft__worker *to;
     int fd;
+    uint32_t place;
 };
 
 static void passed_on(weft__call *call)
@@ -85,8 +88,9 @@ static void passed_on(weft__call *call)
     if (w->emptied) {
         weft__sys_close(p->fd);
         sub_relaxed(&w->server->open, 1);
+        weft__conn_give_back(w->server, p->place);
     } else {
-        adopt(w, p->fd);
+        adopt(w, p->fd, p->place);
     }
     weft__free(p);
     sub_seq_cst(&w->coming, 1);
@@ -130,24 +134,30 @@ static bool is_ahead(const weft_server *s)
 static void admit(weft__worker *w, int fd)
 {
     weft_server *s = w->server;
+    uint32_t held;
+    if (unlikely(!weft__conn_may_come(s, &w->refused_address, fd, &held))) {
+        refuse(w, fd, true);
+        return;
+    }
     if (add_relaxed(&s->open, 1) >= s->options.max_connections && !left_to_others(w) &&
         weft__room_make(w, false) == WEFT__ROOM_NONE) {
         sub_relaxed(&s->open, 1);
+        weft__conn_give_back(s, held);
         refuse(w, fd, true);
         return;
     }
     weft__worker *to = s->nworkers > 1 ? place(w) : w;
     struct passing *p = to != w ? weft__malloc(sizeof(*p)) : NULL;
     if (p == NULL) {
-        adopt(w, fd);
+        adopt(w, fd, held);
         return;
     }
-    *p = (struct passing){.call.fn = passed_on, .to = to, .fd = fd};
+    *p = (struct passing){.call.fn = passed_on, .to = to, .fd = fd, .place = held};
     add_seq_cst(&to->coming, 1);
     if (!load_seq_cst(&to->accepting)) { /* stopping: it counts `coming` only after it cleared this */
         sub_seq_cst(&to->coming, 1);
         weft__free(p);
-        adopt(w, fd);
+        adopt(w, fd, held);
         return;
     }
     weft__sched_call(to->index, &p->call);

@@ -3,6 +3,7 @@
  * A record comes from a slab of its worker and goes back there, so ten thousand idle connections are ten thousand
  * records side by side and nothing else. Ids are given by each worker from its own residue class, so they need no
  * common counter. Pinned by tests/serve/conn_test.c and tests/serve/held_test.c. */
+#include "serve/per_address.h"
 #include "serve/processes.h"
 #include "serve/reset.h"
 
@@ -68,6 +69,21 @@ weft_conn *weft__conn_new(weft__worker *w, int fd)
     return c;
 }
 
+bool weft__conn_may_come(weft_server *s, uint64_t *refused, int fd, uint32_t *place)
+{
+    *place = 0;
+    if (likely(s->per_address == NULL) || weft__per_address_enter(s->per_address, s->child, fd, place))
+        return true;
+    WEFT__COUNT(refused);
+    return false;
+}
+
+void weft__conn_give_back(weft_server *s, uint32_t place)
+{
+    if (unlikely(place != 0))
+        weft__per_address_leave(s->per_address, s->child, place);
+}
+
 void weft__conn_slabs_free(weft__worker *w)
 {
     while (w->slabs != NULL) {
@@ -91,6 +107,7 @@ void weft__conn_end(weft_conn *c)
     bool opened = !(load_relaxed(&c->flags) & (WEFT__CONN_REFUSED | WEFT__CONN_UNOPENED));
     if (opened && s->options.on_close != NULL)
         s->options.on_close(c, s->options.arg);
+    weft__conn_give_back(s, c->place); /* before the client can see the end, and come again */
     if (c->tls != NULL)
         weft__secure_close(c);
     s->model->forget(c);

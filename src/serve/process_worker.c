@@ -139,6 +139,7 @@ int weft__processes_serve_client(weft_server *s, int fd)
     own.tally = &all->calls;
     own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
     s->workers = &own;
+    s->per_address = NULL; /* the supervisor counts */
     weft__listen_close(s, 0);
     if (weft__processes_listen(s) < 0)
         return 1;

@@ -22,6 +22,7 @@
  * Pinned by tests/serve (every case runs in processes too), tests/serve/processes_test.c and room_test.c. */
 #include "serve/processes.h"
 #include "serve/packet.h"
+#include "serve/per_address.h"
 
 #include <weft/co.h>
 #include <weft/poller.h>
@@ -56,6 +57,7 @@ struct child {
     int control; /* our end of its pipe; -1: it is not running */
     bool reported;
     bool untold;               /* on_tell has not run in it for the present front->told */
+    uint32_t place;            /* of its client: per_address.h */
     int64_t started, start_at; /* ns; INT64_MAX: not to be started */
 };
 
@@ -318,12 +320,15 @@ static void bury(supervisor *sup, struct child *c)
     if (o->on_death != NULL && (sup->single ? code != 0 : !sup->stopping && !asked))
         o->on_death(pid, code, o->arg);
     if (sup->single) {
+        weft__conn_give_back(sup->server, c->place);
         store_relaxed(&set->open, set->open - 1);
         weft__seats_leave(&sup->seats, index);
         if (sup->accept_again != 0)
             sup->accept_again = 1; /* now: who waits in the queue may have waited for this */
         return;
     }
+    if (sup->server->per_address != NULL)
+        weft__per_address_bury(sup->server->per_address, index);
     for (unsigned i = 0; i < sup->server->nworkers; i++) {
         if (weft__is_packet(sup->server))
             weft__packet_bury(&set[i]);
@@ -364,7 +369,7 @@ static bool lacks_descriptors(int err)
 }
 
 /* Start a process for the client at fd, which has a seat unless everybody is at work. 0 or -errno. */
-static int seat_client(supervisor *sup, int fd)
+static int seat_client(supervisor *sup, int fd, uint32_t place)
 {
     unsigned i = 0;
     if (sup->running - sup->seats.asked >= sup->server->options.max_connections && !make_room(sup))
@@ -377,6 +382,8 @@ static int seat_client(supervisor *sup, int fd)
     sup->client = -1;
     if (err < 0)
         weft__seats_leave(&sup->seats, i);
+    else
+        sup->children[i].place = place;
     if (lacks_descriptors(err) && !weft__seats_coming(&sup->seats))
         (void)make_room(sup); /* for the next one */
     return err;
@@ -385,12 +392,15 @@ static int seat_client(supervisor *sup, int fd)
 static void serve_in_child(supervisor *sup, int fd)
 {
     weft__worker *w = sup->front->workers;
-    if (seat_client(sup, fd) < 0) {
+    uint32_t place;
+    bool may = weft__conn_may_come(sup->server, &w->refused_address, fd, &place);
+    if (!may || seat_client(sup, fd, place) < 0) {
+        weft__conn_give_back(sup->server, place);
         turn_away(sup, fd);
         return;
     }
-    WEFT__COUNT(&w->accepted);
     store_relaxed(&w->open, w->open + 1);
+    WEFT__COUNT(&w->accepted);
     weft__sys_close(fd);
 }
 

@@ -90,6 +90,7 @@ struct weft_conn {
     uint8_t after;       /* FLUSHING: what the handler returned */
     uint8_t flags;       /* atomic: enum weft__conn_flag */
     bool corked;         /* the kernel holds back a packet that is not full */
+    uint32_t place;      /* of per_address.h; 0: none */
 };
 
 struct weft__turn {
@@ -156,7 +157,7 @@ struct weft__worker {
 
     /* Counts, atomic, of all who have had this record: they are read while a worker process takes it over from one that
      * has died, and only ever grow. */
-    uint64_t accepted, calls, timeouts, shed, refused, cuts, handshakes, broken;
+    uint64_t accepted, calls, timeouts, shed, refused, refused_address, cuts, handshakes, broken;
     uint64_t packets[WEFT__PACKET_COUNTS]; /* packet.h */
 
     struct weft__mail *mail; /* datagrams: under `lock`, while it runs */
@@ -248,6 +249,8 @@ struct weft_server {
     int32_t start_error; /* atomic: the first one */
     uint32_t serving;    /* atomic: workers not ended */
     int32_t result;      /* what weft_server_wait says after the end */
+
+    struct weft__per_address *per_address; /* NULL: no limit for an address, or not this process's to look at */
 
     uint64_t packets_lost; /* atomic: by sockets for datagrams that are closed */
 
@@ -392,6 +395,11 @@ void weft__conn_end(weft_conn *c);
 
 /* All ended: free the worker's memory. */
 void weft__conn_slabs_free(weft__worker *w);
+
+/* Whether the client at fd may come: its address does not have max_per_address yet. Else it is counted in *refused, and
+ * to be turned away. *place goes into its record, or back. */
+bool weft__conn_may_come(weft_server *s, uint64_t *refused, int fd, uint32_t *place);
+void weft__conn_give_back(weft_server *s, uint32_t place);
 
 /* Break it: the first error stays. */
 static inline void weft__conn_break(weft_conn *c, int err)

@@ -5,6 +5,7 @@
  * the model's keepers carry the stop out and the last of them stores ENDED. Pinned by tests/serve/server_test.c.
  */
 #include "io/tls.h"
+#include "serve/per_address.h"
 #include "serve/processes.h"
 
 #include <weft/co.h>
@@ -231,13 +232,21 @@ int weft_server_open(weft_server **out, const weft_server_options *options)
         if (err < 0)
             goto fail_listeners;
     }
+    err = -ENOMEM;
+    if (s->options.max_per_address > 0 && !weft__is_packet(s)) {
+        s->per_address = weft__per_address_new(s->options.max_per_address, s->front != NULL ? s->front->sets : 1);
+        if (s->per_address == NULL)
+            goto fail_processes;
+    }
     err = weft__listen(s, sockets); /* last: sockets that are given are the caller's if it fails */
     if (err < 0)
-        goto fail_processes;
+        goto fail_per_address;
     s->options.host = s->options.model = s->options.poller = NULL;
     s->options.listeners = NULL;
     *out = s;
     return 0;
+fail_per_address:
+    weft__per_address_free(s->per_address);
 fail_processes:
     weft__processes_close(s);
 fail_listeners:
@@ -357,6 +366,7 @@ void weft_server_close(weft_server *s)
         weft__conn_slabs_free(&s->workers[i]);
     }
     weft__processes_close(s);
+    weft__per_address_free(s->per_address);
     weft__free(s->listeners);
     weft__free(s->workers);
     weft__free(s);
@@ -407,6 +417,7 @@ void weft_server_get_stats(const weft_server *s, weft_server_stats *stats)
         stats->timeouts += load_relaxed(&w->timeouts);
         stats->shed += load_relaxed(&w->shed);
         stats->refused += load_relaxed(&w->refused);
+        stats->refused_address += load_relaxed(&w->refused_address);
         stats->cut += load_relaxed(&w->cuts);
         stats->handshakes += load_relaxed(&w->handshakes);
         stats->broken += load_relaxed(&w->broken);

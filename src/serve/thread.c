@@ -505,14 +505,16 @@ static void admit(weft__worker *w, int fd, weft_conn **out)
 {
     weft_server *s = w->server;
     const weft_server_options *o = &s->options;
-    bool refuse = false;
+    uint32_t place;
+    bool refuse = !weft__conn_may_come(s, &w->refused_address, fd, &place);
     weft_conn *c = NULL;
     weft_lock_acquire(&w->lock);
-    if (load_relaxed(&s->open) >= o->max_connections)
+    if (!refuse && load_relaxed(&s->open) >= o->max_connections)
         refuse = weft__room_make(w, false) == WEFT__ROOM_NONE;
     if (!refuse)
         c = weft__conn_new(w, fd);
     if (c != NULL) {
+        c->place = place;
         store_relaxed(&c->state, WEFT__CONN_READY);
         list_push_back(&w->waiting, &c->link);
         store_relaxed(&w->open, w->open + 1);
@@ -522,6 +524,7 @@ static void admit(weft__worker *w, int fd, weft_conn **out)
     }
     weft_lock_release(&w->lock);
     if (c == NULL) {
+        weft__conn_give_back(s, place);
         weft__turn_away_text(s, fd);
         weft__turn_away_close(fd);
     }

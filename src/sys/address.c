@@ -86,6 +86,27 @@ void weft__address_unmap(weft_address *a)
     *a = v4;
 }
 
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= UINT64_C(0xd6e8feb86659fd93);
+    x ^= x >> 32;
+    x *= UINT64_C(0xd6e8feb86659fd93);
+    return x ^ x >> 32;
+}
+
+uint64_t weft__address_client(const weft__address *a, uint64_t seed)
+{
+    weft__address plain = *a;
+    uint64_t n = 0;
+    weft__address_unmap(&plain);
+    if (plain.size != 0 && plain.any.sa_family == AF_INET)
+        n = UINT64_C(1) << 32 | plain.in.sin_addr.s_addr;
+    else if (plain.size != 0 && plain.any.sa_family == AF_INET6)
+        memcpy(&n, &plain.in6.sin6_addr, sizeof n); /* the first half */
+    return mix(n ^ seed);
+}
+
 void weft__address_map(weft_address *a)
 {
     if (a->size == 0 || a->any.sa_family != AF_INET)

@@ -28,6 +28,10 @@ unsigned weft__address_port(const weft__address *a);
 void weft__address_map(weft_address *a);
 void weft__address_unmap(weft_address *a);
 
+/* A number for the client behind an IPv4 or IPv6 address, whatever its port, by a hash that nobody can aim at who does
+ * not know the seed. An IPv6 client is its /64: who has one address of it has all. 0 bytes of address are one, too. */
+uint64_t weft__address_client(const weft__address *a, uint64_t seed);
+
 /* Look a name up by getaddrinfo (which blocks: call it through weft_blocking). Stores up to `max` addresses in the
  * order in which they should be tried and returns how many; -ENOENT, -EAGAIN (no answer), -ENOMEM, -EINVAL. `passive`:
  * to bind. */

@@ -76,6 +76,49 @@ def rate():
                 check(all(a["Connection"] is None for a in answers), "the connection goes on")
 
 
+def per_address():
+    """One address has so many connections and no more, whatever process has them; it gets 503, and that is counted."""
+    request = "GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+    with Tree() as t:
+        t.write("index.html", "x")
+        for arguments in ((), ("--processes", "3"), ("--model", "process"), ("--model", "prefork", "--processes", "5")):
+            with Server(t.path, "--max-per-address", "2", "--status", "/status", *arguments) as s:
+                def come(source):
+                    c = Client(s, source=source)
+                    c.send(request)
+                    return c, c.answer()
+
+                def refused():
+                    return json.loads(get(s, "/status.json").body)["connections_refused_address_total"]
+
+                def served_again():
+                    c, answer = come("127.0.0.2")
+                    if answer.status == 200:
+                        clients.append(c)
+                    else:
+                        c.socket.close()
+                    return answer.status == 200
+
+                clients = [come("127.0.0.2") for _ in range(2)]
+                check(all(a.status == 200 for _, a in clients), f"{arguments}: two are served")
+                clients = [c for c, _ in clients]
+                for _ in range(3):
+                    c, answer = come("127.0.0.2")
+                    check((answer.status, answer["Connection"]) == (503, "close"), f"{arguments}: {answer.status}")
+                    check(c.at_end(), f"{arguments}: and closed")
+                    c.socket.close()
+                c, answer = come("127.0.0.3")
+                check(answer.status == 200, f"{arguments}: another address is served")
+                clients.append(c)
+                check(refused() == 3, f"{arguments}: it is counted")
+                text = get(s, "/metrics").body.decode()
+                check("\nweft_connections_refused_address_total 3\n" in text, f"{arguments}: {text}")
+                clients.pop(0).socket.close()
+                until(served_again, f"{arguments}: a place that is left is taken")
+                for c in clients:
+                    c.socket.close()
+
+
 def rate_of_the_reset():
     """Who resets his connections is no stranger: the limit counts them, and the log has his address."""
     with Tree() as t:
@@ -218,4 +261,4 @@ def prometheus(text):
 
 
 if __name__ == "__main__":
-    run([(f.__name__, f) for f in (hosts, rate, rate_of_the_reset, reload, status, processes)])
+    run([(f.__name__, f) for f in (hosts, rate, per_address, rate_of_the_reset, reload, status, processes)])

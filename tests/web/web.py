@@ -65,8 +65,9 @@ class Server:
                   f"the server ended with {self.process.returncode}: {self.errors}")
             check(self.errors == "", f"the server wrote to standard error: {self.errors}")
 
-    def connect(self, timeout=10):
-        s = socket.create_connection((self.host.strip("[]"), self.port), timeout=timeout * PATIENCE)
+    def connect(self, timeout=10, source=None):
+        s = socket.create_connection((self.host.strip("[]"), self.port), timeout=timeout * PATIENCE,
+                                     source_address=source and (source, 0))
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return SecureSocket(s, self.tls.context(), "localhost") if self.tls is not None else s
 
@@ -162,8 +163,8 @@ DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (Jan|Feb|Mar|Apr|May|Jun
 class Client:
     """One connection; reads answers and checks what every answer has to be."""
 
-    def __init__(self, server, timeout=10):
-        self.socket = server.connect(timeout)
+    def __init__(self, server, timeout=10, source=None):
+        self.socket = server.connect(timeout, source)
         self.buffer = bytearray()
 
     def __enter__(self):
