@@ -7,6 +7,7 @@
 #include "sys/net.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -373,6 +374,40 @@ TEST_LIMIT(60, per_address_counts_are_exact_also_when_one_is_killed)
     client_close(fd);
     serve_stop(s);
     weft__per_address_free(p);
+}
+
+/* Those who come at the same moment never all step back: as many as may be are let in. */
+TEST_LIMIT(60, per_address_the_last_place_is_taken_by_one_of_those_who_come_together)
+{
+    together *t = test_shared(sizeof *t);
+    weft_server *s = serve_start(&serve_thread, (weft_server_options){.handler = tell_pid});
+    int fd = client_open(weft_server_port(s));
+    pid_t pids[PARTS];
+    int status;
+    for (int round = 0; round < 200; round++) {
+        weft__per_address *p = weft__per_address_new(LIMIT, PARTS);
+        store_seq_cst(&t->in, 0);
+        store_seq_cst(&t->turns, 0);
+        for (unsigned i = 0; i < PARTS; i++) {
+            uint32_t place;
+            CHECK((pids[i] = fork()) >= 0);
+            if (pids[i] > 0)
+                continue;
+            add_seq_cst(&t->turns, 1);
+            while (load_seq_cst(&t->turns) < PARTS)
+                sched_yield();
+            for (int k = 0; k < LIMIT; k++)
+                if (weft__per_address_enter(p, i, fd, &place))
+                    add_seq_cst(&t->in, 1);
+            _exit(0);
+        }
+        for (unsigned i = 0; i < PARTS; i++)
+            CHECK(waitpid(pids[i], &status, 0) == pids[i] && status == 0);
+        CHECK_INT(LIMIT, load_seq_cst(&t->in));
+        weft__per_address_free(p);
+    }
+    client_close(fd);
+    serve_stop(s);
 }
 
 TEST(per_address_has_room_for_as_many_processes_as_there_may_be)
