@@ -1,5 +1,5 @@
-/* weft/server.h - a TCP server (and for UDP: weft/packet.h): one handler in blocking style, run by the model of your
- * choice.
+/* weft/server.h - a server over TCP or a Unix socket (and for UDP: weft/packet.h): one handler in blocking style, run
+ * by the model of your choice.
  *
  *     static int echo(weft_conn *c, void *arg)
  *     {
@@ -61,7 +61,17 @@ extern "C" {
  * A full server. At max_connections a newcomer is let in by closing the connection that has waited longest for its
  * client without a whole request (see weft_conn_busy), or if that is less than a second, one whose client has taken or
  * sent nothing for longer; when every connection is at work, the newcomer is refused. Under "process" a request that
- * comes in the same moment is answered before the close. */
+ * comes in the same moment is answered before the close.
+ *
+ * Unix sockets. With the host "unix:/run/mine.sock" the server listens on a Unix socket, under every model, plain or
+ * with TLS; not for datagrams (-EINVAL). Its file is for this user alone (mode 0600, from its first moment; chmod it
+ * once the server is open to let in others) and is removed as soon as nobody is accepted any more, by the process that
+ * has opened the server: but not when other programs may have the socket (listeners, weft_server_listeners,
+ * weft_server_retire), as it is the way to them. A file that nobody listens on is replaced. A path that is not
+ * absolute has to lead to the file at the end too. "unix:@NAME" is a name without a file, and anybody on this machine
+ * may connect to it. All loops and processes accept from the one socket. Clients that find the kernel's queue full
+ * (backlog) wait in their connect, and in "prefork" and "pool" with processes none that stands in it is turned away.
+ * Most clients have no address of their own: weft_conn_peer shows "unix:". */
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
 typedef struct weft_tls weft_tls; /* weft/tls.h */
@@ -108,15 +118,15 @@ typedef struct weft_server_options {
     void *arg;                  /* for the handler and every hook */
 
     const char *host;     /* numeric address or name to bind; NULL = "127.0.0.1"; "" or "0.0.0.0" = every IPv4 address,
-                             "::" = every one */
-    unsigned port;        /* 0 = any free one, see weft_server_port */
+                             "::" = every one; "unix:PATH" or "unix:@NAME" = a Unix socket, see above */
+    unsigned port;        /* 0 = any free one, see weft_server_port. Ignored for a Unix socket, which has none */
     const char *model;    /* as above; NULL = "coroutine" */
     const char *poller;   /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
     unsigned threads;     /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16;
                              nothing to "iterative", "thread", "process" and "prefork" */
     int run_here;         /* 1: weft_server_run serves on the thread that calls it, see there; 0: on other threads */
     unsigned processes;   /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
-    const int *listeners; /* listening TCP sockets (for datagrams: bound UDP sockets) to use instead of host and port:
+    const int *listeners; /* listening TCP or Unix sockets (datagrams: bound UDP ones) to use instead of host and port:
                              see weft/handover.h. The server's, once it is open; closed at its end and never shut down,
                              as others may have them too */
     unsigned listener_count; /* at most one an event loop; loops beyond that share them. Datagrams: weft/packet.h */
@@ -183,8 +193,9 @@ typedef struct weft_server_options {
 /* Bind and listen; clients can connect from now on and are accepted once the server is started. Raises the soft limit
  * of RLIMIT_NOFILE when max_connections needs it. Returns 0 and *s; -EINVAL for an option that makes no sense (no
  * handler, unknown model or poller), -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOENT (the host name does not resolve),
- * -EBUSY (the process already uses another poller), -EMFILE, -ENOMEM. *s is untouched on failure. Waits only to resolve
- * a name. Allocates. */
+ * -EBUSY (the process already uses another poller), -EMFILE, -ENOMEM. Of a Unix socket: -EADDRINUSE (a server listens
+ * there, or the file is no socket), -ENAMETOOLONG (107 bytes at the most), -ENOENT, -ENOTDIR (its directory), -EACCES,
+ * -EROFS. *s is untouched on failure. Waits only to resolve a name, or for the file system. Allocates. */
 WEFT_API int weft_server_open(weft_server **s, const weft_server_options *options);
 
 /* Start serving, in the background. Once only. Returns 0, -EALREADY, or what starting threads, pollers or the first
@@ -239,10 +250,11 @@ WEFT_API const char *const *weft_server_models(void);
 /* How many clients it serves at the same time; further ones stand in line or are turned away. Constant. */
 WEFT_API unsigned weft_server_capacity(const weft_server *s);
 
-/* The port it listens on. */
+/* The port it listens on; 0: a Unix socket. */
 WEFT_API unsigned weft_server_port(const weft_server *s);
 
-/* The address and port it listens on as text, "127.0.0.1:8000" or "[::1]:8000". Valid as long as s. */
+/* The address and port it listens on as text, "127.0.0.1:8000", "[::1]:8000" or "unix:/run/mine.sock". Valid as long
+ * as s. */
 WEFT_API const char *weft_server_address(const weft_server *s);
 
 /* Counts since the start, but for `open`. A racy picture while it serves. */
@@ -335,12 +347,12 @@ WEFT_API int weft_conn_stopping(const weft_conn *c);
 WEFT_API int weft_conn_crowded(const weft_conn *c);
 
 enum {
-    WEFT_CONN_ADDRESS_MAX = 64 /* bytes that hold any address as text */
+    WEFT_CONN_ADDRESS_MAX = 128 /* bytes that hold any address as text */
 };
 
-/* The other end's numeric address as text, and its port in *port (which may be NULL); an IPv4 address mapped into IPv6
- * is shown as IPv4. Returns the length of the text, or -errno. local: this end's. Each is a call to the kernel: keep
- * it. */
+/* The other end's numeric address as text, and its port in *port (which may be NULL); an IPv4 address mapped into
+ * IPv6 is shown as IPv4; a client over a Unix socket is "unix:" and the name that it has bound, which is seldom any,
+ * and port 0. Returns the length of the text, or -errno. local: this end's. Each is a call to the kernel: keep it. */
 WEFT_API int weft_conn_peer(const weft_conn *c, char text[WEFT_CONN_ADDRESS_MAX], unsigned *port);
 WEFT_API int weft_conn_local(const weft_conn *c, char text[WEFT_CONN_ADDRESS_MAX], unsigned *port);
 

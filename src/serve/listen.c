@@ -8,11 +8,15 @@
  * SO_REUSEPORT also lets a second server take the same port unnoticed. Therefore the first socket is bound without it,
  * which fails if anybody has the port, and gets it only afterwards, for our others.
  * Sockets that are given (by a predecessor, by a service manager) are never shut down: others may go on with them. With
- * fewer of them than workers some share one. */
+ * fewer of them than workers some share one.
+ * A Unix socket is one for all workers, as its name can be bound once. It is never shut down either: the first worker
+ * that stops would take it from the others. Its file is removed by whoever closes his descriptor first, while the
+ * socket is still there: so nobody can have put another in its place. Pinned by tests/serve/unix_test.c. */
 #include "serve/serve.h"
 
 #include <weft/co.h>
 
+#include "io/stream.h"
 #include "sys/limit.h"
 #include "sys/sys.h"
 
@@ -84,7 +88,7 @@ fail:
     return err;
 }
 
-/* A TCP socket that listens, or one for datagrams with an address of its own and with none of a peer? */
+/* A TCP or Unix socket that listens, or one for datagrams with an address of its own and with none of a peer? */
 static int check_given(const weft_server *s, int fd)
 {
     int type = 0, listens = 0;
@@ -99,7 +103,9 @@ static int check_given(const weft_server *s, int fd)
     bool fits = weft__is_packet(s)
                     ? type == SOCK_DGRAM && weft__address_port(&a) != 0 && weft__sys_peer(fd, &peer) == -ENOTCONN
                     : type == SOCK_STREAM && listens;
-    return fits && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6) ? 0 : -EINVAL;
+    bool knows = a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6 ||
+                 (a.any.sa_family == AF_UNIX && !weft__is_packet(s));
+    return fits && knows ? 0 : -EINVAL;
 }
 
 /* What a mailbox gets that others have had, and may have still. */
@@ -156,11 +162,46 @@ fail:
     return err;
 }
 
+static bool is_unix(const weft_server *s)
+{
+    return s->address.any.sa_family == AF_UNIX;
+}
+
+/* Once, by whoever comes first of all who close a descriptor of the socket. */
+static void remove_file(weft_server *s)
+{
+    if (!load_seq_cst(&s->shared) && swap_seq_cst(&s->has_file, 0))
+        weft__sys_unbind_unix(&s->file);
+}
+
+static int listen_unix(weft_server *s, unsigned n)
+{
+    const weft_server_options *o = &s->options;
+    const weft__unix_request request = {.type = SOCK_STREAM, .backlog = o->backlog};
+    if (weft__is_packet(s))
+        return -EINVAL;
+    int err = weft_address_parse(&s->address, o->host);
+    if (err < 0)
+        return err;
+    err = s->listeners[0] = weft__io_unix_bind(&s->address, &request, &s->file);
+    if (err < 0)
+        return err;
+    store_seq_cst(&s->has_file, 1);
+    weft__address_text(&s->address, s->address_text, sizeof s->address_text);
+    for (unsigned i = 1; i < n && err >= 0; i++)
+        err = s->listeners[i] = weft__sys_dup(s->listeners[0]);
+    for (unsigned i = 0; i < n && err < 0; i++)
+        weft__listen_close(s, i);
+    return err < 0 ? err : 0;
+}
+
 int weft__listen(weft_server *s, unsigned n)
 {
     const weft_server_options *o = &s->options;
     if (o->listener_count > 0)
         return take_given(s, n);
+    if (strncmp(o->host, "unix:", 5) == 0)
+        return listen_unix(s, n);
     weft__address found[ADDRESSES];
     struct lookup l = {o, found};
     int count = 1, err;
@@ -213,8 +254,9 @@ void weft__listen_close(weft_server *s, unsigned i)
         return;
     }
     if (s->listeners[i] >= 0) {
+        remove_file(s);
         /* io_uring may hold the socket a little longer than its descriptor; so the port is free all the same. */
-        if (s->front == NULL && !load_relaxed(&s->shared)) /* else other processes have it too */
+        if (s->front == NULL && !load_relaxed(&s->shared) && !is_unix(s)) /* else others have it too */
             (void)weft__sys_shutdown(s->listeners[i], SHUT_RDWR);
         weft__sys_close(s->listeners[i]);
     }

@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "io/poller.h"
 #include "sys/net.h"
+#include "sys/unix.h"
 
 typedef struct weft__worker weft__worker;
 typedef struct weft__turn weft__turn;
@@ -239,6 +240,8 @@ struct weft_server {
     uint32_t since_grain; /* ms; see C2 */
     weft__address address;
     char address_text[WEFT_CONN_ADDRESS_MAX];
+    weft__socket_file file; /* of a Unix socket that this server has bound */
+    uint32_t has_file;      /* atomic: it is there, and for this server to remove */
 
     uint32_t state;      /* atomic: above; waited on by weft_server_wait */
     uint32_t stopping;   /* atomic: enum weft__stop */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,16 +133,19 @@ TEST(handover_those_in_line_are_served)
 /* ---- under load ---- */
 
 typedef struct load {
-    serve_load base; /* counts rounds */
-    bool stays;      /* one of its clients does */
+    serve_load base;       /* counts rounds */
+    bool stays;            /* one of its clients does */
+    struct sockaddr_un un; /* where the server is, if not at the port */
 } load;
 
 static int load_open(const load *l)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->base.port)};
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+    bool is_unix = l->un.sun_family == AF_UNIX;
+    int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->base.port)};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const struct sockaddr *a = is_unix ? (const struct sockaddr *)&l->un : (const struct sockaddr *)&in;
+    if (fd >= 0 && connect(fd, a, is_unix ? sizeof l->un : sizeof in) < 0) {
         close(fd);
         fd = -1;
     }
@@ -202,13 +206,17 @@ static void await_rounds(load *l)
 }
 
 /* Twenty servers one after the other on the same sockets, under the load of so many processes. */
-static void replace_twenty(const serve_kind *kind, unsigned loads, bool stays)
+static void replace_twenty(const serve_kind *kind, unsigned loads, bool stays, const char *host)
 {
     load *l = test_shared(sizeof *l);
     line_service *service = line_service_new(false);
-    weft_server_options o = line_options(kind, (weft_server_options){0}, service);
+    weft_server_options o = line_options(kind, (weft_server_options){.host = host}, service);
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &o));
+    if (host != NULL) {
+        l->un.sun_family = AF_UNIX;
+        strcpy(l->un.sun_path, host + strlen("unix:"));
+    }
     l->base.port = weft_server_port(s);
     l->stays = stays;
     for (unsigned i = 0; i < loads; i++)
@@ -232,7 +240,14 @@ static void replace_twenty(const serve_kind *kind, unsigned loads, bool stays)
 
 SERVE_MANY_CASE_LIMIT(60, handover_twenty_in_a_row_lose_nothing)
 {
-    replace_twenty(kind, 1, true);
+    replace_twenty(kind, 1, true, NULL);
+}
+
+SERVE_MANY_CASE_LIMIT(60, handover_twenty_in_a_row_over_a_unix_socket_lose_nothing)
+{
+    char host[108];
+    snprintf(host, sizeof host, "unix:%s/socket", test_dir());
+    replace_twenty(kind, 1, true, host);
 }
 
 /* The same where clients stand in line: more of them come than are served at a time. */
@@ -242,12 +257,12 @@ SERVE__ONE(60, handover_twenty_in_a_row_lose_nobody_in_line, prefork)
 SERVE__ONE(60, handover_twenty_in_a_row_lose_nobody_in_line, pool)
 static void handover_twenty_in_a_row_lose_nobody_in_line(const serve_kind *kind)
 {
-    replace_twenty(kind, 5, false);
+    replace_twenty(kind, 5, false, NULL);
 }
 
 /* ---- what can be given ---- */
 
-TEST(handover_only_listening_tcp_sockets_are_taken)
+TEST(handover_only_listening_sockets_are_taken)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int local = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), none = fcntl(fd, F_DUPFD_CLOEXEC, 0);

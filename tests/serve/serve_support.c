@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -448,12 +449,26 @@ const char *serve_own_host(void)
     return text;
 }
 
-static int open_client(unsigned port, const char *source, const char *host)
+static int new_client(int family)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
     struct timeval limit = {.tv_sec = (time_t)(PATIENCE_SECONDS * test_limit_factor())};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    return fd;
+}
+
+static void connect_client(int fd, const void *address, size_t size)
+{
+    if (connect(fd, address, (socklen_t)size) < 0)
+        FAIL("connect: %s", strerror(errno));
+    if (clients_encrypt)
+        secure_client_begin(fd);
+}
+
+static int open_client(unsigned port, const char *source, const char *host)
+{
+    int fd = new_client(AF_INET), one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = 0};
     if (source != NULL) {
@@ -463,10 +478,17 @@ static int open_client(unsigned port, const char *source, const char *host)
     }
     a.sin_port = htons((uint16_t)port);
     CHECK_INT(1, inet_pton(AF_INET, host, &a.sin_addr));
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-        FAIL("connect: %s", strerror(errno));
-    if (clients_encrypt)
-        secure_client_begin(fd);
+    connect_client(fd, &a, sizeof(a));
+    return fd;
+}
+
+int client_open_unix(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = new_client(AF_UNIX);
+    CHECK(strlen(path) < sizeof a.sun_path);
+    strcpy(a.sun_path, path);
+    connect_client(fd, &a, sizeof a);
     return fd;
 }
 

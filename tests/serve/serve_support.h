@@ -163,6 +163,7 @@ const char *serve_own_host(void);
 int client_open(unsigned port);
 int client_open_from(unsigned port, const char *source);
 int client_open_to(unsigned port, const char *host);
+int client_open_unix(const char *path);
 void client_send(int fd, const void *data, size_t size);
 void client_say(int fd, const char *text);
 size_t client_recv(int fd, void *buf, size_t size); /* at least 1, or 0 at the end; a reset fails the case */
