@@ -59,7 +59,7 @@ typedef struct weft_http_options {
     int64_t body_max;     /* bytes of such a body, 413 beyond; 0 = 1 MiB, negative = none */
 
     double rate_limit;   /* requests a second from one address (IPv6: from one /64), of all processes that serve
-                          * together; 429 beyond; 0 = no limit */
+                          * together; 429 beyond; 0 = no limit. Not over Unix sockets, where clients have none */
     unsigned rate_burst; /* so many at once after a rest; 0 = those of one second, at least 1 */
 
     const char *log;          /* access log, combined format: a file to append to, "-" = standard output; NULL = none */
@@ -115,11 +115,11 @@ WEFT_API void weft_http_get_stats(const weft_http *site, weft_http_stats *stats)
 
 /* Serve a page about the running server at `path` ("/status", say): connections, requests a second, response times,
  * threads, who waits for what; it updates itself. Its data are at the path with ".json" behind it, and for Prometheus
- * at /metrics. All three answer clients of this machine only (404 to others). Where several processes serve, counts are
- * of all of them; the cache, memory, threads and who waits are of the one that answers, whose pid is told. From then on
- * each request's time is taken, which costs two looks at the clock: to the end of its answer, or to the end of the head
- * of an event stream or WebSocket. -EINVAL for a path that is none, or that a URL
- * has to escape; else as weft_http_route: also -EEXIST. */
+ * at /metrics. All three answer clients of this machine only, also over a Unix socket (404 to others). Where several
+ * processes serve, counts are of all of them; the cache, memory, threads and who waits are of the one that answers,
+ * whose pid is told. From then on each request's time is taken, which costs two looks at the clock: to the end of its
+ * answer, or to the end of the head of an event stream or WebSocket. -EINVAL for a path that is none, or that a URL has
+ * to escape; else as weft_http_route: also -EEXIST. */
 WEFT_API int weft_http_add_status(weft_http *site, const char *path);
 
 /* Free everything. After weft_server_close of every server it was attached to. Takes NULL. */

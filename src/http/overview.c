@@ -155,7 +155,7 @@ static bool is_local(const weft_request *r)
 {
     char peer[WEFT_CONN_ADDRESS_MAX];
     return weft_conn_peer(weft_request_conn(r), peer, NULL) > 0 &&
-           (strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0);
+           (strncmp(peer, "127.", 4) == 0 || strcmp(peer, "::1") == 0 || strncmp(peer, "unix:", 5) == 0);
 }
 
 static int send(weft_request *r, text *t, const char *type)

@@ -14,6 +14,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum {
     REQUESTS_MAX = 64 /* in one call of the handler; it is called again for what is left */
@@ -121,10 +122,12 @@ static int answer(weft__request *r)
     return r->site->root >= 0 ? weft__answer_file(r) : weft__answer_error(r, 404);
 }
 
+/* Over a Unix socket clients have no addresses, and all as one would be limited by the busiest. */
 static bool within_rate(weft__request *r)
 {
     char peer[WEFT_CONN_ADDRESS_MAX];
-    return weft_conn_peer(r->conn, peer, NULL) < 0 || weft__rate_allow(r->site->rate, peer, r->now.monotonic, &r->wait);
+    return weft_conn_peer(r->conn, peer, NULL) < 0 || strncmp(peer, "unix:", 5) == 0 ||
+           weft__rate_allow(r->site->rate, peer, r->now.monotonic, &r->wait);
 }
 
 static const weft__http_limits *limits_of(const weft__request *r)
