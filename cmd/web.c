@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMAND WEB_COMMAND
@@ -44,8 +45,10 @@ static settings set = {
 
 static const cmd_option options[] = {
     {"bind", CMD_TEXT, &set.bind, NULL, 0, 0, "ADDRESS",
-     "address to listen on (default 127.0.0.1: this machine only;\n0.0.0.0 or :: is every interface)"},
-    {"port", CMD_NUMBER, &set.port, NULL, 0, 65535, "N", "port to listen on (default 8000; 0 takes any free one)"},
+     "address to listen on (default 127.0.0.1: this machine only;\n0.0.0.0 or :: is every interface), or unix:PATH: a "
+     "Unix socket,\nwhich is this user's alone (mode 0600)"},
+    {"port", CMD_NUMBER, &set.port, NULL, 0, 65535, "N",
+     "port to listen on (default 8000; 0 takes any free one;\na Unix socket has none)"},
     {"listing", CMD_FLAG, &set.listing, NULL, 0, 0, NULL, "list directories that have no index file"},
     {"hosts", CMD_FLAG, &set.hosts, NULL, 0, 0, NULL,
      "virtual hosts: DIR has a directory for each host name, and one\nnamed default for all others"},
@@ -114,6 +117,7 @@ static int print_help(void)
          "  weft web public                                serve public/ on http://127.0.0.1:8000/\n"
          "  weft web . --port 0 --listing                  any free port, directories listed\n"
          "  weft web /srv/www --bind :: --port 80 --log /var/log/weft/access.log\n"
+         "  weft web . --bind unix:/run/user/1000/web.sock then: curl --unix-socket PATH http://localhost/\n"
          "  weft web /srv/www --processes 4 --threads 1    four workers, replaced when they die\n"
          "  weft web /srv/www --port 8443 --tls-cert site.pem --tls-key site.key\n"
          "  weft web . --model prefork --processes 4       four processes with one client at a time each\n"
@@ -174,8 +178,40 @@ static int site_error(const web *w, int err)
     return cmd_usage(COMMAND, "the directory '%s' cannot be opened: %s", w->directory, text);
 }
 
+/* The path behind "unix:", or NULL: no Unix socket is asked for. */
+static const char *unix_path(void)
+{
+    return strncmp(set.bind, "unix:", 5) == 0 ? set.bind + 5 : NULL;
+}
+
+/* What is wrong with a Unix socket's path; 0: something else is. */
+static int path_error(const char *path, int err)
+{
+    struct stat st;
+    switch (*path == 0 ? -ENAMETOOLONG : err) {
+    case -EADDRINUSE:
+        if (path[0] != '@' && lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+            return cmd_usage(COMMAND, "--bind: there is something at '%s' already, and it is no socket", path);
+        return cmd_usage(COMMAND, "--bind: another program listens on '%s'; choose another path", path);
+    case -ENAMETOOLONG:
+        return cmd_usage(COMMAND, "--bind unix:PATH takes a path of 1 to 107 bytes (not '%s')", path);
+    case -ENOENT:
+    case -ENOTDIR:
+        return cmd_usage(COMMAND, "--bind: there is no directory for '%s'; make it first", path);
+    case -EACCES:
+    case -EROFS:
+        return cmd_usage(COMMAND, "--bind: this user may not make '%s'; choose a directory that may be written to",
+                         path);
+    default:
+        return 0;
+    }
+}
+
 static int server_error(int err)
 {
+    int told = unix_path() != NULL ? path_error(unix_path(), err) : 0;
+    if (told != 0)
+        return told;
     switch (err) {
     case -E2BIG:
         return cmd_usage(COMMAND, "more listening sockets were given than there are threads; raise --threads");
@@ -222,6 +258,8 @@ static int check_model(void)
     if (strcmp(set.poller, "auto") != 0 && !is_model("coroutine") && !is_model(set.poller))
         return cmd_usage(COMMAND, "--poller %s does not go with --model %s: only coroutine has a choice", set.poller,
                          set.model);
+    if (set.rate_limit != 0 && unix_path() != NULL)
+        return cmd_usage(COMMAND, "--rate-limit does not go with --bind unix:PATH: its clients have no address");
     return 0;
 }
 
@@ -353,6 +391,16 @@ static sigset_t signals(void)
     return all;
 }
 
+/* "http://127.0.0.1:8000/", or "http+unix:/run/web.sock". */
+static void print_url(const web *w)
+{
+    const char *scheme = w->tls != NULL ? "https" : "http", *address = weft_server_address(w->server);
+    if (strncmp(address, "unix:", 5) == 0)
+        printf("%s+%s\n", scheme, address);
+    else
+        printf("%s://%s/\n", scheme, address);
+}
+
 /* It serves: say so to whoever has started this. A predecessor has printed the URL. */
 static int announce(const web *w)
 {
@@ -360,7 +408,7 @@ static int announce(const web *w)
     if (err < 0)
         return cmd_usage(COMMAND, "--pid-file '%s': %s", set.pid_file, weft_strerror(err));
     if (!weft_handover_ready())
-        printf("%s://%s/\n", w->tls != NULL ? "https" : "http", weft_server_address(w->server));
+        print_url(w);
     if (fflush(stdout) != 0)
         clearerr(stdout); /* nobody wants to know; it serves all the same */
     cmd_notify("READY=1");

@@ -5,7 +5,7 @@ _weft_web()
     case $prev in
         --poller) words=(auto epoll epoll-et uring poll select) ;;
         --model) words=(coroutine thread iterative process prefork pool select poll epoll epoll-et uring) ;;
-        --bind) words=(127.0.0.1 0.0.0.0 ::1 ::) ;;
+        --bind) words=(127.0.0.1 0.0.0.0 ::1 :: unix:) ;;
         --mime-types | --pid-file | --tls-cert | --tls-key)
             compopt -o default
             ;;

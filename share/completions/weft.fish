@@ -11,7 +11,7 @@ complete -c weft -n __fish_use_subcommand -l version -d 'Print the version and l
 
 set -l web '__fish_seen_subcommand_from web'
 complete -c weft -n $web -a '(__fish_complete_directories)'
-complete -c weft -n $web -l bind -x -a '127.0.0.1 0.0.0.0 ::1 ::' -d 'Address to listen on'
+complete -c weft -n $web -l bind -x -a '127.0.0.1 0.0.0.0 ::1 :: unix:' -d 'Address to listen on'
 complete -c weft -n $web -l port -x -d 'Port, 0 for any free one'
 complete -c weft -n $web -l listing -d 'List directories without an index file'
 complete -c weft -n $web -l index -x -d 'Names of the file that stands for a directory'
