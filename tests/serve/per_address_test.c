@@ -307,8 +307,8 @@ TEST(per_address_clients_of_unix_sockets_are_not_limited)
 
 enum {
     PARTS = 4,
-    LIMIT = 3,
-    TURNS = 20000
+    LIMIT = 1,
+    TURNS = 50000
 };
 
 typedef struct together {
@@ -376,38 +376,48 @@ TEST_LIMIT(60, per_address_counts_are_exact_also_when_one_is_killed)
     weft__per_address_free(p);
 }
 
-/* Those who come at the same moment never all step back: as many as may be are let in. */
+typedef struct race {
+    uint32_t come;      /* atomic: to the begin of a round, and to its end */
+    uint32_t in[TURNS]; /* atomic */
+} race;
+
+static void meet(race *r, uint32_t until)
+{
+    add_seq_cst(&r->come, 1);
+    for (int spins = 0; load_seq_cst(&r->come) < until; spins++)
+        if (spins > 1000)
+            sched_yield();
+}
+
+/* Those who come at the same moment never all step back, nor do all stay: one has the last place. */
 TEST_LIMIT(60, per_address_the_last_place_is_taken_by_one_of_those_who_come_together)
 {
-    together *t = test_shared(sizeof *t);
+    race *r = test_shared(sizeof *r);
+    weft__per_address *p = weft__per_address_new(1, 2);
     weft_server *s = serve_start(&serve_thread, (weft_server_options){.handler = tell_pid});
-    int fd = client_open(weft_server_port(s));
-    pid_t pids[PARTS];
-    int status;
-    for (int round = 0; round < 200; round++) {
-        weft__per_address *p = weft__per_address_new(LIMIT, PARTS);
-        store_seq_cst(&t->in, 0);
-        store_seq_cst(&t->turns, 0);
-        for (unsigned i = 0; i < PARTS; i++) {
-            uint32_t place;
-            CHECK((pids[i] = fork()) >= 0);
-            if (pids[i] > 0)
-                continue;
-            add_seq_cst(&t->turns, 1);
-            while (load_seq_cst(&t->turns) < PARTS)
-                sched_yield();
-            for (int k = 0; k < LIMIT; k++)
-                if (weft__per_address_enter(p, i, fd, &place))
-                    add_seq_cst(&t->in, 1);
-            _exit(0);
-        }
-        for (unsigned i = 0; i < PARTS; i++)
-            CHECK(waitpid(pids[i], &status, 0) == pids[i] && status == 0);
-        CHECK_INT(LIMIT, load_seq_cst(&t->in));
-        weft__per_address_free(p);
+    int fd = client_open(weft_server_port(s)), status;
+    pid_t pid = fork();
+    unsigned part = pid == 0;
+    CHECK(pid >= 0);
+    for (uint32_t i = 0; i < TURNS; i++) {
+        uint32_t place;
+        meet(r, 4 * i + 2);
+        for (uint32_t wait = part == 0 ? 200 : i % 400; wait > 0; wait--) /* one of them a little before the other */
+            (void)load_seq_cst(&r->come);
+        bool in = weft__per_address_enter(p, part, fd, &place);
+        add_seq_cst(&r->in[i], in);
+        meet(r, 4 * i + 4);
+        if (in)
+            weft__per_address_leave(p, part, place);
     }
+    if (pid == 0)
+        _exit(0);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    for (uint32_t i = 0; i < TURNS; i++)
+        CHECK_INT(1, r->in[i]);
     client_close(fd);
     serve_stop(s);
+    weft__per_address_free(p);
 }
 
 TEST(per_address_has_room_for_as_many_processes_as_there_may_be)
