@@ -6,13 +6,13 @@
 #include "web.h"
 
 #include <weft/co.h>
+#include <weft/event.h>
 #include <weft/handover.h>
 #include <weft/http.h>
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,7 +368,7 @@ typedef struct waiting {
     weft_server *server;
     pthread_t main;
     int result;
-    atomic_bool over;
+    weft_event over;
 } waiting;
 
 /* Tells the main thread when the server has ended. */
@@ -376,7 +376,7 @@ static void *wait_for_server(void *arg)
 {
     waiting *w = arg;
     w->result = weft_server_wait(w->server, WEFT_FOREVER);
-    atomic_store(&w->over, true);
+    weft_event_set(&w->over);
     pthread_kill(w->main, SIGALRM);
     return NULL;
 }
@@ -495,7 +495,7 @@ static void obey_signals(web *w, waiting *server)
     cmd_successor successor = {.command = COMMAND};
     sigset_t wanted = signals();
     bool retired = false;
-    while (!atomic_load(&server->over)) {
+    while (!weft_event_is_set(&server->over)) {
         int sig = next_signal(&wanted, &successor);
         if (sig == SIGHUP) {
             want_reload(w);
