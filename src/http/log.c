@@ -137,6 +137,17 @@ void weft__log_buffer_close(weft__log_buffer *b)
     *b = (weft__log_buffer){0};
 }
 
+/* Whether what was written from `before` on fitted; if not, it is left out. */
+static bool fitted(weft__out *o, size_t before)
+{
+    if (!o->overflow)
+        return true;
+    o->overflow = false;
+    o->len = before;
+    weft__out_text(o, " \"-\"");
+    return false;
+}
+
 /* A quoted field; one that does not fit is left out. Whether it fitted. */
 static bool put_quoted(weft__out *o, weft__span text)
 {
@@ -144,12 +155,7 @@ static bool put_quoted(weft__out *o, weft__span text)
     weft__out_text(o, " \"");
     weft__out_log(o, text);
     weft__out_text(o, "\"");
-    if (!o->overflow)
-        return true;
-    o->overflow = false;
-    o->len = before;
-    weft__out_text(o, " \"-\"");
-    return false;
+    return fitted(o, before);
 }
 
 /* The same. */
@@ -165,12 +171,7 @@ static bool put_request(weft__out *o, const weft__log_line *line)
     weft__out_text(o, " ");
     weft__out_log(o, line->target);
     weft__out_span(o, line->minor == 0 ? WEFT__SPAN(" HTTP/1.0\"") : WEFT__SPAN(" HTTP/1.1\""));
-    if (!o->overflow)
-        return true;
-    o->overflow = false;
-    o->len = before;
-    weft__out_text(o, " \"-\"");
-    return false;
+    return fitted(o, before);
 }
 
 /* Whether all of it fitted. */
