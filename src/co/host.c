@@ -79,12 +79,4 @@ int weft__host_begin(void)
     store_relaxed(&self->pastime, &s->pastime);
     return 0;
 }
-
-void weft__host_end(void)
-{
-    weft__waiter *self = weft__self();
-    const weft__pastime *p = self->pastime;
-    if (weft__sched_thread_apart(container_of(p, weft__sched, pastime)) == 0)
-        store_relaxed(&self->pastime, NULL);
-}
 WEFT__UNTRACED_END

@@ -102,10 +102,7 @@ static void *thread_main(void *arg)
 {
     weft__sched *s = arg;
     char name[16];
-    if (s->apart)
-        snprintf(name, sizeof name, "weft-apart");
-    else
-        snprintf(name, sizeof name, "weft-%u", (unsigned)s->index);
+    snprintf(name, sizeof name, "weft-%u", (unsigned)s->index);
     pthread_setname_np(pthread_self(), name);
     prctl(PR_SET_TIMERSLACK, 1); /* the default lets every timer be 50 us late */
     weft__overflow_watch_thread();
@@ -177,11 +174,6 @@ int weft__sched_make_apart(weft__sched **s)
     int err = weft__sched_at(WEFT__SCHED_APART) != NULL ? -EBUSY : make_sched(s, WEFT__SCHED_APART);
     rawlock_release(&start_lock);
     return err;
-}
-
-int weft__sched_thread_apart(weft__sched *s)
-{
-    return weft__sys_thread(thread_main, s, OWN_STACK);
 }
 
 /* Start one more thread, which holds the right to search. */

@@ -118,9 +118,6 @@ weft__sched *weft__sched_at(unsigned index);
 /* The scheduler that is apart, for the caller to run: 0, -EBUSY when there is one, -ENOMEM or -EAGAIN. */
 int weft__sched_make_apart(weft__sched **s);
 
-/* Give it a thread of its own, once the caller runs it no more. 0 or -EAGAIN. */
-int weft__sched_thread_apart(weft__sched *s);
-
 /* Set how many there may be: 0, -EINVAL, or -EBUSY when more are running. */
 int weft__sched_limit(unsigned n);
 

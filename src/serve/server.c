@@ -296,8 +296,8 @@ int weft_server_wait(weft_server *s, weft_until until)
     }
 }
 
-/* Whether the calling thread is to run the only loop. Over io_uring a loop cannot change its thread, as it must when
- * the caller goes before the loop has ended. */
+/* Whether the calling thread is to run the only loop. Over io_uring what a loop has begun, closing included, ends only
+ * while its thread is in the ring, and a host leaves it. */
 static bool is_to_host(const weft_server *s)
 {
     return s->options.run_here && load_relaxed(&s->state) == WEFT__SERVER_OPEN && weft__sched_self == NULL &&
@@ -306,14 +306,11 @@ static bool is_to_host(const weft_server *s)
 
 int weft_server_run(weft_server *s, weft_until until)
 {
-    bool host = is_to_host(s) && weft__host_begin() == 0;
-    if (host)
+    if (is_to_host(s) && weft__host_begin() == 0)
         s->hosted = true;
     int err = weft_server_start(s);
     if (err == 0 || err == -EALREADY)
         err = weft_server_wait(s, until);
-    if (host)
-        weft__host_end();
     return err;
 }
 

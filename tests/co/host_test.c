@@ -306,7 +306,7 @@ TEST(host_whose_coroutine_exits_leaks_nothing)
     CHECK_INT(7, WEXITSTATUS(status));
 }
 
-/* ---- the end of the hosting ---- */
+/* ---- between its waits ---- */
 
 static int tid_after_flag(void *arg)
 {
@@ -314,33 +314,20 @@ static int tid_after_flag(void *arg)
     return weft__sys_tid();
 }
 
-TEST(host_leaves_what_remains_to_a_thread)
+TEST(host_goes_on_with_what_is_left_when_it_waits_again)
 {
     begin();
-    weft_co *left = start_apart(tid_after_flag, NULL), *sleeper = start_apart(kill_self, NULL);
-    CHECK(signal(SIGUSR1, strike) != SIG_ERR);
+    weft_co *left = start_apart(tid_after_flag, NULL), *busy = start_apart(go_round, NULL);
     CHECK_OK(weft_sleep(weft_in_ms(2)));
-    weft__host_end();
+    uint32_t before = load_seq_cst(&rounds);
     raise_flag();
-    CHECK(join(left) != host_tid);
-    CHECK_OK(join(sleeper));
-    CHECK(join(start_apart(tid_of_caller, NULL)) != host_tid);
-    CHECK_ERR(-EBUSY, weft__host_begin());
-}
-
-TEST(host_without_a_thread_for_the_rest_goes_on_in_its_waits)
-{
-    begin();
-    weft_co *left = start_apart(tid_after_flag, NULL);
-    CHECK_OK(weft_sleep(weft_in_ms(1)));
-    weft__sys_plan(WEFT__SYS_THREAD, 1, UINT32_MAX, -EAGAIN, 0);
-    weft__host_end();
-    weft__sys_plan_none();
-    raise_flag();
+    for (int i = 0; i < 1000; i++)
+        CHECK_OK(sched_yield());
+    CHECK_INT(before, load_seq_cst(&rounds));
     CHECK_INT(host_tid, join(left));
-    CHECK_OK(weft__host_begin());
-    weft__host_end();
-    CHECK(join(start_apart(tid_of_caller, NULL)) != host_tid);
+    CHECK(load_seq_cst(&rounds) > before);
+    weft_co_cancel(busy);
+    CHECK_OK(join(busy));
 }
 
 /* ---- fork ---- */
@@ -362,7 +349,6 @@ static int fork_here(void *arg)
         begin();
         CHECK_INT(getpid(), join(start_apart(tid_of_caller, NULL)));
         CHECK(join(start(tid_of_caller, NULL)) != getpid());
-        weft__host_end();
         _exit(7);
     }
     int status;
