@@ -164,7 +164,7 @@ class Client:
     """One connection; reads answers and checks what every answer has to be."""
 
     def __init__(self, server, timeout=10, source=None):
-        self.socket = server.connect(timeout, source)
+        self.socket = server.connect(timeout) if source is None else server.connect(timeout, source)
         self.buffer = bytearray()
 
     def __enter__(self):
