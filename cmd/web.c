@@ -117,7 +117,7 @@ static int print_help(void)
          "  weft web public                                serve public/ on http://127.0.0.1:8000/\n"
          "  weft web . --port 0 --listing                  any free port, directories listed\n"
          "  weft web /srv/www --bind :: --port 80 --log /var/log/weft/access.log\n"
-         "  weft web . --bind unix:/run/user/1000/web.sock then: curl --unix-socket PATH http://localhost/\n"
+         "  weft web . --bind unix:/run/user/1000/web.sock  for a proxy on this machine\n"
          "  weft web /srv/www --processes 4 --threads 1    four workers, replaced when they die\n"
          "  weft web /srv/www --port 8443 --tls-cert site.pem --tls-key site.key\n"
          "  weft web . --model prefork --processes 4       four processes with one client at a time each\n"
