@@ -186,7 +186,7 @@ static void accept_later(weft__worker *w)
 static void accept_failed(weft__worker *w, int err)
 {
     w->owes_look = true;
-    bool descriptors = err == -EMFILE || err == -ENFILE;
+    bool descriptors = weft__lacks_descriptors(err);
     enum weft__room room = weft__room_make(w, descriptors);
     bool again = descriptors && (room == WEFT__ROOM_NOW || (room == WEFT__ROOM_NONE && refuse_with_spare(w)));
     if (!again || weft__accept_start(&w->listener) < 0)

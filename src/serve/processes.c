@@ -363,11 +363,6 @@ static bool make_room(supervisor *sup)
     return true;
 }
 
-static bool lacks_descriptors(int err)
-{
-    return err == -EMFILE || err == -ENFILE;
-}
-
 /* Start a process for the client at fd, which has a seat unless everybody is at work. 0 or -errno. */
 static int seat_client(supervisor *sup, int fd, uint32_t place)
 {
@@ -384,7 +379,7 @@ static int seat_client(supervisor *sup, int fd, uint32_t place)
         weft__seats_leave(&sup->seats, i);
     else
         sup->children[i].place = place;
-    if (lacks_descriptors(err) && !weft__seats_coming(&sup->seats))
+    if (weft__lacks_descriptors(err) && !weft__seats_coming(&sup->seats))
         (void)make_room(sup); /* for the next one */
     return err;
 }
@@ -423,7 +418,7 @@ static void accept_clients(supervisor *sup)
         }
         if (fd == -EAGAIN)
             return;
-        if (lacks_descriptors(fd) && !weft__seats_coming(&sup->seats) && !make_room(sup) && sup->spare_fd >= 0) {
+        if (weft__lacks_descriptors(fd) && !weft__seats_coming(&sup->seats) && !make_room(sup) && sup->spare_fd >= 0) {
             weft__sys_close(sup->spare_fd);
             fd = weft__sys_accept(listener, NULL);
             if (fd >= 0)

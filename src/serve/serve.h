@@ -30,6 +30,8 @@
 #include "sys/net.h"
 #include "sys/unix.h"
 
+#include <errno.h>
+
 typedef struct weft__worker weft__worker;
 typedef struct weft__turn weft__turn;
 typedef struct weft__out weft__out;
@@ -275,6 +277,12 @@ struct weft_server {
 };
 
 /* ---- small helpers ---- */
+
+/* Whether a call has failed for want of descriptors, which somebody's leaving would mend. */
+static inline bool weft__lacks_descriptors(int err)
+{
+    return err == -EMFILE || err == -ENFILE;
+}
 
 #define WEFT__MS_OF(ns) ((ns) / 1000000)
 

@@ -563,7 +563,7 @@ static void accept_failed(weft__worker *w, int err)
     weft_lock_acquire(&w->lock);
     enum weft__room room = weft__room_make(w, true);
     weft_lock_release(&w->lock);
-    if ((err == -EMFILE || err == -ENFILE) && room == WEFT__ROOM_NONE && w->spare_fd >= 0) {
+    if (weft__lacks_descriptors(err) && room == WEFT__ROOM_NONE && w->spare_fd >= 0) {
         weft__sys_close(w->spare_fd);
         fd = weft__sys_accept(w->listener.fd, NULL);
         if (fd >= 0) {
