@@ -36,8 +36,8 @@ typedef struct weft_address {
 } weft_address;
 
 /* Read an address: "1.2.3.4:80", "[::1]:80", "unix:/path", "unix:@name"; without a port ("1.2.3.4", "::1") it is 0.
- * Numbers only: a name of a host is -EINVAL, as is what is out of range (a part of 256, a port of 65536); a path that
- * is too long is -ENAMETOOLONG. */
+ * Numbers only: a name of a host is -EINVAL, as is what is out of range (a part of 256, a port of 65536, an interface
+ * that is neither a name here nor a number); a path that is too long is -ENAMETOOLONG. */
 WEFT_API int weft_address_parse(weft_address *a, const char *text);
 
 /* The same from a host ("127.0.0.1", "::1", "[::1]", "fe80::1%eth0"; "" = "0.0.0.0") and a port. */

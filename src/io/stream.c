@@ -352,6 +352,8 @@ static ssize_t send_gathered(weft_stream *s, const struct iovec *pieces, unsigne
     };
     sending state = {.until = until};
     size_t skip = 0, before = *sent;
+    while (n > 0 && pieces[n - 1].iov_len == 0)
+        n--; /* or else the bytes before them would wait for more, which never comes */
     while (n > 0) {
         struct iovec some[AT_A_TIME];
         unsigned count = n < AT_A_TIME ? n : AT_A_TIME;

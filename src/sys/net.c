@@ -2,6 +2,7 @@
 #include "sys/net.h"
 
 #include "sys/direct.h"
+#include "sys/sigpipe.h"
 #include "sys/sys.h"
 
 #include <arpa/inet.h>
@@ -19,6 +20,17 @@
 #include <unistd.h>
 
 /* ---- addresses ---- */
+
+/* The number of an interface from its name or its number; 0: it is neither. */
+static uint32_t interface_of(const char *text)
+{
+    uint32_t index = if_nametoindex(text);
+    size_t n = strspn(text, "0123456789");
+    if (index != 0 || n == 0 || n > 10 || text[n] != 0)
+        return index;
+    unsigned long long number = strtoull(text, NULL, 10);
+    return number <= INT32_MAX ? (uint32_t)number : 0;
+}
 
 int weft__address_parse(weft__address *a, const char *host, unsigned port)
 {
@@ -44,9 +56,7 @@ int weft__address_parse(weft__address *a, const char *host, unsigned port)
     char *scope = strchr(text, '%');
     if (scope != NULL) {
         *scope++ = 0;
-        a->in6.sin6_scope_id = if_nametoindex(scope);
-        if (a->in6.sin6_scope_id == 0)
-            a->in6.sin6_scope_id = (uint32_t)strtoul(scope, &scope, 10);
+        a->in6.sin6_scope_id = interface_of(scope);
         if (a->in6.sin6_scope_id == 0)
             return -EINVAL;
     }
@@ -314,19 +324,27 @@ ssize_t weft__sys_sendmsg(int fd, const struct msghdr *msg, int flags)
     return n;
 }
 
+static ssize_t send_file(int out, int in, uint64_t *offset, size_t size)
+{
+    weft__sigpipe broken;
+    off_t at = (off_t)*offset;
+    weft__sigpipe_block(&broken);
+    ssize_t n = sendfile(out, in, &at, size);
+    if (n < 0)
+        n = -errno;
+    else
+        *offset = (uint64_t)at;
+    weft__sigpipe_restore(&broken, n, size);
+    return n;
+}
+
 ssize_t weft__sys_sendfile(int out, int in, uint64_t *offset, size_t size)
 {
     ssize_t n;
     do {
         n = weft__sys_fault(WEFT__SYS_SENDFILE);
-        if (n == 0) {
-            off_t at = (off_t)*offset;
-            n = sendfile(out, in, &at, size);
-            if (n < 0)
-                n = -errno;
-            else
-                *offset = (uint64_t)at;
-        }
+        if (n == 0)
+            n = send_file(out, in, offset, size);
     } while (n == -EINTR);
     return n;
 }

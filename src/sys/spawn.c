@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "sys/direct.h"
 #include "sys/net.h"
+#include "sys/sigpipe.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -424,24 +425,18 @@ ssize_t weft__sys_pipe_read(int fd, void *buf, size_t size)
     return n < 0 ? -errno : n;
 }
 
-/* A pipe has no MSG_NOSIGNAL: the signal is blocked for the while, and one that this write raised is taken away. */
 ssize_t weft__sys_pipe_write(int fd, const void *buf, size_t size)
 {
     int err = weft__sys_fault(WEFT__SYS_WRITE);
     if (err < 0)
         return err;
-    sigset_t broken, old, pending;
-    sigemptyset(&broken);
-    sigaddset(&broken, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &broken, &old);
+    weft__sigpipe broken;
+    weft__sigpipe_block(&broken);
     ssize_t n;
     while ((n = write(fd, buf, size)) < 0 && errno == EINTR)
         ;
-    err = n < 0 ? -errno : 0;
-    if (err == -EPIPE && !sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&broken, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return err < 0 ? err : n;
+    if (n < 0)
+        n = -errno;
+    weft__sigpipe_restore(&broken, n, size);
+    return n;
 }

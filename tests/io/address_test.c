@@ -129,9 +129,28 @@ TEST(address_text_is_read_shown_and_classed)
 
 TEST(address_text_out_of_range_is_refused)
 {
-    static const char *const bad[] = {"",          "256.1.1.1",  "1.2.3",      "1.2.3.4.5", "1.2.3.4:65536", "1.2.3.4:",
-                                      "1.2.3.4:x", "1.2.3.4:-1", "1.2.3.4: 1", "[::1",      "[::1]:99999",   "::1::2",
-                                      "fe80:::1",  "localhost",  "unix:",      "12345::1",  "1.2.3.4:000080"};
+    static const char *const bad[] = {"",
+                                      "256.1.1.1",
+                                      "1.2.3",
+                                      "1.2.3.4.5",
+                                      "1.2.3.4:65536",
+                                      "1.2.3.4:",
+                                      "1.2.3.4:x",
+                                      "1.2.3.4:-1",
+                                      "1.2.3.4: 1",
+                                      "[::1",
+                                      "[::1]:99999",
+                                      "::1::2",
+                                      "fe80:::1",
+                                      "localhost",
+                                      "unix:",
+                                      "12345::1",
+                                      "1.2.3.4:000080",
+                                      "fe80::1%",
+                                      "fe80::1%0",
+                                      "fe80::1%1x",
+                                      "fe80::1%-1",
+                                      "fe80::1%4294967297"};
     weft_address a;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK_ERR(-EINVAL, weft_address_parse(&a, bad[i]));

@@ -1,0 +1,40 @@
+/* sigpipe.c - see sigpipe.h. The signal is sent to the thread that makes the call, so it is taken by that thread. */
+#include "sys/sigpipe.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+static void only_broken(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGPIPE);
+}
+
+void weft__sigpipe_block(weft__sigpipe *s)
+{
+    sigset_t broken, pending;
+    only_broken(&broken);
+    pthread_sigmask(SIG_BLOCK, &broken, &s->old);
+    s->had_one = false;
+    if (sigismember(&s->old, SIGPIPE)) { /* else it would have come by now */
+        sigpending(&pending);
+        s->had_one = sigismember(&pending, SIGPIPE) != 0;
+    }
+}
+
+/* What broke after a part had gone is told by the signal alone. */
+static bool may_have_raised(ssize_t n, size_t size)
+{
+    return n < 0 ? n == -EPIPE : (size_t)n < size;
+}
+
+void weft__sigpipe_restore(const weft__sigpipe *s, ssize_t n, size_t size)
+{
+    sigset_t broken;
+    only_broken(&broken);
+    if (may_have_raised(n, size) && !s->had_one)
+        while (sigtimedwait(&broken, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &s->old, NULL);
+}
