@@ -10,6 +10,9 @@
  *     for (int i = 0; i < n; i++)
  *         handle(events[i].data, events[i].events);
  *
+ * After fork a child's poller is its own: with its first call it watches what was registered and is still open there,
+ * and nothing that it changes, nor its weft_poller_close, is seen by the parent.
+ *
  * Programs that use streams (weft/stream.h) or a server (weft/server.h) need none of this: there each wait parks its
  * coroutine, and the process's scheduler threads have pollers of their own, of the kind that weft_io_use chose. */
 #ifndef WEFT_POLLER_H
@@ -51,12 +54,13 @@ WEFT_API void weft_poller_close(weft_poller *p);
 /* Which kind it is: "epoll", say. Static text. */
 WEFT_API const char *weft_poller_kind(const weft_poller *p);
 
-/* Watch fd for `events`; `data` comes back with each event.
+/* Watch fd for `events`; `data` comes back with each event. With 0 nothing is told, errors neither, until a modify.
  * Returns 0; -EEXIST: it is registered already; -EPERM: a plain file, which never waits; -EBADF; -EMFILE: "select" with
  * a descriptor above 1023; -ENOMEM. Not from two threads at once, and not while another waits in it. Allocates. */
 WEFT_API int weft_poller_register(weft_poller *p, int fd, unsigned events, void *data);
 
-/* Watch fd for other events from now on. 0, or -ENOENT when it is not registered. Otherwise as register. */
+/* Watch fd for other events from now on. 0, or -ENOENT when it is not registered; -EBADF: a forked child has closed it.
+ * Otherwise as register. */
 WEFT_API int weft_poller_modify(weft_poller *p, int fd, unsigned events, void *data);
 
 /* Do not watch fd any more; do it before fd is closed. 0, or -ENOENT. Otherwise as register. */
@@ -68,8 +72,8 @@ WEFT_API int weft_poller_unregister(weft_poller *p, int fd);
  * From a thread or a coroutine (which parks); one at a time. Allocates nothing in a thread. */
 WEFT_API int weft_poller_wait(weft_poller *p, weft_poll_event *events, int max, weft_until until);
 
-/* The present wait, or else the next one, returns 0 unless it has events. From any thread or coroutine; safe in a
- * signal handler. */
+/* The present wait, or else the next one, returns 0; while they have events, the first that has none. From any thread
+ * or coroutine; safe in a signal handler. */
 WEFT_API void weft_poller_interrupt(weft_poller *p);
 
 /* Wait until fd is ready for one of `events` (WEFT_POLLIN | WEFT_POLLOUT).

@@ -3,7 +3,11 @@
  *
  * A thread sleeps in the back end itself; what cancels or interrupts it writes the back end's eventfd. A coroutine
  * sleeps in its scheduler's poller: for the descriptor of the back end if it has one (epoll, io_uring), else for all
- * that are registered. Then it asks the back end without sleeping. */
+ * that are registered. Then it asks the back end without sleeping.
+ *
+ * After fork the back end is the parent's: its epoll set or ring is one kernel object of both processes, in which the
+ * child must neither take nor change anything. So the child's first call puts one of its own in its place, in which
+ * the same is registered (settle). Until then an interrupt is only noted. */
 #include "io/watch.h"
 
 #include "base/panic.h"
@@ -21,6 +25,7 @@ typedef struct registration {
 
 struct weft_poller {
     weft__poller *backend;
+    uint32_t epoch;       /* atomic: weft__io_epoch of the process whose the back end is */
     registration **by_fd; /* NULL where nothing is registered */
     unsigned size;        /* of by_fd */
     unsigned registered;
@@ -38,6 +43,8 @@ int weft_poller_open(weft_poller **out, const char *kind)
     weft_poller *set = weft__calloc(1, sizeof *set);
     if (set == NULL)
         return -ENOMEM;
+    weft__io_watch_fork();
+    set->epoch = load_relaxed(&weft__io_epoch);
     err = weft__poller_open(&set->backend, ops, false);
     if (err < 0) {
         weft__free(set);
@@ -46,6 +53,48 @@ int weft_poller_open(weft_poller **out, const char *kind)
     *out = set;
     return 0;
 }
+
+/* ---- after fork ---- */
+
+static bool is_of_parent(const weft_poller *set)
+{
+    return unlikely(load_seq_cst(&set->epoch) != load_relaxed(&weft__io_epoch));
+}
+
+/* Take out what is not open any more: before there is a new back end, whose descriptors get the free numbers. */
+static WEFT__COLD void leave_closed(weft_poller *set)
+{
+    for (unsigned fd = 0; fd < set->size; fd++) {
+        weft__fd_case look = {.fd = (int)fd};
+        if (set->by_fd[fd] != NULL && weft__fd_look(&look, 1) < 0)
+            set->by_fd[fd]->slot.poller = NULL;
+    }
+}
+
+/* A back end of this process's own. What the child has closed meanwhile is registered no more, and nothing is told of
+ * it. 0, or -errno, and nothing has changed. */
+static WEFT__COLD int replace_backend(weft_poller *set)
+{
+    weft__poller *own, *parents = set->backend;
+    leave_closed(set);
+    int err = weft__poller_open(&own, parents->ops, false);
+    if (err < 0)
+        return err;
+    set->backend = own;
+    for (unsigned fd = 0; fd < set->size; fd++)
+        if (set->by_fd[fd] != NULL && set->by_fd[fd]->slot.poller != NULL)
+            (void)weft__slot_add(own, &set->by_fd[fd]->slot, set->by_fd[fd]->slot.events);
+    weft__poller_close(parents);
+    store_seq_cst(&set->epoch, load_relaxed(&weft__io_epoch)); /* before the look at `interrupted` */
+    return 0;
+}
+
+static int settle(weft_poller *set)
+{
+    return is_of_parent(set) ? replace_backend(set) : 0;
+}
+
+/* ---- the end ---- */
 
 static void drop(weft_poller *set, int fd)
 {
@@ -60,10 +109,15 @@ void weft_poller_close(weft_poller *set)
 {
     if (set == NULL)
         return;
-    for (unsigned fd = 0; fd < set->size; fd++)
-        if (set->by_fd[fd] != NULL)
+    bool parents = is_of_parent(set);
+    for (unsigned fd = 0; fd < set->size; fd++) {
+        if (set->by_fd[fd] != NULL && parents)
+            weft__free(set->by_fd[fd]);
+        else if (set->by_fd[fd] != NULL)
             drop(set, (int)fd);
-    weft__poller_let_go(set->backend); /* a ring that is closed takes its time */
+    }
+    if (!parents)
+        weft__poller_let_go(set->backend); /* a ring that is closed takes its time */
     weft__poller_close(set->backend);
     weft__free(set->by_fd);
     weft__free(set);
@@ -112,7 +166,9 @@ int weft_poller_register(weft_poller *set, int fd, unsigned events, void *data)
     if (find(set, fd) != NULL)
         return -EEXIST;
     weft__fd_case look = {.fd = fd};
-    int err = weft__fd_look(&look, 1); /* select, poll and io_uring would find out late that it is not open */
+    int err = settle(set);
+    if (err == 0)
+        err = weft__fd_look(&look, 1); /* select, poll and io_uring would find out late that it is not open */
     if (err >= 0)
         err = make_room(set, fd);
     if (err < 0)
@@ -139,7 +195,11 @@ int weft_poller_modify(weft_poller *set, int fd, unsigned events, void *data)
     registration *r = find(set, fd);
     if (r == NULL)
         return -ENOENT;
-    int err = weft__slot_want(&r->slot, events);
+    int err = settle(set);
+    if (err == 0 && r->slot.poller == NULL)
+        err = -EBADF; /* see replace_backend */
+    if (err == 0)
+        err = weft__slot_want(&r->slot, events);
     if (err == 0)
         r->data = data;
     return err;
@@ -149,6 +209,9 @@ int weft_poller_unregister(weft_poller *set, int fd)
 {
     if (find(set, fd) == NULL)
         return -ENOENT;
+    int err = settle(set);
+    if (err < 0)
+        return err;
     drop(set, fd);
     weft__poller_let_go(set->backend);
     return 0;
@@ -160,7 +223,8 @@ void weft_poller_interrupt(weft_poller *set)
 {
     int kept = errno; /* may be called in a signal handler */
     store_seq_cst(&set->interrupted, 1u);
-    weft__poller_interrupt(set->backend);
+    if (!is_of_parent(set))
+        weft__poller_interrupt(set->backend);
     errno = kept;
 }
 
@@ -173,9 +237,14 @@ static int ask(weft_poller *set, weft_poll_event *events, int max, int64_t until
     return n < 0 ? n : set->count;
 }
 
+static bool is_interrupted(const weft_poller *set)
+{
+    return load_seq_cst(&set->interrupted) != 0;
+}
+
 static bool take_interrupt(weft_poller *set)
 {
-    return load_relaxed(&set->interrupted) != 0 && swap_acq_rel(&set->interrupted, 0u) != 0;
+    return is_interrupted(set) && swap_acq_rel(&set->interrupted, 0u) != 0;
 }
 
 static int wait_as_thread(weft_poller *set, weft_poll_event *events, int max, weft_until until)
@@ -189,7 +258,8 @@ static int wait_as_thread(weft_poller *set, weft_poll_event *events, int max, we
         fence_seq_cst(); /* WAITING before the look at `cancel` */
         store_relaxed(&self->what, "poller");
         store_relaxed(&self->word, &set->interrupted);
-        n = ask(set, events, max, weft__wait_cancelled(self) ? 0 : until.at);
+        /* An interrupt that came together with events has woken the wait that gave those; it is still to be told. */
+        n = ask(set, events, max, weft__wait_cancelled(self) || is_interrupted(set) ? 0 : until.at);
         store_relaxed(&self->word, NULL);
         cancelled = weft__wait_abandon(self) == WEFT__CANCELLED || weft__wait_cancelled(self);
         store_release(&self->wake_fd, -1);
@@ -242,6 +312,9 @@ int weft_poller_wait(weft_poller *set, weft_poll_event *events, int max, weft_un
 {
     if (max < 1)
         return -EINVAL;
+    int err = settle(set);
+    if (err < 0)
+        return err;
     if (weft_co_self() != NULL)
         return wait_as_coroutine(set, events, max, until);
     if (weft__sched_self != NULL && until.at > 0)

@@ -1,8 +1,9 @@
 /* select_poller.c - the poller over select(2): descriptors 0 to 1023, the cost of each round grows with the highest of
  * them. Level.
  *
- * select tells of a hang-up as of input, and of nothing else. So who wants to write alone is looked for among the
- * readable ones as well; where it is input, which nobody wants, the hang-up is looked for now and then (unheard).
+ * select tells of a hang-up, and of the peer's end, as of input, and of nothing else. So who does not want input is
+ * looked for among the readable ones as well, and then poll says what it is; where it is input, which nobody wants,
+ * the other is looked for now and then (unheard). Who wants input and the peer's end is told them apart by poll, too.
  * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that
  * the next holder of its number is not told what was meant for it. A descriptor that was closed while it was
  * registered makes the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms
@@ -15,6 +16,11 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+    ERRORS = WEFT_POLLERR | WEFT_POLLHUP,
+    ENDS = ERRORS | WEFT_POLLRDHUP
+};
+
 #define LISTEN (20 * WEFT_MS) /* how often those who are unheard are asked */
 
 typedef struct select_poller {
@@ -23,7 +29,7 @@ typedef struct select_poller {
     int at;  /* where the next round begins, so that all have their turn when callbacks are few */
     fd_set readable, writable, urgent;             /* wanted */
     fd_set got_readable, got_writable, got_urgent; /* of the round under way */
-    fd_set unheard;                                /* write alone, and have input */
+    fd_set unheard;                                /* do not want input, and have some */
     unsigned unheard_count;
     int64_t listen_at; /* when they are asked next */
     bool listens;      /* in this round */
@@ -63,9 +69,9 @@ static void set_bit(fd_set *set, int fd, bool on)
         FD_CLR(fd, set);
 }
 
-static bool writes_alone(unsigned armed)
+static bool wants_input(unsigned armed)
 {
-    return (armed & WEFT_POLLOUT) && !(armed & (WEFT_POLLIN | WEFT_POLLRDHUP));
+    return (armed & WEFT_POLLIN) != 0;
 }
 
 static void set_unheard(select_poller *p, int fd, bool unheard)
@@ -95,7 +101,7 @@ static int select_arm(weft__poller *base, weft__fd_slot *slot, unsigned events)
         FD_CLR(fd, &p->got_urgent);
     }
     set_unheard(p, fd, false);
-    set_bit(&p->readable, fd, (events & (WEFT_POLLIN | WEFT_POLLRDHUP)) || writes_alone(events));
+    set_bit(&p->readable, fd, events != 0);
     set_bit(&p->writable, fd, events & WEFT_POLLOUT);
     set_bit(&p->urgent, fd, events & WEFT_POLLPRI);
     if (fd > p->top)
@@ -131,26 +137,39 @@ static unsigned take_result(select_poller *p, int fd)
     return events;
 }
 
-/* fd, which writes alone, may have been hung up. Returns the event. */
-static unsigned listen_to(select_poller *p, int fd)
+/* Whether fd has been hung up, or the peer has ended, of those that are wanted. */
+static unsigned ends_of(int fd, unsigned armed)
 {
-    struct pollfd one = {.fd = fd};
-    if (weft__sys_poll(&one, 1, 0) > 0)
-        return WEFT_POLLHUP;
-    FD_CLR(fd, &p->readable);
-    set_unheard(p, fd, true);
-    return 0;
+    struct pollfd one = {.fd = fd, .events = (short)(armed & WEFT_POLLRDHUP)};
+    return weft__sys_poll(&one, 1, 0) > 0 ? (unsigned short)one.revents & ENDS : 0;
+}
+
+/* The same of an fd that wants no input, and may have some. */
+static unsigned listen_to(select_poller *p, int fd, unsigned armed)
+{
+    unsigned events = ends_of(fd, armed);
+    if (events == 0) {
+        FD_CLR(fd, &p->readable);
+        set_unheard(p, fd, true);
+    }
+    return events;
 }
 
 /* What a round has found out about fd; its slot may be NULL. */
 static unsigned result_of(select_poller *p, int fd)
 {
     unsigned events = take_result(p, fd);
-    if (p->slots[fd] == NULL || !writes_alone(p->slots[fd]->armed))
+    const weft__fd_slot *slot = p->slots[fd];
+    if (slot == NULL)
         return events;
-    if ((events & WEFT_POLLIN) || (p->listens && FD_ISSET(fd, &p->unheard)))
-        events |= listen_to(p, fd);
-    return events & ~WEFT_POLLIN;
+    if (!wants_input(slot->armed)) {
+        if ((events & WEFT_POLLIN) || (p->listens && FD_ISSET(fd, &p->unheard)))
+            events |= listen_to(p, fd, slot->armed);
+        return events & ~WEFT_POLLIN;
+    }
+    if ((events & WEFT_POLLIN) && slot->mode == WEFT__SLOT_READINESS && (slot->events & WEFT_POLLRDHUP))
+        events |= ends_of(fd, slot->armed);
+    return events;
 }
 
 /* Whether those who are unheard are asked in this round; and until when it may sleep. */
@@ -195,7 +214,7 @@ static int select_poll(weft__poller *base, int64_t until_ns, unsigned max)
         if (events == 0 || slot == NULL)
             continue;
         told++;
-        n += weft__ready_event(base, slot, events & (slot->armed | WEFT_POLLHUP));
+        n += weft__ready_event(base, slot, events & (slot->armed | ERRORS));
         if (told == max)
             p->at = fd + 1;
     }

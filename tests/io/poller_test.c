@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 
 /* A case for each kind of public poller, in a thread and in a coroutine. */
@@ -146,10 +147,158 @@ TEST_SETS(poller_set_tells_hang_ups)
     close(a[1]);
     CHECK_INT(1, weft_poller_wait(set, events, 8, io_patience()));
     CHECK(events[0].events & WEFT_POLLIN);
-    if (strcmp(kind, "select") != 0)
-        CHECK(events[0].events & WEFT_POLLRDHUP);
+    CHECK(events[0].events & WEFT_POLLRDHUP);
     weft_poller_close(set);
     close(a[0]);
+    io_settle();
+}
+
+/* Who wants to know of the peer's end alone is not kept awake by its bytes, and told when it has come. */
+TEST_SETS(poller_set_tells_the_peers_end_to_who_wants_nothing_else)
+{
+    weft_poller *set = open_set(kind);
+    weft_poll_event events[8];
+    int a[2];
+    io_tcp_pair(a);
+    CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLRDHUP, NULL));
+    io_write(a[1], "x", 1);
+    CHECK_ERR(-ETIMEDOUT, weft_poller_wait(set, events, 8, weft_in_ms(5)));
+    CHECK_OK(shutdown(a[1], SHUT_WR));
+    CHECK_INT(1, weft_poller_wait(set, events, 8, io_patience()));
+    CHECK_INT(WEFT_POLLRDHUP, events[0].events);
+    CHECK_OK(weft_poller_modify(set, a[0], WEFT_POLLPRI, NULL));
+    CHECK_ERR(-ETIMEDOUT, weft_poller_wait(set, events, 8, weft_in_ms(5)));
+    CHECK_OK(shutdown(a[0], SHUT_WR)); /* both directions: always told */
+    CHECK_INT(1, weft_poller_wait(set, events, 8, io_patience()));
+    CHECK_INT(WEFT_POLLHUP, events[0].events);
+    weft_poller_close(set);
+    close(a[0]);
+    close(a[1]);
+    io_settle();
+}
+
+/* An urgent byte, which is none of the stream's others. */
+TEST_SETS(poller_set_tells_urgent_data)
+{
+    weft_poller *set = open_set(kind);
+    weft_poll_event event;
+    int a[2];
+    char byte;
+    io_tcp_pair(a);
+    CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN | WEFT_POLLPRI, NULL));
+    CHECK_INT(1, send(a[1], "!", 1, MSG_OOB));
+    CHECK_INT(1, weft_poller_wait(set, &event, 1, io_patience()));
+    CHECK_INT(WEFT_POLLPRI, event.events);
+    CHECK_INT(1, recv(a[0], &byte, 1, MSG_OOB));
+    CHECK_ERR(-ETIMEDOUT, weft_poller_wait(set, &event, 1, weft_in_ms(5)));
+    weft_poller_close(set);
+    close(a[0]);
+    close(a[1]);
+    io_settle();
+}
+
+/* ---- after fork ---- */
+
+static bool tells_of(weft_poller *set, int fd, const void *data)
+{
+    weft_poll_event event;
+    return weft_poller_wait(set, &event, 1, weft_in_ms(5000)) == 1 && event.fd == fd && event.data == data;
+}
+
+/* Uses what the parent registered, changes it, adds its own, in a poller that is its own by then. */
+static int use_in_child(weft_poller *set, const int a[2], const int b[2])
+{
+    char byte;
+    int c[2];
+    weft_poll_event event;
+    io_tcp_pair(c);
+    weft_poller_interrupt(set); /* noted before the first call, told by it */
+    if (weft_poller_wait(set, &event, 1, WEFT_FOREVER) != 0)
+        return 1;
+    io_write(a[1], "x", 1);
+    if (!tells_of(set, a[0], "a") || recv(a[0], &byte, 1, 0) != 1)
+        return 2;
+    if (weft_poller_unregister(set, a[0]) != 0 || weft_poller_modify(set, b[0], WEFT_POLLPRI, "changed") != 0 ||
+        weft_poller_register(set, c[0], WEFT_POLLIN, "c") != 0)
+        return 3;
+    io_write(c[1], "x", 1);
+    if (!tells_of(set, c[0], "c"))
+        return 4;
+    weft_poller_close(set);
+    return 0;
+}
+
+static void in_child(weft_poller *set, const int a[2], const int b[2], bool use)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        int result = use ? use_in_child(set, a, b) : 0;
+        if (!use)
+            weft_poller_close(set);
+        _exit(result);
+    }
+    int status;
+    CHECK_INT(child, waitpid(child, &status, 0));
+    CHECK(WIFEXITED(status));
+    CHECK_INT(0, WEXITSTATUS(status));
+}
+
+/* A child has what was registered for itself: neither its use of the poller nor its close is seen by the parent. */
+TEST_SETS(poller_set_of_a_forked_child_is_its_own)
+{
+    weft_poller *set = open_set(kind);
+    weft_poll_event event;
+    int a[2], b[2];
+    char byte;
+    io_tcp_pair(a);
+    io_tcp_pair(b);
+    CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN, "a"));
+    CHECK_OK(weft_poller_register(set, b[0], WEFT_POLLIN, "b"));
+    for (int use = 0; use < 2; use++) {
+        in_child(set, a, b, use != 0);
+        while (weft_poller_wait(set, &event, 1, weft_in_ms(5)) > 0)
+            CHECK(use && is_edge(set)); /* of the byte that the child has taken */
+        io_write(a[1], "x", 1);
+        CHECK(tells_of(set, a[0], "a"));
+        io_read(a[0], &byte, 1);
+        io_write(b[1], "x", 1);
+        CHECK(tells_of(set, b[0], "b"));
+        io_read(b[0], &byte, 1);
+    }
+    weft_poller_close(set);
+    for (int i = 0; i < 2; i++) {
+        close(a[i]);
+        close(b[i]);
+    }
+    io_settle();
+}
+
+/* What the child has closed is told no more; the rest is. */
+TEST_SETS(poller_set_of_a_forked_child_does_without_what_it_closed)
+{
+    weft_poller *set = open_set(kind);
+    int a[2], b[2];
+    io_tcp_pair(a);
+    io_tcp_pair(b);
+    CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN, "a"));
+    CHECK_OK(weft_poller_register(set, b[0], WEFT_POLLIN, "b"));
+    pid_t child = fork();
+    if (child == 0) {
+        close(a[0]);
+        io_write(b[1], "x", 1);
+        bool good = tells_of(set, b[0], "b") && weft_poller_modify(set, a[0], WEFT_POLLOUT, NULL) == -EBADF &&
+                    weft_poller_unregister(set, a[0]) == 0 && weft_poller_unregister(set, a[0]) == -ENOENT;
+        weft_poller_close(set);
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    CHECK_INT(child, waitpid(child, &status, 0));
+    CHECK_INT(0, status);
+    weft_poller_close(set);
+    for (int i = 0; i < 2; i++) {
+        close(a[i]);
+        close(b[i]);
+    }
     io_settle();
 }
 
@@ -206,6 +355,13 @@ TEST_SETS(poller_set_is_interrupted_and_cancelled)
     io_tcp_pair(a);
     CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN, NULL));
     weft_poller_interrupt(set);
+    CHECK_INT(0, weft_poller_wait(set, &event, 1, WEFT_FOREVER));
+    CHECK_ERR(-ETIMEDOUT, weft_poller_wait(set, &event, 1, weft_in_ms(5)));
+    char byte;
+    io_write(a[1], "x", 1);
+    weft_poller_interrupt(set); /* comes with an event: told when there is none any more */
+    CHECK_INT(1, weft_poller_wait(set, &event, 1, io_patience()));
+    io_read(a[0], &byte, 1);
     CHECK_INT(0, weft_poller_wait(set, &event, 1, WEFT_FOREVER));
     CHECK_ERR(-ETIMEDOUT, weft_poller_wait(set, &event, 1, weft_in_ms(5)));
     sleeper s = {.set = set, .expected = 0};
