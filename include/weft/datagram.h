@@ -71,7 +71,8 @@ WEFT_API int weft_datagram_adopt(weft_datagram **d, int fd);
 /* End the socket and its handle, as weft_stream_close; a Unix socket's file is removed. Takes NULL. Never waits. */
 WEFT_API void weft_datagram_close(weft_datagram *d);
 
-/* Send one datagram to `to`; NULL: to whom the socket is connected. On an IPv6 socket an IPv4 address will do too.
+/* Send one datagram to `to`; NULL: to whom the socket is connected. On an IPv6 socket an IPv4 address will do too, and
+ * on an IPv4 one such an address mapped into IPv6.
  * Waits while the kernel has no room for it (with Unix sockets: while the receiver has none).
  * Returns size; -EMSGSIZE: too large, nothing was sent; -EDESTADDRREQ, -ENOTCONN: to whom? -ECONNREFUSED, -ENETUNREACH,
  * -EACCES (broadcast), -ETIMEDOUT, -ECANCELED, -EBADF; -EAFNOSUPPORT: no address for this socket. */

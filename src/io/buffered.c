@@ -209,19 +209,27 @@ static void seek(weft_buffered *b, const void *delimiter, size_t size)
     b->scanned = 0;
 }
 
-/* Bytes up to and with the delimiter; 0: the stream ends before; or an error. */
-static ssize_t find(weft_buffered *b, const void *delimiter, size_t size, weft_until until)
+/* Bytes up to and with the delimiter; 0: the stream ends before; -EMSGSIZE: the limit has come without it, and `more`
+ * (NULL: never) does not say to look further; or another error. */
+static ssize_t find(weft_buffered *b, const void *delimiter, size_t size, bool (*more)(const weft_buffered *b),
+                    weft_until until)
 {
     size_t end;
     seek(b, delimiter, size);
     while (!weft__find_delimiter(b->in + b->at, there(b), b->sought, size, &b->scanned, &end)) {
-        if (there(b) >= size && there(b) - size >= b->limit)
+        if (there(b) >= size && there(b) - size >= b->limit && (more == NULL || !more(b)))
             return -EMSGSIZE;
         ssize_t n = fill(b, until);
         if (n <= 0)
             return n;
     }
-    return end - size > b->limit ? -EMSGSIZE : (ssize_t)end;
+    return (ssize_t)end;
+}
+
+/* A line as long as the limit may have a "\r" behind it. */
+static bool has_return_above_limit(const weft_buffered *b)
+{
+    return there(b) == b->limit + 1 && b->in[b->used - 1] == '\r';
 }
 
 ssize_t weft_buffered_read_until(weft_buffered *b, const char **data, const void *delimiter, size_t delimiter_size,
@@ -229,9 +237,11 @@ ssize_t weft_buffered_read_until(weft_buffered *b, const char **data, const void
 {
     if (delimiter_size == 0 || delimiter_size > WEFT__DELIMITER_MAX)
         return -EINVAL;
-    ssize_t n = find(b, delimiter, delimiter_size, until);
+    ssize_t n = find(b, delimiter, delimiter_size, NULL, until);
     if (n <= 0)
         return n == 0 ? ended(b) : n;
+    if ((size_t)n - delimiter_size > b->limit)
+        return -EMSGSIZE;
     *data = b->in + b->at;
     take(b, (size_t)n);
     return n;
@@ -239,7 +249,7 @@ ssize_t weft_buffered_read_until(weft_buffered *b, const char **data, const void
 
 ssize_t weft_buffered_read_line(weft_buffered *b, const char **line, weft_until until)
 {
-    ssize_t n = find(b, "\n", 1, until);
+    ssize_t n = find(b, "\n", 1, has_return_above_limit, until);
     if (n < 0)
         return n;
     size_t size = (size_t)n, taken = (size_t)n;
@@ -253,6 +263,8 @@ ssize_t weft_buffered_read_line(weft_buffered *b, const char **line, weft_until 
         if (size > 0 && b->in[b->at + size - 1] == '\r')
             size--;
     }
+    if (size > b->limit)
+        return -EMSGSIZE;
     b->in[b->at + size] = 0;
     *line = b->in + b->at;
     take(b, taken);

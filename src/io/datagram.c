@@ -214,6 +214,16 @@ int weft__datagram_wait(weft_datagram *d, weft__trying *t, unsigned events, bool
     return weft__stream_closed(s) ? -EBADF : err;
 }
 
+int weft__datagram_address(const weft_datagram *d, const weft_address *to, weft_address *a)
+{
+    *a = *to;
+    if (d->family == AF_INET6)
+        weft__address_map(a);
+    else if (d->family == AF_INET)
+        weft__address_unmap(a);
+    return a->any.sa_family == d->family ? 0 : -EAFNOSUPPORT;
+}
+
 static ssize_t send_one(weft_datagram *d, const void *data, size_t size, const weft_address *to, weft_until until)
 {
     weft__trying t = {.until = until, .pause = WEFT__FIRST_PAUSE};
@@ -221,9 +231,9 @@ static ssize_t send_one(weft_datagram *d, const void *data, size_t size, const w
     struct iovec piece = {(void *)(uintptr_t)data, size};
     struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
     if (to != NULL && to->size != 0) {
-        mapped = *to;
-        if (d->family == AF_INET6)
-            weft__address_map(&mapped);
+        int err = weft__datagram_address(d, to, &mapped);
+        if (err < 0)
+            return err;
         msg.msg_name = &mapped.any;
         msg.msg_namelen = mapped.size;
     }
@@ -324,6 +334,9 @@ static int membership(weft_datagram *d, int name, const char *group, const char 
     if (interface != NULL && (request.gr_interface = weft__sys_interface(interface)) == 0)
         return -ENODEV;
     memcpy(&request.gr_group, &a.any, a.size);
+    if (weft_address_class(&a) != WEFT_ADDRESS_MULTICAST || d->family == AF_UNIX ||
+        (d->family == AF_INET && a.any.sa_family != AF_INET))
+        return -EINVAL;
     int level = a.any.sa_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
     err = weft__stream_enter(&d->stream);
     if (err < 0)

@@ -30,6 +30,9 @@ struct weft_datagram {
     weft_address from;
 };
 
+/* `to` as an address of the socket's family, in *a: IPv4 mapped into IPv6 or back. 0 or -EAFNOSUPPORT. */
+int weft__datagram_address(const weft_datagram *d, const weft_address *to, weft_address *a);
+
 /* The state of a call that may wait. */
 typedef struct weft__trying {
     weft_until until;

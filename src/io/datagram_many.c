@@ -64,16 +64,15 @@ static void add_message(const weft_datagram *d, outgoing *o, const weft_datagram
     for (unsigned i = 0; i < n; i++)
         pieces[i] = (struct iovec){items[i].data, items[i].size};
     *msg = (struct msghdr){.msg_iov = pieces, .msg_iovlen = n};
-    if (items->address.size != 0) {
+    if (items->address.size != 0 && d->family == items->address.any.sa_family) {
         msg->msg_name = (void *)(uintptr_t)&items->address.any;
         msg->msg_namelen = items->address.size;
-        if (d->family == AF_INET6 && items->address.any.sa_family == AF_INET) {
-            weft_address a = items->address;
-            weft__address_map(&a);
-            o->mapped[at] = a.in6;
-            msg->msg_name = &o->mapped[at];
-            msg->msg_namelen = sizeof a.in6;
-        }
+    } else if (items->address.size != 0) {
+        weft_address a;
+        (void)weft__datagram_address(d, &items->address, &a);
+        memcpy(&o->mapped[at], &a.any, a.size);
+        msg->msg_name = &o->mapped[at];
+        msg->msg_namelen = a.size;
     }
     if (n == 1)
         return;
@@ -88,14 +87,21 @@ static void add_message(const weft_datagram *d, outgoing *o, const weft_datagram
     msg->msg_controllen = sizeof c->bytes;
 }
 
-/* The first up to BATCH items as messages; `plain` of them alone. */
+static bool has_fitting_address(const weft_datagram *d, const weft_datagram_item *item)
+{
+    weft_address a;
+    return item->address.size == 0 || item->address.any.sa_family == d->family ||
+           weft__datagram_address(d, &item->address, &a) == 0;
+}
+
+/* The first up to BATCH items as messages; `plain` of them alone. None from the first on whose address will not do. */
 static void fill(const weft_datagram *d, outgoing *o, const weft_datagram_item *items, unsigned n, unsigned plain)
 {
     bool segments = load_relaxed(&d->no_segments) == 0;
     o->count = 0;
     if (n > BATCH)
         n = BATCH;
-    for (unsigned at = 0; at < n;) {
+    for (unsigned at = 0; at < n && has_fitting_address(d, &items[at]);) {
         unsigned length = segments && at >= plain ? run_length(items + at, n - at) : 1;
         add_message(d, o, items + at, length, &o->pieces[at]);
         at += length;
@@ -119,6 +125,8 @@ static int send_many(weft_datagram *d, const weft_datagram_item *items, unsigned
     unsigned sent = 0, plain = 0, tries = 0;
     while (sent < n) {
         fill(d, &o, items + sent, n - sent, plain);
+        if (o.count == 0)
+            return sent > 0 ? (int)sent : -EAFNOSUPPORT;
         int k = weft__sys_sendmmsg(d->stream.fd, o.messages, o.count);
         bool too_large = k == -EMSGSIZE && o.items[0] > 1;
         if (k < 0 && !too_large && weft__datagram_sends_again(d, k, &tries))

@@ -88,6 +88,30 @@ TEST_WAITERS(buffered_line_is_as_long_as_the_limit)
     close_both(x);
 }
 
+/* The "\r" is none of the line's bytes, unless it is. */
+TEST_WAITERS(buffered_line_at_the_limit_may_end_with_both)
+{
+    both x = open_both(&(weft_buffered_options){.limit = 10}, NULL);
+    const char *line;
+    put(x.a, "0123456789\r\n");
+    reads_line(x.b, "0123456789");
+    put(x.a, "0123456789\r");
+    CHECK_ERR(-ETIMEDOUT, weft_buffered_read_line(x.b, &line, WEFT_NOW));
+    put(x.a, "\n0123456789\n");
+    reads_line(x.b, "0123456789");
+    reads_line(x.b, "0123456789");
+    put(x.a, "01234567890\n");
+    CHECK_ERR(-EMSGSIZE, weft_buffered_read_line(x.b, &line, io_patience()));
+    CHECK_OK(weft_buffered_skip(x.b, 12));
+    put(x.a, "01234567890\r\n");
+    CHECK_ERR(-EMSGSIZE, weft_buffered_read_line(x.b, &line, io_patience()));
+    CHECK_OK(weft_buffered_skip(x.b, 13));
+    put(x.a, "0123456789\r");
+    CHECK_OK(weft_stream_shutdown(weft_buffered_stream(x.a), WEFT_SHUTDOWN_SEND));
+    CHECK_ERR(-EMSGSIZE, weft_buffered_read_line(x.b, &line, io_patience())); /* the last one, of 11 bytes */
+    close_both(x);
+}
+
 TEST_WAITERS(buffered_reads_until_and_exactly)
 {
     both x = open_both(NULL, NULL);

@@ -581,6 +581,49 @@ TEST(udp_group_over_ipv6)
     group("::", "ff15::7701", NULL);
 }
 
+/* Sockets of one kind do not send to addresses of another, by one or by many, and say so with one error. */
+TEST(datagram_address_of_another_kind_is_refused)
+{
+    weft_datagram *d[3];
+    weft_address at[3];
+    char byte;
+    CHECK_OK(weft_unix_datagram_open(&d[0], NULL, NULL));
+    d[1] = udp(NULL, NULL);
+    d[2] = udp("::1", NULL);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(weft_datagram_local(d[i], &at[i]));
+    for (int i = 0; i < 3; i++) {
+        for (int to = 0; to < 3; to++) {
+            weft_datagram_item items[] = {{(char[]){"x"}, 1, at[i]}, {(char[]){"y"}, 1, at[to]}};
+            if (to == i || (i == 2 && to == 1)) /* IPv6 may send to IPv4, if not from ::1 */
+                continue;
+            CHECK_ERR(-EAFNOSUPPORT, weft_datagram_send(d[i], "x", 1, &at[to], WEFT_NOW));
+            CHECK_ERR(-EAFNOSUPPORT, weft_datagram_send_many(d[i], items + 1, 1, WEFT_NOW));
+            CHECK_INT(1, weft_datagram_send_many(d[i], items, 2, WEFT_NOW));
+            CHECK_INT(1, weft_datagram_recv(d[i], &byte, 1, NULL, io_patience()));
+        }
+    }
+    CHECK_ERR(-EINVAL, weft_datagram_join(d[0], "239.1.2.3", NULL));
+    CHECK_ERR(-EINVAL, weft_datagram_join(d[1], "ff15::1", NULL));
+    for (int i = 0; i < 3; i++)
+        weft_datagram_close(d[i]);
+}
+
+/* An IPv4 address in the clothes of IPv6 is one. */
+TEST(udp_mapped_address_is_sent_to_over_ipv4)
+{
+    weft_datagram *d = udp(NULL, NULL);
+    weft_address to;
+    char byte;
+    CHECK_OK(weft_address_of(&to, "::ffff:127.0.0.1", weft_datagram_port(d)));
+    weft_datagram_item items[] = {{(char[]){"x"}, 1, to}, {(char[]){"y"}, 1, to}};
+    CHECK_INT(1, weft_datagram_send(d, "x", 1, &to, io_patience()));
+    CHECK_INT(2, weft_datagram_send_many(d, items, 2, io_patience()));
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(1, weft_datagram_recv(d, &byte, 1, NULL, io_patience()));
+    weft_datagram_close(d);
+}
+
 /* S001-09 for UDP: a busy port says so; with reuse_port it is shared. */
 TEST(udp_port_is_taken_or_shared)
 {
