@@ -93,7 +93,8 @@ enum {
 WEFT_API int weft_tls_self_signed(char certificate[WEFT_TLS_PEM_MAX], char key[WEFT_TLS_PEM_MAX], const char *names);
 
 /* Make a TLS connection of a stream, by a handshake. `host`: whom a client means: it is sent to the server (SNI), and
- * the certificate must be for it, a name or an address; NULL: then only with WEFT_TLS_UNCHECKED. For a server NULL.
+ * the certificate must be for it, a name (of which a final dot is no part) or an address; NULL: then only with
+ * WEFT_TLS_UNCHECKED. For a server NULL.
  * Returns 0; -WEFT_ETLS, -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME, -WEFT_ETRUNCATED (the peer has left), -ETIMEDOUT,
  * -ECANCELED, -ECONNRESET, -EINVAL (no host, or TLS has begun already), -ENOMEM, -EBADF. After an error the stream is
  * of no more use: close it. The stream must be idle: nobody else may use it meanwhile. Allocates.

@@ -95,8 +95,10 @@ static int wire_write(BIO *bio, const char *data, int size)
         ssize_t n = send_some(t, data + sent, (size_t)size - sent);
         if (n == -EAGAIN)
             break;
-        if (n < 0)
+        if (n < 0) {
+            errno = (int)-n; /* OpenSSL looks: a client that has left does not want our tickets, but may have sent */
             return -1;
+        }
         sent += (size_t)n;
     }
     if (sent < (size_t)size && (t->wire_error = keep(t, data + sent, (size_t)size - sent)) < 0)
@@ -141,15 +143,20 @@ static void make_method(void)
 
 /* ---- life ---- */
 
+/* The dot at the end of a whole name, "example.org.", is no part of it here; to OpenSSL one at its beginning would mean
+ * any host below. */
 static int name_host(weft_tls_session *t, const char *host)
 {
     weft_address numeric;
     bool name = weft__address_parse(&numeric, host, 0) < 0;
     size_t size = strlen(host);
-    if (size == 0 || size >= sizeof t->host)
+    if (name && size > 0 && host[size - 1] == '.')
+        size--;
+    if (size == 0 || size >= sizeof t->host || host[0] == '.')
         return -EINVAL;
-    memcpy(t->host, host, size + 1);
-    if (name && SSL_set_tlsext_host_name(t->ssl, host) != 1)
+    memcpy(t->host, host, size);
+    t->host[size] = 0;
+    if (name && SSL_set_tlsext_host_name(t->ssl, t->host) != 1)
         return -EINVAL;
     if (t->context->verify == WEFT_TLS_UNCHECKED)
         return 0;
@@ -160,7 +167,7 @@ static int name_host(weft_tls_session *t, const char *host)
         weft__address_host(&numeric, address, sizeof address);
         address[strcspn(address, "%")] = 0;
     }
-    int good = name ? X509_VERIFY_PARAM_set1_host(p, host, 0) : X509_VERIFY_PARAM_set1_ip_asc(p, address);
+    int good = name ? X509_VERIFY_PARAM_set1_host(p, t->host, 0) : X509_VERIFY_PARAM_set1_ip_asc(p, address);
     return good == 1 ? 0 : -EINVAL;
 }
 
@@ -348,6 +355,8 @@ ssize_t weft_tls_session_send(weft_tls_session *t, const void *data, size_t size
     int result = SSL_write_ex(t->ssl, data, size < WEFT__TLS_RECORD ? size : WEFT__TLS_RECORD, &taken);
     if (result == 1)
         return (ssize_t)taken;
+    if (t->wire_error < 0) /* to OpenSSL it is the peer's end, if that has come */
+        return say(t, t->wire_error, weft_strerror(t->wire_error));
     err = refused(t, result);
     return err == 0 || err == -EAGAIN ? say(t, -WEFT_ETLS, "writing had to wait for reading") : err;
 }

@@ -26,7 +26,8 @@ typedef struct session {
     weft_lock lock;
     weft_tls_session *tls;
     bool in_vain;
-    size_t left; /* of AT_ONCE, for the step under way */
+    uint32_t deaf; /* atomic: weft_stream_shutdown has ended our input */
+    size_t left;   /* of AT_ONCE, for the step under way */
 } session;
 
 /* ---- the wire: under the lock ---- */
@@ -35,7 +36,7 @@ static ssize_t wire_recv(void *owner, void *buf, size_t size)
 {
     weft_stream *s = owner;
     session *x = s->over;
-    if (x->in_vain || x->left == 0)
+    if (x->in_vain || x->left == 0 || load_relaxed(&x->deaf))
         return -EAGAIN;
     if (size > x->left)
         size = x->left;
@@ -113,6 +114,8 @@ static ssize_t drive(weft_stream *s, enum step_kind kind, void *data, size_t siz
     bool try = kind != RECV || weft__stream_may_try(s, WEFT_POLLIN);
     int last = 0, err = 0;
     for (unsigned steps = 1;; steps++) {
+        if (kind == RECV && load_relaxed(&((session *)s->over)->deaf))
+            return weft__stream_closed(s) ? -EBADF : 0;
         ssize_t n = step(s->over, kind, data, size, try, &need);
         if (n <= 0 && weft__stream_closed(s))
             return -EBADF;
@@ -194,7 +197,10 @@ static ssize_t tls_send(weft_stream *s, const struct iovec *pieces, unsigned n, 
 
 static int tls_shutdown(weft_stream *s, int how)
 {
+    session *x = s->over;
     enum step_need need;
+    if (how != WEFT_SHUTDOWN_SEND)
+        store_relaxed(&x->deaf, 1u); /* the end that the socket has then is none of the peer's */
     ssize_t err = how != WEFT_SHUTDOWN_RECV ? step(s->over, FINISH, NULL, 0, true, &need) : 0;
     return err == -EAGAIN ? (int)err : weft__sys_shutdown(s->fd, how);
 }

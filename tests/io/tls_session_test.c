@@ -21,6 +21,7 @@ typedef struct pipe_end {
     char bytes[ROOM];
     size_t at, used, most; /* most: bytes that it takes or gives at once */
     bool ended, full;      /* the writer has left; takes nothing for now */
+    bool broken;           /* the reader has left */
 } pipe_end;
 
 typedef struct side {
@@ -46,6 +47,8 @@ static ssize_t get(void *owner, void *buf, size_t size)
 static ssize_t put(void *owner, const void *data, size_t size)
 {
     pipe_end *p = ((side *)owner)->out;
+    if (p->broken)
+        return -EPIPE;
     size_t n = p->full ? 0 : ROOM - p->used;
     n = n < size ? n : size;
     n = n < p->most ? n : p->most;
@@ -230,6 +233,28 @@ TEST_LIMIT(60, tls_session_cut_at_any_byte)
         CHECK(n == -WEFT_ETRUNCATED || n == -WEFT_ETLS || (n == -EAGAIN && !c.to_server->ended));
         close_couple(&c);
     }
+}
+
+/* A client that says something and leaves at once does not wait for the tickets that end a server's handshake. What it
+ * said is read all the same. */
+TEST(tls_session_of_a_client_that_has_left_is_read_to_its_end)
+{
+    couple c;
+    char in[100];
+    int a = -EAGAIN;
+    open_couple(&c, ROOM);
+    while ((a = weft_tls_session_handshake(c.client.tls)) == -EAGAIN)
+        CHECK_ERR(-EAGAIN, weft_tls_session_handshake(c.server.tls));
+    CHECK_OK(a);
+    CHECK_INT(5, weft_tls_session_send(c.client.tls, "hello", 5));
+    CHECK_OK(weft_tls_session_finish(c.client.tls));
+    c.to_client->broken = true;
+    CHECK_OK(weft_tls_session_handshake(c.server.tls));
+    CHECK_INT(5, weft_tls_session_recv(c.server.tls, in, sizeof in));
+    CHECK_MEM("hello", in, 5);
+    CHECK_INT(0, weft_tls_session_recv(c.server.tls, in, sizeof in));
+    CHECK_ERR(-EPIPE, weft_tls_session_send(c.server.tls, "x", 1));
+    close_couple(&c);
 }
 
 /* Both ends anew, over the same contexts. */

@@ -279,6 +279,10 @@ TEST_WAITERS(tls_client_looks_at_the_certificate)
     CHECK_OK(meets(t, p.server, p.client, "localhost", ""));
     CHECK_OK(meets(t, p.server, p.client, "127.0.0.1", ""));
     CHECK_OK(meets(t, p.server, p.client, "[::1]", ""));
+    CHECK_OK(meets(t, p.server, p.client, "localhost.", "")); /* the whole name, as the look-up knows it */
+    io_pair s = io_stream_pair(NULL);
+    CHECK_ERR(-EINVAL, weft_tls_start(s.a, p.client, ".localhost", io_patience())); /* not: any host below */
+    io_close_pair(s);
     CHECK_ERR(-WEFT_EHOSTNAME, meets(t, p.server, p.client, "example.org", "hostname mismatch"));
     CHECK_ERR(-WEFT_EHOSTNAME, meets(t, p.server, p.client, "127.0.0.2", "IP address mismatch"));
     CHECK_ERR(-WEFT_EHOSTNAME, meets(t, p.server, p.client, "host", "hostname mismatch"));
@@ -382,6 +386,46 @@ TEST_WAITERS(tls_end_is_told_apart_from_truncation)
     CHECK_ERR(-WEFT_ETRUNCATED, weft_stream_recv(s.b, &byte, 1, io_patience()));
     CHECK_ERR(-WEFT_ETRUNCATED, weft_stream_recv(s.b, &byte, 1, io_patience()));
     CHECK(strstr(weft_tls_error(s.b), "without the end") != NULL);
+    io_close_pair(s);
+    tls_close_pair(&p);
+}
+
+/* Who ends his input hears no more, and may go on speaking. */
+TEST_WAITERS(tls_input_that_was_ended_leaves_the_output_alone)
+{
+    tls_pair p;
+    char in[2];
+    tls_open_pair(&p);
+    io_pair s = tls_streams(t, &p, NULL);
+    CHECK_INT(1, weft_stream_send(s.a, "x", 1, io_patience()));
+    CHECK_OK(weft_stream_shutdown(s.b, WEFT_SHUTDOWN_RECV));
+    CHECK_INT(0, weft_stream_recv(s.b, in, 1, io_patience()));
+    CHECK_INT(2, weft_stream_send(s.b, "yz", 2, io_patience()));
+    CHECK_INT(2, weft_stream_recv_all(s.a, in, 2, NULL, io_patience()));
+    CHECK_OK(weft_stream_shutdown(s.b, WEFT_SHUTDOWN_SEND));
+    CHECK_INT(0, weft_stream_recv(s.a, in, 1, io_patience()));
+    CHECK_INT(0, weft_stream_recv(s.b, in, 1, io_patience()));
+    io_close_pair(s);
+    tls_close_pair(&p);
+}
+
+static int receives_the_end(void *arg)
+{
+    char byte;
+    CHECK_INT(0, weft_stream_recv(arg, &byte, 1, io_patience()));
+    return 0;
+}
+
+TEST_WAITERS(tls_input_that_is_ended_ends_a_wait)
+{
+    tls_pair p;
+    tls_open_pair(&p);
+    io_pair s = tls_streams(t, &p, NULL);
+    for (int i = 0; i < 2; i++)
+        test_spawn(t, receives_the_end, s.b);
+    weft_sleep(weft_in_ms(5)); /* they wait by then, or the case is an easier one */
+    CHECK_OK(weft_stream_shutdown(s.b, WEFT_SHUTDOWN_RECV));
+    test_join(t);
     io_close_pair(s);
     tls_close_pair(&p);
 }
