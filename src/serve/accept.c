@@ -267,14 +267,16 @@ fail_spare:
     return err;
 }
 
-bool weft__accept_retire(weft__worker *w)
+bool weft__accept_retire(weft__worker *w, bool over)
 {
     store_seq_cst(&w->accepting, false);
     w->accept_again = INT64_MAX;
     weft__accept_stop(&w->listener);
     if (!weft__accept_stopped(&w->listener))
         return false;
-    take_waiting(w);
+    if (!over)
+        take_waiting(w);
+    weft__sys_wake_acceptors(w->listener.fd);
     return true;
 }
 

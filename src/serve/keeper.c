@@ -186,15 +186,16 @@ static int64_t look(weft__worker *w)
 
 /* ---- the stop ---- */
 
-/* Nobody new. False: some may still come, ask again; not when the grace is over, for they would come too late to be let
- * go with the others. */
+/* Nobody new. False: some may still come, ask again. Who goes at once, and has the sockets alone, need not: with them
+ * all go who stand there. */
 static bool drain(weft__worker *w, bool over)
 {
     w->drained = true;
     weft__runners_dismiss(w);
     if (w->server->listeners[w->index] < 0)
         return true;
-    if (!over && !weft__accept_retire(w))
+    bool at_once = over && !weft__listen_is_shared(w->server);
+    if (!at_once && !weft__accept_retire(w, over))
         return false;
     weft__accept_close(w);
     return true;
@@ -254,17 +255,19 @@ static bool stop(weft__worker *w, int64_t *next)
 {
     weft_server *s = w->server;
     int64_t grace = load_seq_cst(&s->grace), now = weft__sys_now();
-    bool over = weft__server_closing(s) || grace <= now, closed = drain(w, over);
+    bool over = weft__server_closing(s) || grace <= now;
+    if (!drain(w, over)) { /* who still comes is let go with the others */
+        *next = sooner(*next, now, RETIRE_MS);
+        return false;
+    }
     if (!w->emptied && over)
         empty(w);
     if (!w->cut && grace <= now)
         cut(w);
-    if (closed && all_ended(w))
+    if (all_ended(w))
         return true;
     if (!w->cut && grace < *next)
         *next = grace;
-    if (!closed)
-        *next = sooner(*next, now, RETIRE_MS);
     return false;
 }
 

@@ -256,7 +256,7 @@ void weft__listen_close(weft_server *s, unsigned i)
     if (s->listeners[i] >= 0) {
         remove_file(s);
         /* io_uring may hold the socket a little longer than its descriptor; so the port is free all the same. */
-        if (s->front == NULL && !load_relaxed(&s->shared) && !is_unix(s)) /* else others have it too */
+        if (!weft__listen_is_shared(s) && !is_unix(s)) /* else others have it too */
             (void)weft__sys_shutdown(s->listeners[i], SHUT_RDWR);
         weft__sys_close(s->listeners[i]);
     }

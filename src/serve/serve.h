@@ -338,6 +338,12 @@ void weft__thread_serve_one(weft_server *s, int fd);
 int weft__listen(weft_server *s, unsigned n);
 void weft__listen_close(weft_server *s, unsigned i);
 
+/* Others may have the listening sockets as well, and accept from them. */
+static inline bool weft__listen_is_shared(const weft_server *s)
+{
+    return s->front != NULL || load_relaxed(&s->shared);
+}
+
 /* ---- packet.c: servers for datagrams ---- */
 
 static inline bool weft__is_packet(const weft_server *s)

@@ -61,9 +61,9 @@ static inline bool weft__keeper_wants_tick(const weft__worker *w)
 int weft__accept_open(weft__worker *w);
 void weft__accept_close(weft__worker *w);
 
-/* Accept no more, but let in those whom the poller has taken from the queue already. True when there are none left;
- * until then to be asked again. */
-bool weft__accept_retire(weft__worker *w);
+/* Accept no more, but let in those whom the poller has taken from the queue already, and those who still stand there;
+ * if it is `over` these are left to whoever else accepts. True when it is done; until then to be asked again. */
+bool weft__accept_retire(weft__worker *w, bool over);
 
 /* After an error, when accept_again has come. */
 void weft__accept_retry(weft__worker *w);

@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,15 @@ int weft__sys_accept(int fd, weft__address *peer)
         if (!weft__sys_accept_again(err))
             return err;
     }
+}
+
+/* Only shutting a listening socket down for reading ends it. For writing there is nothing to be done, but the kernel
+ * wakes whoever sleeps on the socket, also those of whom it would wake one for each connection. */
+void weft__sys_wake_acceptors(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, 0) > 0)
+        (void)shutdown(fd, SHUT_WR);
 }
 
 int weft__sys_connect(int fd, const weft__address *a)

@@ -48,6 +48,10 @@ int weft__sys_accept(int fd, weft__address *peer);
 /* Whether this result of an accept says nothing about the listener: try again. */
 bool weft__sys_accept_again(int err);
 
+/* Have all who wait for this listening socket look into its queue, if somebody stands there: for one of them whom the
+ * kernel may have told alone, and who will not take who came. */
+void weft__sys_wake_acceptors(int fd);
+
 /* 0, or -EINPROGRESS: wait for writability and ask weft__sys_socket_error. */
 int weft__sys_connect(int fd, const weft__address *a);
 int weft__sys_shutdown(int fd, int how);

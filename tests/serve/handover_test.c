@@ -260,6 +260,100 @@ static void handover_twenty_in_a_row_lose_nobody_in_line(const serve_kind *kind)
     replace_twenty(kind, 5, false, NULL);
 }
 
+/* ---- in the last moment ---- */
+
+/* Lines, but for "keep": that keeps the whole thread until it may go on. */
+typedef struct keeper {
+    line_service service; /* first: the hooks' argument */
+    int in[2], go[2];
+} keeper;
+
+static int keep_thread(weft_conn *c, void *arg)
+{
+    keeper *k = arg;
+    const void *bytes;
+    char byte = 0;
+    ssize_t n = weft_conn_fill(c, 0, &bytes, WEFT_FOREVER);
+    if (n < 5 || memcmp(bytes, "keep\n", 5) != 0)
+        return n <= 0 ? WEFT_CONN_CLOSE : line_handler(c, &k->service);
+    bool kept = write(k->in[1], &byte, 1) == 1 && read(k->go[0], &byte, 1) == 1;
+    return kept ? WEFT_CONN_CLOSE : -EIO;
+}
+
+static int come(weft_server *s, const char *host)
+{
+    return host != NULL ? client_open_unix(host + strlen("unix:")) : client_open(weft_server_port(s));
+}
+
+/* Who comes while an old server, which the kernel tells of it alone, is told to go at once is served by the new one.
+ * And so is who comes afterwards. */
+static void come_as_it_ends(const serve_kind *kind, const char *host, void (*end)(weft_server *s, weft_until grace))
+{
+    keeper *k = test_shared(sizeof *k);
+    char byte;
+    CHECK_INT(0, pipe(k->in));
+    CHECK_INT(0, pipe(k->go));
+    weft_server_options o = line_options(kind, (weft_server_options){.host = host, .threads = 1}, &k->service);
+    o.handler = keep_thread;
+    weft_server *old;
+    CHECK_OK(weft_server_open(&old, &o));
+    CHECK_OK(weft_server_start(old));
+    int first = come(old, host);
+    client_expect_reply(first, "echo in\n", "in\n");
+    weft_server *new = succeed(kind, old, line_service_new(false));
+    client_say(first, "keep\n");
+    CHECK_INT(1, read(k->in[0], &byte, 1));
+    int late = come(old, host);
+    end(old, WEFT_NOW);
+    if (kind->forks)
+        CHECK_OK(weft_server_tell(old, 1, WEFT_FOREVER)); /* its processes have heard of it before */
+    CHECK_INT(1, write(k->go[1], "g", 1));
+    client_expect_reply(late, "echo late\n", "late\n");
+    client_close(late);
+    client_close(first);
+    CHECK_OK(weft_server_wait(old, WEFT_FOREVER));
+    late = come(old, host);
+    client_expect_reply(late, "echo later\n", "later\n");
+    client_close(late);
+    weft_server_close(old);
+    wait_open(new, 0);
+    serve_stop(new);
+    for (int i = 0; i < 2; i++) {
+        close(k->in[i]);
+        close(k->go[i]);
+    }
+}
+
+static const serve_kind one_uring = {"one uring", "uring", NULL, 1, false, 0, false, false};
+static const serve_kind one_forked_uring = {"one forked uring", "uring", NULL, 1, false, 1, true, false};
+
+TEST(handover_who_comes_as_an_old_server_retires_at_once_is_served_uring)
+{
+    come_as_it_ends(&one_uring, NULL, weft_server_retire);
+}
+
+TEST(handover_who_comes_as_an_old_server_retires_at_once_is_served_forked_uring)
+{
+    come_as_it_ends(&one_forked_uring, NULL, weft_server_retire);
+}
+
+TEST(handover_who_comes_as_an_old_server_retires_at_once_is_served_uring_unix)
+{
+    char host[108];
+    snprintf(host, sizeof host, "unix:%s/socket", test_dir());
+    come_as_it_ends(&one_uring, host, weft_server_retire);
+}
+
+TEST(handover_who_comes_as_an_old_server_is_stopped_is_served_uring)
+{
+    come_as_it_ends(&one_uring, NULL, weft_server_stop);
+}
+
+TEST(handover_who_comes_as_an_old_server_is_stopped_is_served_forked_uring)
+{
+    come_as_it_ends(&one_forked_uring, NULL, weft_server_stop);
+}
+
 /* ---- what can be given ---- */
 
 TEST(handover_only_listening_sockets_are_taken)
