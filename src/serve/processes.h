@@ -59,6 +59,10 @@ typedef struct weft__front {
     weft__worker workers[];
 } weft__front;
 
+enum {
+    WEFT__KILL_AFTER_MS = 1000 /* P5: after the grace */
+};
+
 /* What the owner says to the supervisor. */
 enum {
     WEFT__BYTE_STOP = 's',
@@ -94,6 +98,9 @@ static inline unsigned weft__processes_seats(const weft_server *s)
 /* The shared memory for what the options ask for; 0 or -errno. And its end, in the owner's process. */
 int weft__processes_open(weft_server *s);
 void weft__processes_close(weft_server *s);
+
+/* The supervisor's process: the server. */
+int weft__processes_supervise(void *server);
 
 /* The supervisor's and the workers' SIGTERM, which a terminal or a service manager may send to all: none ends by it at
  * once. In the supervisor, before it forks. */
