@@ -198,7 +198,8 @@ typedef struct weft_server_options {
 WEFT_API int weft_server_open(weft_server **s, const weft_server_options *options);
 
 /* Start serving, in the background. Once only. Returns 0, -EALREADY, or what starting threads, pollers or the first
- * state_open gave (then nothing runs). */
+ * state_open gave (then nothing runs). Waits for each state_open; weft_server_stop may be called meanwhile, and of a
+ * server of several processes ends those that hang in it. */
 WEFT_API int weft_server_start(weft_server *s);
 
 /* Wait until the server has stopped and all its connections have ended. Returns 0, -ETIMEDOUT or -ECANCELED while it

@@ -72,9 +72,6 @@ static int64_t overdue(const weft_server *s)
 static void await_supervisor(weft_server *s)
 {
     weft__waiter *self = weft__self();
-    weft_lock_acquire(&s->owner_lock);
-    s->watcher = self;
-    weft_lock_release(&s->owner_lock);
     int64_t until = INT64_MAX;
     int err;
     do {
@@ -89,40 +86,69 @@ static void await_supervisor(weft_server *s)
     (void)weft_process_join(&s->supervisor, NULL, WEFT_FOREVER);
 }
 
-/* Learns of the end. */
-static void *watch_supervisor(void *arg)
-{
-    weft_server *s = arg;
-    await_supervisor(s);
-    (void)weft_process_close(&s->supervisor);
-    close_owner(s);
-    if (!weft__server_stopping(s) && load_seq_cst(&s->front->result) == 0 &&
-        load_seq_cst(&s->front->grace) == INT64_MAX)
-        store_seq_cst(&s->front->result, -ECHILD); /* somebody has killed it */
-    s->result = load_seq_cst(&s->front->result);
-    store_seq_cst(&s->front->heard, load_seq_cst(&s->front->told)); /* there is nobody left to hear it */
-    weft__wake(&s->front->heard, UINT32_MAX, WEFT__SHARED_WORD);
-    weft__thread_eventfd_close();
-    weft__server_ended(s);
-    return NULL;
-}
-
-/* How the start went, as the supervisor tells. */
+/* How the start went, as the supervisor tells. A stop that comes meanwhile is waited for no longer than at other times
+ * (P5): a worker may hang in state_open. */
 static int await_start(weft_server *s)
 {
+    weft__waiter *self = weft__self();
     weft__fd_case cases[] = {{.fd = s->owner_fds[0], .events = WEFT_POLLIN},
                              {.fd = weft_process_sentinel(&s->supervisor), .events = WEFT_POLLIN}};
     int32_t result = -ECHILD;
-    int was = weft_shield(1), n;
-    do
-        n = weft__fd_wait_any(cases, 2, WEFT_FOREVER);
-    while (n == -ECANCELED);
-    weft_shield(was);
+    int64_t until = INT64_MAX;
+    int n;
+    do {
+        store_seq_cst(&self->cancel, 0); /* as in await_supervisor */
+        until = sooner(until, overdue(s));
+        n = weft__fd_wait_any(cases, 2, (weft_until){until});
+    } while (n == -ECANCELED);
+    if (n == -ETIMEDOUT) {
+        (void)weft_process_kill(&s->supervisor);
+        return 0;
+    }
     if (n < 0)
         return n;
     if (cases[0].got != 0 && weft__sys_recv(s->owner_fds[0], &result, sizeof result, MSG_DONTWAIT) != sizeof result)
         result = -ECHILD;
     return result;
+}
+
+static void end_supervisor(weft_server *s)
+{
+    int was = weft_shield(1);
+    (void)weft_process_kill(&s->supervisor);
+    (void)weft_process_join(&s->supervisor, NULL, WEFT_FOREVER);
+    weft_shield(was);
+    (void)weft_process_close(&s->supervisor);
+    close_owner(s);
+}
+
+/* Learns how the start went, tells whoever waits for that, and learns of the end. */
+static void *watch_supervisor(void *arg)
+{
+    weft_server *s = arg;
+    weft_lock_acquire(&s->owner_lock);
+    s->watcher = weft__self();
+    weft_lock_release(&s->owner_lock);
+    int err = await_start(s);
+    store_relaxed(&s->start_error, err);
+    if (err < 0)
+        end_supervisor(s);
+    store_seq_cst(&s->starting, 0);
+    weft__wake(&s->starting, UINT32_MAX, 0);
+    if (err == 0) {
+        await_supervisor(s);
+        (void)weft_process_close(&s->supervisor);
+        close_owner(s);
+        if (!weft__server_stopping(s) && load_seq_cst(&s->front->result) == 0 &&
+            load_seq_cst(&s->front->grace) == INT64_MAX)
+            store_seq_cst(&s->front->result, -ECHILD); /* somebody has killed it */
+        s->result = load_seq_cst(&s->front->result);
+    }
+    store_seq_cst(&s->front->heard, load_seq_cst(&s->front->told)); /* there is nobody left to hear it */
+    weft__wake(&s->front->heard, UINT32_MAX, WEFT__SHARED_WORD);
+    weft__thread_eventfd_close();
+    weft__server_ended(s);
+    return NULL;
 }
 
 static void processes_notify(weft_server *s);
@@ -146,18 +172,17 @@ static int processes_start(weft_server *s)
     weft_lock_acquire(&s->owner_lock);
     s->supervised = true;
     weft_lock_release(&s->owner_lock);
-    err = await_start(s);
-    if (err == 0 && weft__server_stopping(s)) /* since before there was somebody to tell */
+    if (weft__server_stopping(s)) /* since before there was somebody to tell */
         processes_notify(s);
-    if (err == 0)
-        err = weft__sys_thread(watch_supervisor, s, WATCH_STACK);
-    if (err == 0)
-        return 0;
-    (void)weft_process_kill(&s->supervisor);
-    int was = weft_shield(1);
-    (void)weft_process_join(&s->supervisor, NULL, WEFT_FOREVER);
-    weft_shield(was);
-    (void)weft_process_close(&s->supervisor);
+    store_seq_cst(&s->starting, 1);
+    err = weft__sys_thread(watch_supervisor, s, WATCH_STACK);
+    if (err < 0) {
+        end_supervisor(s);
+        goto fail;
+    }
+    while (load_seq_cst(&s->starting) > 0)
+        (void)weft__park(&s->starting, 1, WEFT_FOREVER, WEFT__UNCANCELLABLE, "server start");
+    return load_relaxed(&s->start_error);
 fail_pair:
     close_owner(s);
 fail:

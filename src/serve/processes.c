@@ -335,7 +335,7 @@ static void bury(supervisor *sup, struct child *c)
         store_seq_cst(&set[i].accepting, false); /* until its replacement does */
     }
     if (!c->reported)
-        note_start(sup, c, -ECHILD);
+        note_start(sup, c, sup->stopping ? 0 : -ECHILD); /* who is stopped while it starts has not failed */
     if (!sup->stopping)
         plan_replacement(sup, c, asked);
 }
@@ -579,5 +579,7 @@ int weft__processes_supervise(void *arg)
         for (int i = 0; i < n; i++)
             handle(&sup, events[i].data);
     }
+    if (!sup.told) /* stopped before anybody was started */
+        tell_owner(&sup, 0);
     return 0;
 }

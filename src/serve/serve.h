@@ -250,7 +250,7 @@ struct weft_server {
     uint32_t shared;     /* atomic: other programs may have the listening sockets */
     int64_t grace;       /* atomic: end of the grace */
     uint32_t open;       /* atomic: all workers' */
-    uint32_t starting;   /* atomic: workers that have not reported; waited on by start */
+    uint32_t starting;   /* atomic: workers that have not reported, or 1; waited on by start */
     int32_t start_error; /* atomic: the first one */
     uint32_t serving;    /* atomic: workers not ended */
     int32_t result;      /* what weft_server_wait says after the end */
@@ -271,7 +271,7 @@ struct weft_server {
     weft_process supervisor;
     int owner_fds[2];      /* the owner's end, under the lock; -1: closed; and the supervisor's */
     bool supervised;       /* the supervisor has the listeners too: under the lock */
-    weft__waiter *watcher; /* under the lock: the thread that waits for the supervisor's end; NULL */
+    weft__waiter *watcher; /* under the lock: the thread that waits for the supervisor's start and end; NULL */
     weft_lock owner_lock;  /* also for the owner's listeners, from the start to the end */
     weft_lock tell_lock;   /* one weft_server_tell at a time */
 };

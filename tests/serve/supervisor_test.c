@@ -87,6 +87,71 @@ TEST(supervisor_that_is_stopped_ends_with_the_server_epoll)
     stop_with_a_stopped_supervisor("epoll", 2, weft_in_ms(100));
 }
 
+/* ---- a process that hangs before it serves ---- */
+
+typedef struct slow {
+    uint32_t hangs;   /* atomic: so many do */
+    pid_t supervisor; /* theirs */
+    weft_server *server;
+    int started; /* what weft_server_start has returned */
+} slow;
+
+static _Noreturn int begin_for_ever(void **state, void *arg)
+{
+    slow *h = arg;
+    *state = NULL;
+    h->supervisor = getppid();
+    add_seq_cst(&h->hangs, 1);
+    for (;;)
+        pause();
+}
+
+static bool hangs(void *arg)
+{
+    return load_seq_cst(&((slow *)arg)->hangs) == 2;
+}
+
+static void *start_slow(void *arg)
+{
+    slow *h = arg;
+    h->started = weft_server_start(h->server);
+    return NULL;
+}
+
+/* A stop ends it as any other, and then it was no failure of the start. */
+static void stop_one_that_hangs_in_its_start(const char *model, bool supervisor_stopped)
+{
+    slow *h = test_shared(sizeof *h);
+    pthread_t thread;
+    weft_server_options o = {
+        .handler = line_handler, .arg = h, .model = model, .processes = 2, .state_open = begin_for_ever};
+    CHECK_OK(weft_server_open(&h->server, &o));
+    CHECK_INT(0, pthread_create(&thread, NULL, start_slow, h));
+    wait_until(hangs, h, "the hanging");
+    if (supervisor_stopped)
+        CHECK_INT(0, kill(h->supervisor, SIGSTOP));
+    weft_server_stop(h->server, WEFT_NOW);
+    CHECK_OK(weft_server_wait(h->server, weft_in_seconds(25 * test_limit_factor())));
+    CHECK_INT(0, pthread_join(thread, NULL));
+    CHECK_INT(0, h->started);
+    weft_server_close(h->server);
+}
+
+TEST(supervisor_ends_a_process_that_hangs_in_its_start_prefork)
+{
+    stop_one_that_hangs_in_its_start("prefork", false);
+}
+
+TEST(supervisor_ends_a_process_that_hangs_in_its_start_epoll)
+{
+    stop_one_that_hangs_in_its_start("epoll", false);
+}
+
+TEST(supervisor_that_is_stopped_ends_with_those_that_hang_in_their_start)
+{
+    stop_one_that_hangs_in_its_start("epoll", true);
+}
+
 /* A replacement begins with the counts of who was there before, at every moment. */
 TEST(supervisor_hands_counts_on_from_the_dead)
 {
