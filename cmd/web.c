@@ -1,6 +1,7 @@
 /* web.c - `weft web DIR`: a directory served over HTTP.
  *
- * The main thread only waits for signals; the server runs on threads and in processes of its own. SIGUSR2 starts the
+ * The main thread only waits for signals; the server runs on threads and in processes of its own. While it starts, a
+ * thread waits for those that ask for the end: a process that hangs in its start would hold them up. SIGUSR2 starts the
  * program again with the listening sockets; this one goes on until the other serves. SIGHUP has a thread do it, so that
  * a process that does not hear, or a slow disk, holds no other signal up. */
 #include "web.h"
@@ -527,15 +528,55 @@ static void close_all(web *w)
     w->tls = NULL;
 }
 
+/* ---- the start ---- */
+
+typedef struct starting {
+    web *web;
+    weft_event over;
+} starting;
+
+/* A thread: whoever wants the end while it starts is heard. */
+static void *obey_while_it_starts(void *arg)
+{
+    starting *s = arg;
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGALRM);
+    while (!weft_event_is_set(&s->over)) {
+        int sig = 0;
+        sigwait(&wanted, &sig);
+        if (sig == SIGINT || sig == SIGTERM)
+            stop(s->web);
+    }
+    return NULL;
+}
+
+/* Worker processes may hang before they serve. */
+static int start(web *w)
+{
+    starting s = {.web = w};
+    pthread_t obeys;
+    bool begun = pthread_create(&obeys, NULL, obey_while_it_starts, &s) == 0;
+    int err = weft_server_start(w->server);
+    weft_event_set(&s.over);
+    if (begun) {
+        pthread_kill(obeys, SIGALRM);
+        pthread_join(obeys, NULL);
+    }
+    return err;
+}
+
 /* Serve until told to stop; an exit code. The signals are blocked. */
 static int serve(web *w)
 {
-    int err = weft_server_start(w->server);
+    int err = start(w);
     if (err < 0)
         return server_error(err);
     waiting ask = {.server = w->server, .main = pthread_self()};
     pthread_t waiter;
-    err = announce(w);
+    err = w->stopping ? CMD_OK : announce(w);
     if (err == 0 && pthread_create(&waiter, NULL, wait_for_server, &ask) != 0)
         err = CMD_FAILED;
     if (err == 0) {

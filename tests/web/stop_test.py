@@ -3,11 +3,13 @@
 once; workers that die are replaced, and end with their parent."""
 
 import os
+import select
 import signal
+import subprocess
 import sys
 import time
 
-from web import Client, Failure, PATIENCE, Server, Tree, check, get, run
+from web import Client, Failure, PATIENCE, Server, Tree, WEFT, check, get, run
 
 MODELS = (["--poller", "epoll"], ["--poller", "uring"], ["--model", "thread"], ["--processes", "2"],
           ["--model", "pool", "--threads", "64"], ["--model", "process"])
@@ -193,6 +195,40 @@ def a_stopped_supervisor_holds_no_signal_up():
     signals_are_not_held_up(lambda server: children(server.process.pid)[0], signal.SIGHUP)
 
 
+def an_end_is_obeyed_while_it_starts(find):
+    """Who hangs before the server has started holds no signal up. Stopped at some moment of the start: it may be too
+    late, and then there is a URL."""
+    for _ in range(100):
+        with Tree() as tree:
+            server = subprocess.Popen([WEFT, "web", tree.path, "--port", "0", "--processes", "100", "--grace", "0.2"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            try:
+                victims = []
+                while not victims:
+                    check(server.poll() is None, "it has ended")
+                    victims = find(server.pid)
+                os.kill(victims[-1], signal.SIGSTOP)
+                late, _, _ = select.select([server.stdout], [], [], 0.5 * PATIENCE)
+                server.send_signal(signal.SIGTERM)
+                check(wait_end(server, 8) == 0, f"exit status {server.returncode}")
+            finally:
+                server.kill()
+                told = server.communicate()
+            check(late or told == (b"", b""), f"it said {told}")
+            wait_until(lambda: gone(victims[-1]), "who was stopped is left")
+            if not late:
+                return
+    raise Failure("nobody was stopped in time")
+
+
+def a_supervisor_that_hangs_in_the_start_holds_no_end_up():
+    an_end_is_obeyed_while_it_starts(children)
+
+
+def a_worker_that_hangs_in_the_start_holds_no_end_up():
+    an_end_is_obeyed_while_it_starts(lambda pid: [w for supervisor in children(pid) for w in children(supervisor)])
+
+
 def an_alarm_is_no_end():
     with Tree() as tree:
         tree.write("a.txt", "a")
@@ -275,5 +311,6 @@ if __name__ == "__main__":
     run([(f.__name__.replace("_", " "), f) for f in (
         under_way_is_finished, grace_ends, second_signal, idle_server_ends_at_once, a_dead_worker_is_replaced,
         workers_end_with_the_parent, a_stopped_worker_holds_no_signal_up,
-        a_stopped_supervisor_holds_no_signal_up, an_alarm_is_no_end, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
+        a_stopped_supervisor_holds_no_signal_up, a_supervisor_that_hangs_in_the_start_holds_no_end_up,
+        a_worker_that_hangs_in_the_start_holds_no_end_up, an_alarm_is_no_end, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
         a_log_that_nobody_reads_is_no_matter, words_that_nobody_reads_are_no_matter) if not only or f.__name__ in only])
