@@ -43,6 +43,11 @@ typedef struct weft_tcp_options {
     unsigned char delay;      /* 1: gather small segments (Nagle's algorithm); 0 = send at once */
     unsigned char keep_alive; /* 1: probe silent peers */
     unsigned char only_v6;    /* listen: an IPv6 listener does not take IPv4 as well */
+    /* Seconds of silence before the first probe and between two, and how many without an answer end the connection with
+     * -ETIMEDOUT; each asks for `keep_alive`. 0 = the system's: 2 hours, 75 seconds, 9. */
+    unsigned keep_idle, keep_interval, keep_probes;
+    unsigned unanswered_ms; /* bytes that the peer has not confirmed for so long end it too; 0 = some 15 minutes */
+    const char *local;      /* connect: from this address, "192.168.1.5", and port, "192.168.1.5:4000"; NULL: any */
 } weft_tcp_options;
 
 /* Listen on `host` (a numeric address or a name; NULL = "127.0.0.1"; "", "0.0.0.0" or "::" for every address) and
@@ -61,9 +66,11 @@ WEFT_API int weft_stream_accept(weft_stream **s, weft_stream *listener, weft_unt
 WEFT_API int weft_tcp_accept(weft_stream **s, weft_stream *listener, weft_until until);
 
 /* Connect to `host` (numeric or a name; NULL, "" and "0.0.0.0" mean this host) and `port`. The addresses of a name are
- * tried in turn.
+ * tried in turn, IPv6 and IPv4 alternating: the next one as soon as one refuses or has not answered for 250 ms, and
+ * the first that answers is taken (RFC 8305).
  * Returns 0 and *s, or the last address's error: -ECONNREFUSED, -ETIMEDOUT, -ECANCELED, -EHOSTUNREACH, -ENOENT (no such
- * name), -EAGAIN (the name server did not answer), -EMFILE ... The look-up itself is not cut short. Allocates. */
+ * name), -EAGAIN (the name server did not answer), -EADDRINUSE, -EADDRNOTAVAIL (`local`), -EMFILE ... The look-up
+ * itself is not cut short. Allocates. */
 WEFT_API int weft_tcp_connect(weft_stream **s, const char *host, unsigned port, const weft_tcp_options *options,
                               weft_until until);
 

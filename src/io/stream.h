@@ -74,6 +74,12 @@ enum {
  * WEFT__ADDRESSES. Returns how many, or -errno. */
 int weft__io_resolve(const char *host, unsigned port, bool passive, weft_address *out);
 
+/* A TCP socket for this address, with its options set. */
+int weft__io_tcp_socket(const weft_address *a, const weft_tcp_options *o);
+
+/* Connect to one of n addresses (1 to WEFT__ADDRESSES): a descriptor or -errno. */
+int weft__io_tcp_connect(const weft_address *addresses, unsigned n, const weft_tcp_options *options, weft_until until);
+
 /* Set the sizes of a socket's buffers; 0 leaves one alone. */
 int weft__io_buffers(int fd, unsigned send_buffer, unsigned recv_buffer);
 

@@ -1,5 +1,6 @@
-/* tcp.c - TCP listeners and connections, and the names of their addresses. A name is looked up by the C library,
- * which blocks, so it is done where blocking does no harm (weft_blocking); numeric addresses are not sent there. */
+/* tcp.c - TCP listeners, the options of TCP sockets, and the names of their addresses; connect.c connects. A name is
+ * looked up by the C library, which blocks, so it is done where blocking does no harm (weft_blocking); numeric ones are
+ * not sent there. */
 #include "io/stream.h"
 #include "sys/net.h"
 #include "sys/sys.h"
@@ -65,7 +66,34 @@ int weft__io_buffers(int fd, unsigned send_buffer, unsigned recv_buffer)
     return err;
 }
 
-static int open_socket(const weft__address *a, const weft_tcp_options *o)
+/* A number that the kernel takes only in a range of its own is cut to it. */
+static int set_up_to(int fd, int name, unsigned value, unsigned most)
+{
+    return value == 0 ? 0 : weft__sys_setsockopt(fd, IPPROTO_TCP, name, (int)(value < most ? value : most));
+}
+
+/* How long a peer may be silent. */
+static int set_patience(int fd, const weft_tcp_options *o)
+{
+    enum {
+        MOST_SECONDS = 32767,
+        MOST_PROBES = 127
+    };
+    int err = 0;
+    if (o->keep_alive || o->keep_idle != 0 || o->keep_interval != 0 || o->keep_probes != 0)
+        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (err == 0)
+        err = set_up_to(fd, TCP_KEEPIDLE, o->keep_idle, MOST_SECONDS);
+    if (err == 0)
+        err = set_up_to(fd, TCP_KEEPINTVL, o->keep_interval, MOST_SECONDS);
+    if (err == 0)
+        err = set_up_to(fd, TCP_KEEPCNT, o->keep_probes, MOST_PROBES);
+    if (err == 0)
+        err = set_up_to(fd, TCP_USER_TIMEOUT, o->unanswered_ms, INT32_MAX);
+    return err;
+}
+
+int weft__io_tcp_socket(const weft__address *a, const weft_tcp_options *o)
 {
     int fd = weft__sys_socket(a->any.sa_family, SOCK_STREAM);
     if (fd < 0)
@@ -73,8 +101,8 @@ static int open_socket(const weft__address *a, const weft_tcp_options *o)
     int err = 0;
     if (!o->delay)
         err = weft__sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (err == 0 && o->keep_alive)
-        err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (err == 0)
+        err = set_patience(fd, o);
     if (err == 0)
         err = weft__io_buffers(fd, o->send_buffer, o->recv_buffer);
     if (err == 0 && o->max_rate != 0)
@@ -88,7 +116,7 @@ static int open_socket(const weft__address *a, const weft_tcp_options *o)
 
 static int listen_at(const weft__address *a, const weft_tcp_options *o)
 {
-    int fd = open_socket(a, o); /* what is set here is inherited by each accepted connection */
+    int fd = weft__io_tcp_socket(a, o); /* what is set here is inherited by each accepted connection */
     if (fd < 0)
         return fd;
     int err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -169,60 +197,4 @@ int weft_stream_accept(weft_stream **out, weft_stream *listener, weft_until unti
 int weft_tcp_accept(weft_stream **out, weft_stream *listener, weft_until until)
 {
     return weft_stream_accept(out, listener, until);
-}
-
-/* ---- connect ---- */
-
-/* A connection to a free local port may be given that very port as its own and so be connected to itself. */
-static bool is_connected_to_itself(int fd)
-{
-    weft__address local, peer;
-    char ours[WEFT_ADDRESS_MAX], theirs[WEFT_ADDRESS_MAX];
-    if (weft__sys_local(fd, &local) < 0 || weft__sys_peer(fd, &peer) < 0 ||
-        weft__address_port(&local) != weft__address_port(&peer))
-        return false;
-    int size = weft__address_text(&local, ours, sizeof ours);
-    return size == weft__address_text(&peer, theirs, sizeof theirs) && memcmp(ours, theirs, (size_t)size) == 0;
-}
-
-static int connect_to(const weft__address *a, const weft_tcp_options *o, weft_until until)
-{
-    int fd = open_socket(a, o);
-    if (fd < 0)
-        return fd;
-    int err = weft__sys_connect(fd, a);
-    if (err == -EINPROGRESS) {
-        err = weft_fd_wait(fd, WEFT_POLLOUT, until);
-        if (err >= 0)
-            err = weft__sys_socket_error(fd);
-    }
-    if (err == 0 && is_connected_to_itself(fd))
-        err = -ECONNREFUSED;
-    if (err < 0) {
-        weft__sys_close(fd);
-        return err;
-    }
-    return fd;
-}
-
-int weft_tcp_connect(weft_stream **out, const char *host, unsigned port, const weft_tcp_options *options,
-                     weft_until until)
-{
-    weft__address addresses[ADDRESSES];
-    int n = weft__io_resolve(host, port, false, addresses);
-    if (n < 0)
-        return n;
-    int fd = -ENOENT;
-    for (int i = 0; i < n && fd < 0; i++) {
-        fd = connect_to(&addresses[i], options != NULL ? options : &no_options, until);
-        if (fd == -ECANCELED || fd == -EMFILE || fd == -ENFILE)
-            break; /* another address would not help */
-    }
-    if (fd < 0)
-        return fd;
-    weft_stream *s = weft__stream_new(fd, true);
-    if (s == NULL)
-        return -ENOMEM;
-    *out = s;
-    return 0;
 }
