@@ -7,7 +7,7 @@
  *
  * As text they are "127.0.0.1:8000", "[::1]:8000", "unix:/run/some.sock" and "unix:@name" (an abstract name, which is
  * no file). An address is plain data and may be copied; its members are the kernel's and may be read and written.
- * All but weft_address_lookup may be called from anywhere, wait for nothing and allocate nothing. */
+ * All but the look-ups may be called from anywhere, wait for nothing and allocate nothing. */
 #ifndef WEFT_ADDRESS_H
 #define WEFT_ADDRESS_H
 
@@ -79,6 +79,11 @@ WEFT_API int weft_address_class(const weft_address *a);
  * -ENOMEM. Waits as long as the C library does; from a thread, or a coroutine (others go on). Any number of callers
  * at once. Allocates. */
 WEFT_API int weft_address_lookup(weft_address *a, unsigned max, const char *host, unsigned port);
+
+/* The name of the host at an address (reverse look-up), with a final 0, in `size` bytes; 1025 hold any. Anybody may
+ * have put it there who manages the address: it proves nothing. Returns its length; -ENOENT: it has none; -EAGAIN: the
+ * name server did not answer; -ENAMETOOLONG; -EINVAL: no IP address, or size 0. Otherwise as weft_address_lookup. */
+WEFT_API int weft_address_name(const weft_address *a, char *name, size_t size);
 
 #ifdef __cplusplus
 }

@@ -71,6 +71,11 @@ WEFT_API int weft_datagram_adopt(weft_datagram **d, int fd);
 /* End the socket and its handle, as weft_stream_close; a Unix socket's file is removed. Takes NULL. Never waits. */
 WEFT_API void weft_datagram_close(weft_datagram *d);
 
+/* Connect an open socket, or connect it elsewhere: from now on it sends to `to` unless told otherwise, hears from there
+ * only, and learns that nobody listens there; NULL: to nobody any more. What came before stays to be received. Never
+ * waits. 0, -EAFNOSUPPORT, -ENETUNREACH, -EACCES (broadcast), -EBADF; Unix: -ENOENT, -ECONNREFUSED, -EPROTOTYPE. */
+WEFT_API int weft_datagram_connect(weft_datagram *d, const weft_address *to);
+
 /* Send one datagram to `to`; NULL: to whom the socket is connected. On an IPv6 socket an IPv4 address will do too, and
  * on an IPv4 one such an address mapped into IPv6.
  * Waits while the kernel has no room for it (with Unix sockets: while the receiver has none).

@@ -66,6 +66,12 @@ WEFT_API int weft_poller_modify(weft_poller *p, int fd, unsigned events, void *d
 /* Do not watch fd any more; do it before fd is closed. 0, or -ENOENT. Otherwise as register. */
 WEFT_API int weft_poller_unregister(weft_poller *p, int fd);
 
+/* What fd is registered for and with: 0 and *as (which may be NULL), or -ENOENT. Not while another registers. */
+WEFT_API int weft_poller_find(const weft_poller *p, int fd, weft_poll_event *as);
+
+/* How many descriptors are registered. */
+WEFT_API unsigned weft_poller_count(const weft_poller *p);
+
 /* Wait until a watched descriptor has an event, and store up to `max` of them (at least 1).
  * Returns how many; -ETIMEDOUT, -ECANCELED, -EINVAL for max < 1, or 0 after weft_poller_interrupt. Events beat
  * cancellation, which beats the deadline. With nothing registered it waits for the deadline.

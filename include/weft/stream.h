@@ -135,6 +135,39 @@ WEFT_API int weft_stream_shutdown(weft_stream *s, int how);
  * Never waits. */
 WEFT_API void weft_stream_close(weft_stream *s);
 
+/* End it as close does, but at once and in bad order: what was sent and has not been confirmed is thrown away, and the
+ * peer's calls return -ECONNRESET (TCP; with TLS also without a word). Others: as close. Takes NULL. */
+WEFT_API void weft_stream_reset(weft_stream *s);
+
+/* Give the descriptor away and end the handle: whatever is sent and received from now on is the caller's affair. It is
+ * another number than weft_stream_fd gave, non-blocking and close-on-exec; a Unix listener's file stays. Returns it;
+ * or -EBUSY: a call is under way, -EOPNOTSUPP: it has TLS, -EMFILE, and the stream is as it was. */
+WEFT_API int weft_stream_detach(weft_stream *s);
+
+/* ---- Unix sockets: descriptors along with bytes ---- */
+
+/* Send all of it, and with its first byte copies of n descriptors (at most 253), which stay the caller's. Who receives
+ * by weft_stream_recv gets the bytes alone. Returns as send; -EINVAL: too many, or no byte; -EBADF: one of them is not
+ * open; -EOPNOTSUPP: no Unix socket, or with TLS; -ETOOMANYREFS: too many are under way. */
+WEFT_API ssize_t weft_stream_send_fds(weft_stream *s, const void *data, size_t size, const int *fds, unsigned n,
+                                      weft_until until);
+
+/* Receive what there is, as recv, and the descriptors that came with it, close-on-exec. Bytes of two sends that had
+ * some come by two receives. *n is their room before and their number after; those without room, here or in the
+ * process's table, are closed. Also -EINVAL (size 0), -EOPNOTSUPP. */
+WEFT_API ssize_t weft_stream_recv_fds(weft_stream *s, void *buf, size_t size, int *fds, unsigned *n, weft_until until);
+
+/* Who is at the other end of a Unix socket, as the kernel noted when it was connected (or, for who connected, when the
+ * other listened). */
+typedef struct weft_unix_user {
+    pid_t pid; /* 0: outside of this container */
+    uid_t uid;
+    gid_t gid;
+} weft_unix_user;
+
+/* 0, -EOPNOTSUPP: no Unix socket; -EBADF. */
+WEFT_API int weft_unix_peer(weft_stream *s, weft_unix_user *user);
+
 /* This end's and the other end's address as text, "127.0.0.1:8000", "[::1]:8000" or "unix:/path"; weft_address_parse
  * reads it, but for the "unix:" of a Unix socket without a name. Returns its length or -errno (-ENOTCONN for the peer
  * of a listener). */

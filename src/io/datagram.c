@@ -192,6 +192,20 @@ int weft_datagram_adopt(weft_datagram **out, int fd)
     return finish(out, fd, domain, &no_options, NULL);
 }
 
+int weft_datagram_connect(weft_datagram *d, const weft_address *to)
+{
+    weft_address a = {.size = sizeof a.any}; /* AF_UNSPEC: nobody */
+    int err = weft__stream_enter(&d->stream);
+    if (err < 0)
+        return err;
+    if (to != NULL && to->size != 0)
+        err = weft__datagram_address(d, to, &a);
+    if (err == 0)
+        err = weft__sys_connect(d->stream.fd, &a);
+    weft__stream_leave(&d->stream);
+    return err;
+}
+
 void weft_datagram_close(weft_datagram *d)
 {
     if (d != NULL)

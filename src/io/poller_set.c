@@ -217,6 +217,21 @@ int weft_poller_unregister(weft_poller *set, int fd)
     return 0;
 }
 
+int weft_poller_find(const weft_poller *set, int fd, weft_poll_event *as)
+{
+    const registration *r = find(set, fd);
+    if (r == NULL)
+        return -ENOENT;
+    if (as != NULL)
+        *as = (weft_poll_event){.fd = fd, .events = r->slot.events, .data = r->data};
+    return 0;
+}
+
+unsigned weft_poller_count(const weft_poller *set)
+{
+    return set->registered;
+}
+
 /* ---- waiting ---- */
 
 void weft_poller_interrupt(weft_poller *set)

@@ -17,6 +17,7 @@
 #include "io/stream.h"
 
 #include "sys/file.h"
+#include "sys/message.h"
 #include "sys/net.h"
 #include "sys/sys.h"
 
@@ -131,18 +132,22 @@ void weft__stream_leave(weft_stream *s)
     weft__sched_call(home - 1, &s->end);
 }
 
-void weft_stream_close(weft_stream *s)
+static void close_stream(weft_stream *s, bool silent)
 {
-    if (s == NULL)
-        return;
     if (is_of_parent(load_relaxed(&s->users)))
         forget_parent(s, 0);
-    else if (s->layer != NULL && s->layer->closing != NULL)
+    else if (!silent && s->layer != NULL && s->layer->closing != NULL)
         s->layer->closing(s);
     uint32_t users = (uint32_t)or_acq_rel(&s->users, (uint64_t)WEFT__STREAM_CLOSED);
     if (users > 1)
         weft__sys_shutdown(s->fd, SHUT_RDWR);
     weft__stream_leave(s);
+}
+
+void weft_stream_close(weft_stream *s)
+{
+    if (s != NULL)
+        close_stream(s, false);
 }
 
 int weft_stream_adopt(weft_stream **out, int fd)
@@ -233,7 +238,24 @@ int weft__stream_wait(weft_stream *s, unsigned events, weft_until until, int *er
 
 /* ---- receive ---- */
 
-static ssize_t receive(weft_stream *s, void *buf, size_t size, weft_until until)
+/* Descriptors that may come along: their room, then their number. */
+typedef struct fd_room {
+    int *fds;
+    unsigned n;
+} fd_room;
+
+static ssize_t try_to_receive(weft_stream *s, void *buf, size_t size, fd_room *room)
+{
+    if (likely(room == NULL))
+        return weft__sys_recv(s->fd, buf, size, MSG_DONTWAIT);
+    unsigned n = room->n;
+    ssize_t got = weft__sys_recv_fds(s->fd, buf, size, room->fds, &n);
+    if (got >= 0)
+        room->n = n;
+    return got;
+}
+
+static ssize_t receive(weft_stream *s, void *buf, size_t size, fd_room *room, weft_until until)
 {
     if (unlikely(s->layer != NULL) && s->layer->recv != NULL)
         return s->layer->recv(s, buf, size, until);
@@ -241,7 +263,7 @@ static ssize_t receive(weft_stream *s, void *buf, size_t size, weft_until until)
     int last = 0, err = 0;
     for (;;) {
         if (try) {
-            ssize_t n = weft__sys_recv(s->fd, buf, size, MSG_DONTWAIT);
+            ssize_t n = try_to_receive(s, buf, size, room);
             if (n == 0 && weft__stream_closed(s))
                 return -EBADF;
             if (n == -EAGAIN || (n > 0 && (size_t)n < size && s->tcp))
@@ -264,7 +286,7 @@ ssize_t weft_stream_recv(weft_stream *s, void *buf, size_t size, weft_until unti
     if (n < 0)
         return n;
     if (size > 0)
-        n = receive(s, buf, size, until);
+        n = receive(s, buf, size, NULL, until);
     weft__stream_leave(s);
     return n;
 }
@@ -278,7 +300,7 @@ ssize_t weft_stream_recv_all(weft_stream *s, void *buf, size_t size, size_t *got
             *got = 0;
         return n;
     }
-    while (done < size && (n = receive(s, (char *)buf + done, size - done, until)) > 0)
+    while (done < size && (n = receive(s, (char *)buf + done, size - done, NULL, until)) > 0)
         done += (size_t)n;
     weft__stream_leave(s);
     if (got != NULL)
@@ -441,6 +463,85 @@ ssize_t weft_stream_sendfile(weft_stream *s, int fd, uint64_t offset, size_t siz
     n = (sending_layer(s) != NULL ? send_file_over : send_file)(s, fd, offset, size, until);
     weft__stream_leave(s);
     return n;
+}
+
+/* ---- descriptors along with bytes ---- */
+
+static bool carries_fds(const weft_stream *s)
+{
+    return !s->tcp && (s->layer == NULL || s->layer->send == NULL);
+}
+
+static ssize_t send_with_fds(weft_stream *s, const char *data, size_t size, const int *fds, unsigned n,
+                             weft_until until)
+{
+    sending state = {.until = until};
+    ssize_t k = 0;
+    while (k == 0) {
+        k = weft__sys_send_fds(s->fd, data, size, fds, n);
+        k = tried_to_send(s, &state, k);
+    }
+    if (k > 0 && (size_t)k < size) {
+        ssize_t rest = send_bytes(s, data + k, size - (size_t)k, until);
+        return rest < 0 ? rest : (ssize_t)size;
+    }
+    return k;
+}
+
+ssize_t weft_stream_send_fds(weft_stream *s, const void *data, size_t size, const int *fds, unsigned n,
+                             weft_until until)
+{
+    if (size == 0 || n > WEFT__FDS_MAX)
+        return -EINVAL;
+    ssize_t k = weft__stream_enter(s);
+    if (k < 0)
+        return k;
+    k = carries_fds(s) ? send_with_fds(s, data, size, fds, n, until) : -EOPNOTSUPP;
+    weft__stream_leave(s);
+    return k;
+}
+
+ssize_t weft_stream_recv_fds(weft_stream *s, void *buf, size_t size, int *fds, unsigned *n, weft_until until)
+{
+    fd_room room = {fds, *n};
+    *n = 0;
+    if (size == 0)
+        return -EINVAL;
+    ssize_t got = weft__stream_enter(s);
+    if (got < 0)
+        return got;
+    got = carries_fds(s) ? receive(s, buf, size, &room, until) : -EOPNOTSUPP;
+    weft__stream_leave(s);
+    if (got >= 0)
+        *n = room.n;
+    return got;
+}
+
+/* ---- other ends than close ---- */
+
+void weft_stream_reset(weft_stream *s)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+    if (s == NULL)
+        return;
+    if (s->tcp && !is_of_parent(load_relaxed(&s->users)))
+        (void)weft__sys_setsockopt_value(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close_stream(s, s->tcp);
+}
+
+int weft_stream_detach(weft_stream *s)
+{
+    if (s->layer != NULL && s->layer->send != NULL)
+        return -EOPNOTSUPP;
+    uint64_t users = load_acquire(&s->users);
+    if (!is_of_parent(users) && (uint32_t)users != 1)
+        return -EBUSY;
+    int fd = weft__sys_dup(s->fd); /* the number that is watched goes with the stream */
+    if (fd < 0)
+        return fd;
+    s->layer = NULL; /* the file of a listener stays */
+    weft_stream_close(s);
+    return fd;
 }
 
 /* ---- about a stream ---- */

@@ -54,6 +54,23 @@ int weft_address_lookup(weft_address *a, unsigned max, const char *host, unsigne
     return (int)count;
 }
 
+typedef struct naming {
+    const weft_address *a;
+    char *name;
+    size_t size;
+} naming;
+
+static int find_name(void *arg)
+{
+    naming *n = arg;
+    return weft__address_name(n->a, n->name, n->size);
+}
+
+int weft_address_name(const weft_address *a, char *name, size_t size)
+{
+    return size == 0 ? -EINVAL : weft_blocking(find_name, &(naming){a, name, size});
+}
+
 /* ---- sockets ---- */
 
 int weft__io_buffers(int fd, unsigned send_buffer, unsigned recv_buffer)

@@ -2,6 +2,7 @@
  * the stream takes the file away (sys/unix.h says when). Pinned by tests/io/unix_test.c. */
 #include "sys/unix.h"
 #include "io/stream.h"
+#include "sys/net.h"
 #include "sys/sys.h"
 
 #include <weft/co.h>
@@ -131,6 +132,16 @@ int weft_unix_connect(weft_stream **out, const char *path, const weft_unix_optio
         return -ENOMEM;
     *out = s;
     return 0;
+}
+
+int weft_unix_peer(weft_stream *s, weft_unix_user *user)
+{
+    int err = weft__stream_enter(s);
+    if (err < 0)
+        return err;
+    err = s->tcp ? -EOPNOTSUPP : weft__sys_peer_user(s->fd, &user->pid, &user->uid, &user->gid);
+    weft__stream_leave(s);
+    return err;
 }
 
 int weft_unix_pair(weft_stream *pair[2])

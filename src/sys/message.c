@@ -14,13 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    FDS_MAX = 253 /* the kernel's SCM_MAX_FD */
-};
-
 typedef union control {
     struct cmsghdr align;
-    char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+    char bytes[CMSG_SPACE(WEFT__FDS_MAX * sizeof(int))];
 } control;
 
 int weft__sys_message_pair(int fds[2])
@@ -39,6 +35,17 @@ bool weft__sys_is_message_socket(int fd)
            getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
+static void put_fds(struct msghdr *h, control *c, const int *fds, unsigned n)
+{
+    size_t bytes = n * sizeof(int);
+    if (n == 0)
+        return;
+    h->msg_control = c->bytes;
+    h->msg_controllen = CMSG_SPACE(bytes);
+    c->align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(bytes)};
+    memcpy(CMSG_DATA(&c->align), fds, bytes);
+}
+
 int weft__sys_message_send(int fd, const weft__message *m)
 {
     int err = weft__sys_fault(WEFT__SYS_SEND);
@@ -47,35 +54,29 @@ int weft__sys_message_send(int fd, const weft__message *m)
     control c = {0};
     struct iovec pieces[2] = {{m->head, m->head_size}, {m->data, m->size}};
     struct msghdr h = {.msg_iov = pieces, .msg_iovlen = m->size > 0 ? 2 : 1};
-    if (m->fd_count > FDS_MAX)
+    if (m->fd_count > WEFT__FDS_MAX)
         return -EINVAL;
-    if (m->fd_count > 0) {
-        size_t bytes = m->fd_count * sizeof(int);
-        h.msg_control = c.bytes;
-        h.msg_controllen = CMSG_SPACE(bytes);
-        c.align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(bytes)};
-        memcpy(CMSG_DATA(&c.align), m->fds, bytes);
-    }
+    put_fds(&h, &c, m->fds, m->fd_count);
     while (sendmsg(fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         if (errno != EINTR)
             return errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
     return 0;
 }
 
-/* Move the descriptors that came into m->fds; those that do not fit are closed. */
-static void take_fds(struct msghdr *h, weft__message *m)
+/* Move the descriptors that came into fds, which has room for *n; those that do not fit are closed. */
+static void take_fds(struct msghdr *h, int *fds, unsigned *n)
 {
-    unsigned room = m->fd_count;
-    m->fd_count = 0;
+    unsigned room = *n;
+    *n = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
-        unsigned n = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        for (unsigned i = 0; i < n; i++) {
+        unsigned came = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        for (unsigned i = 0; i < came; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-            if (m->fd_count < room)
-                m->fds[m->fd_count++] = fd;
+            if (*n < room)
+                fds[(*n)++] = fd;
             else
                 weft__sys_close(fd);
         }
@@ -107,7 +108,7 @@ long weft__sys_message_receive(int fd, weft__message *m)
         ;
     if (n < 0)
         return n;
-    take_fds(&h, m);
+    take_fds(&h, m->fds, &m->fd_count);
     if (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
         for (unsigned i = 0; i < m->fd_count; i++)
             weft__sys_close(m->fds[i]);
@@ -116,6 +117,33 @@ long weft__sys_message_receive(int fd, weft__message *m)
     }
     return n;
 }
+
+/* ---- of a stream ---- */
+
+long weft__sys_send_fds(int fd, const void *data, size_t size, const int *fds, unsigned n)
+{
+    control c = {0};
+    struct iovec piece = {(void *)(uintptr_t)data, size};
+    struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1};
+    if (n > WEFT__FDS_MAX)
+        return -EINVAL;
+    put_fds(&h, &c, fds, n);
+    return weft__sys_sendmsg(fd, &h, MSG_DONTWAIT);
+}
+
+long weft__sys_recv_fds(int fd, void *buf, size_t size, int *fds, unsigned *n)
+{
+    control c;
+    c.align = (struct cmsghdr){.cmsg_len = 0};
+    struct iovec piece = {buf, size};
+    struct msghdr h = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes};
+    ssize_t got = weft__sys_recvmsg(fd, &h, MSG_DONTWAIT);
+    if (got >= 0)
+        take_fds(&h, fds, n);
+    return got;
+}
+
+/* ---- a look, and memory files ---- */
 
 long weft__sys_message_peek(int fd, void *head, size_t size)
 {

@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum {
+    WEFT__FDS_MAX = 253 /* the kernel's SCM_MAX_FD */
+};
+
 typedef struct weft__message {
     void *head; /* goes first */
     size_t head_size;
@@ -23,6 +27,13 @@ bool weft__sys_is_message_socket(int fd);
 
 /* 0: the whole message went. -EPIPE: nobody is there to receive; no signal. */
 int weft__sys_message_send(int fd, const weft__message *m);
+
+/* The same of a stream: some of the bytes go, and with the first of them the descriptors. How many bytes, or -errno. */
+long weft__sys_send_fds(int fd, const void *data, size_t size, const int *fds, unsigned n);
+
+/* What there is of a stream's bytes, and the descriptors that came along, close-on-exec: *n is their room before and
+ * their number after; more are closed. The count, 0 at the end, or -errno. */
+long weft__sys_recv_fds(int fd, void *buf, size_t size, int *fds, unsigned *n);
 
 /* Take the next message: its size as far as there was room; 0 at the end. What there was no room for is lost, -EMSGSIZE
  * when that is so. */

@@ -191,6 +191,19 @@ int weft__address_lookup(const char *host, unsigned port, bool passive, weft__ad
     return n > 0 ? (int)n : -ENOENT;
 }
 
+int weft__address_name(const weft__address *a, char *name, size_t size)
+{
+    weft__address plain = *a;
+    weft__address_unmap(&plain);
+    if (plain.size == 0 || (plain.any.sa_family != AF_INET && plain.any.sa_family != AF_INET6))
+        return -EINVAL;
+    if (size > NI_MAXHOST)
+        size = NI_MAXHOST;
+    errno = 0;
+    int gai = getnameinfo(&plain.any, plain.size, name, (socklen_t)size, NULL, 0, NI_NAMEREQD);
+    return gai == 0 ? (int)strlen(name) : gai == EAI_OVERFLOW ? -ENAMETOOLONG : lookup_failed(gai);
+}
+
 /* ---- sockets ---- */
 
 int weft__sys_socket(int family, int type)
@@ -422,6 +435,18 @@ int weft__sys_peer(int fd, weft__address *a)
     }
     a->size = 0;
     return err;
+}
+
+int weft__sys_peer_user(int fd, pid_t *pid, uid_t *uid, gid_t *gid)
+{
+    struct ucred user;
+    socklen_t size = sizeof user;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &user, &size) < 0)
+        return -errno;
+    *pid = user.pid;
+    *uid = user.uid;
+    *gid = user.gid;
+    return 0;
 }
 
 int weft__sys_set_nonblocking(int fd)

@@ -32,6 +32,10 @@ void weft__address_unmap(weft_address *a);
  * not know the seed. An IPv6 client is its /64: who has one address of it has all. 0 bytes of address are one, too. */
 uint64_t weft__address_client(const weft__address *a, uint64_t seed);
 
+/* The name of a host, by getnameinfo, which blocks as well. Its length, or -ENOENT: it has none, -EAGAIN, -ENAMETOOLONG,
+ * -EINVAL: no IP address. */
+int weft__address_name(const weft__address *a, char *name, size_t size);
+
 /* Look a name up by getaddrinfo (which blocks: call it through weft_blocking). Stores up to `max` addresses in the
  * order in which they should be tried and returns how many; -ENOENT, -EAGAIN (no answer), -ENOMEM, -EINVAL. `passive`:
  * to bind. */
@@ -82,6 +86,9 @@ unsigned weft__sys_interface(const char *name);
 int weft__sys_socket_error(int fd);
 int weft__sys_local(int fd, weft__address *a);
 int weft__sys_peer(int fd, weft__address *a); /* also of a connection that was reset since */
+
+/* Who is at the other end of a Unix socket. 0 or -errno. */
+int weft__sys_peer_user(int fd, pid_t *pid, uid_t *uid, gid_t *gid);
 
 int weft__sys_set_nonblocking(int fd);
 

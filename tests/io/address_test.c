@@ -188,6 +188,29 @@ TEST_IN(THREAD | CO, address_of_a_name_is_looked_up)
 }
 
 /* The C library cannot read its files then and says that there is no such name. */
+/* What names a machine gives its addresses is its own affair; a number is none. */
+TEST_IN(THREAD | CO, address_has_a_name_or_says_so)
+{
+    static const char *const hosts[] = {"127.0.0.1", "::1", "::ffff:127.0.0.1", "192.0.2.1"};
+    weft_address a;
+    char name[1025], small[2];
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        CHECK_OK(weft_address_of(&a, hosts[i], 80));
+        int n = weft_address_name(&a, name, sizeof name);
+        CHECK(n > 0 || n == -ENOENT || n == -EAGAIN);
+        if (n <= 0)
+            continue;
+        CHECK_INT(n, strlen(name));
+        CHECK_ERR(-EINVAL, weft_address_of(&a, name, 0));
+        CHECK_OK(weft_address_of(&a, hosts[i], 80));
+        CHECK_ERR(-ENAMETOOLONG, weft_address_name(&a, small, n > 1 ? sizeof small : 1));
+    }
+    CHECK_ERR(-EINVAL, weft_address_name(&a, name, 0));
+    CHECK_OK(weft_address_unix(&a, "@name"));
+    CHECK_ERR(-EINVAL, weft_address_name(&a, name, sizeof name));
+    CHECK_ERR(-EINVAL, weft_address_name(&(weft_address){.size = 0}, name, sizeof name));
+}
+
 TEST(address_look_up_without_descriptors_says_so)
 {
     weft_address found;

@@ -624,6 +624,63 @@ TEST(udp_mapped_address_is_sent_to_over_ipv4)
     weft_datagram_close(d);
 }
 
+/* A socket that is bound is connected, elsewhere, and to nobody. */
+static void connects_in_turn(weft_datagram *d, weft_datagram *const others[2])
+{
+    weft_address at, to[2];
+    char byte;
+    CHECK_OK(weft_datagram_local(d, &at));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(weft_datagram_local(others[i], &to[i]));
+        CHECK_OK(weft_datagram_connect(d, &to[i]));
+        weft_address peer;
+        CHECK_OK(weft_datagram_peer(d, &peer));
+        CHECK(weft_address_equal(&to[i], &peer));
+        CHECK_INT(1, weft_datagram_send(d, "x", 1, NULL, io_patience()));
+        CHECK_INT(1, weft_datagram_recv(others[i], &byte, 1, NULL, io_patience()));
+        CHECK_INT(1, weft_datagram_send(others[i], "y", 1, &at, io_patience()));
+        CHECK_INT(1, weft_datagram_recv(d, &byte, 1, NULL, io_patience()));
+    }
+    CHECK_OK(weft_datagram_connect(d, NULL));
+    CHECK_ERR(-ENOTCONN, weft_datagram_peer(d, &to[0]));
+    ssize_t n = weft_datagram_send(d, "x", 1, NULL, WEFT_NOW);
+    CHECK(n == -EDESTADDRREQ || n == -ENOTCONN);
+    CHECK_INT(1, weft_datagram_send(d, "x", 1, &to[1], io_patience()));
+    CHECK_INT(1, weft_datagram_recv(others[1], &byte, 1, NULL, io_patience()));
+}
+
+TEST_WAITERS(udp_socket_is_connected_later_and_elsewhere)
+{
+    weft_datagram *d = udp(NULL, NULL), *others[] = {udp(NULL, NULL), udp(NULL, NULL)}, *both;
+    weft_address to;
+    connects_in_turn(d, others);
+    CHECK_OK(weft_address_unix(&to, "@nobody"));
+    CHECK_ERR(-EAFNOSUPPORT, weft_datagram_connect(d, &to));
+    both = udp("::", NULL); /* has IPv4 peers as well */
+    CHECK_OK(weft_datagram_local(others[0], &to));
+    CHECK_OK(weft_datagram_connect(both, &to));
+    CHECK_OK(weft_datagram_connect(both, NULL));
+    weft_datagram_close(both);
+    weft_datagram_close(d);
+    for (int i = 0; i < 2; i++)
+        weft_datagram_close(others[i]);
+}
+
+TEST_WAITERS(unix_datagram_socket_is_connected_later_and_elsewhere)
+{
+    weft_datagram *d, *others[2];
+    weft_address gone;
+    CHECK_OK(weft_unix_datagram_open(&d, NULL, NULL));
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(weft_unix_datagram_open(&others[i], NULL, NULL));
+    connects_in_turn(d, others);
+    CHECK_OK(weft_datagram_local(others[0], &gone));
+    for (int i = 0; i < 2; i++)
+        weft_datagram_close(others[i]);
+    CHECK_ERR(-ECONNREFUSED, weft_datagram_connect(d, &gone));
+    weft_datagram_close(d);
+}
+
 /* S001-09 for UDP: a busy port says so; with reuse_port it is shared. */
 TEST(udp_port_is_taken_or_shared)
 {

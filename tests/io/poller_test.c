@@ -94,6 +94,32 @@ TEST_SETS(poller_set_tells_what_was_registered)
 }
 
 /* Whoever closes it then is heard by the peer at once, whatever the poller does next. */
+TEST_SETS(poller_set_knows_what_was_registered)
+{
+    weft_poller *set = open_set(kind);
+    weft_poll_event as;
+    int a[2];
+    io_tcp_pair(a);
+    CHECK_INT(0, weft_poller_count(set));
+    CHECK_ERR(-ENOENT, weft_poller_find(set, a[0], &as));
+    CHECK_ERR(-ENOENT, weft_poller_find(set, -1, &as));
+    CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN, "data"));
+    CHECK_OK(weft_poller_modify(set, a[0], WEFT_POLLIN | WEFT_POLLOUT, "other"));
+    CHECK_OK(weft_poller_find(set, a[0], &as));
+    CHECK_INT(a[0], as.fd);
+    CHECK_INT(WEFT_POLLIN | WEFT_POLLOUT, as.events);
+    CHECK_STR("other", as.data);
+    CHECK_OK(weft_poller_find(set, a[0], NULL));
+    CHECK_INT(1, weft_poller_count(set));
+    CHECK_OK(weft_poller_unregister(set, a[0]));
+    CHECK_ERR(-ENOENT, weft_poller_find(set, a[0], &as));
+    CHECK_INT(0, weft_poller_count(set));
+    weft_poller_close(set);
+    close(a[0]);
+    close(a[1]);
+    io_settle();
+}
+
 TEST_SETS(poller_set_lets_go_of_what_was_unregistered)
 {
     for (int how = 0; how < 2; how++) {
