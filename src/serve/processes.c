@@ -298,6 +298,13 @@ static void read_reports(supervisor *sup)
         ;
 }
 
+/* It may have been woken for clients, and have died before it took them. */
+static void have_others_look(const weft_server *s)
+{
+    for (unsigned i = 0; i < s->nworkers && !weft__is_packet(s); i++)
+        weft__sys_wake_acceptors(s->listeners[i]);
+}
+
 static void bury(supervisor *sup, struct child *c)
 {
     unsigned index = (unsigned)(c - sup->children);
@@ -336,8 +343,10 @@ static void bury(supervisor *sup, struct child *c)
     }
     if (!c->reported)
         note_start(sup, c, sup->stopping ? 0 : -ECHILD); /* who is stopped while it starts has not failed */
-    if (!sup->stopping)
-        plan_replacement(sup, c, asked);
+    if (sup->stopping)
+        return;
+    have_others_look(sup->server);
+    plan_replacement(sup, c, asked);
 }
 
 /* ---- the supervisor: clients, in the model "process" ---- */

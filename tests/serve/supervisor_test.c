@@ -213,6 +213,69 @@ TEST_LIMIT(60, supervisor_replaces_the_dead_and_no_count_falls)
     serve_stop(s);
 }
 
+/* ---- one of them dies with what it was told ---- */
+
+typedef struct doomed {
+    uint32_t starts; /* atomic */
+    int in[2], go[2];
+} doomed;
+
+static int begin_twice(void **state, void *arg)
+{
+    *state = NULL;
+    while (add_seq_cst(&((doomed *)arg)->starts, 1) >= 2)
+        pause();
+    return 0;
+}
+
+/* "x" is answered; "d" ends the process as soon as it may. */
+static int answer_or_die(weft_conn *c, void *arg)
+{
+    doomed *d = arg;
+    const void *bytes;
+    char byte = 0;
+    ssize_t n = weft_conn_fill(c, 0, &bytes, WEFT_FOREVER);
+    if (n <= 0)
+        return WEFT_CONN_CLOSE;
+    if (*(const char *)bytes == 'd' && write(d->in[1], &byte, 1) == 1 && read(d->go[0], &byte, 1) == 1)
+        _exit(1);
+    return weft_conn_write(c, "x", 1) < 0 ? -EPIPE : WEFT_CONN_CLOSE;
+}
+
+/* Who comes while the only process that the kernel wakes for it is at work, and about to die, is served by the other. */
+TEST(supervisor_has_the_living_look_for_those_of_whom_only_the_dead_knew)
+{
+    doomed *d = test_shared(sizeof *d);
+    char byte;
+    CHECK_INT(0, pipe(d->in));
+    CHECK_INT(0, pipe(d->go));
+    weft_server *s;
+    weft_server_options o = {.handler = answer_or_die,
+                             .arg = d,
+                             .model = "uring",
+                             .threads = 1,
+                             .processes = 2,
+                             .state_open = begin_twice};
+    CHECK_OK(weft_server_open(&s, &o));
+    CHECK_OK(weft_server_start(s));
+    int first = client_open(weft_server_port(s));
+    client_say(first, "d");
+    CHECK_INT(1, read(d->in[0], &byte, 1));
+    int late = client_open(weft_server_port(s));
+    client_say(late, "x");
+    CHECK_INT(1, write(d->go[1], "g", 1));
+    client_expect(late, "x");
+    client_close(late);
+    client_close(first);
+    weft_server_stop(s, WEFT_NOW); /* a replacement hangs */
+    CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+    weft_server_close(s);
+    for (int i = 0; i < 2; i++) {
+        close(d->in[i]);
+        close(d->go[i]);
+    }
+}
+
 /* ---- one of them cannot live ---- */
 
 /* The second process of the server dies as soon as it is started anew; the first one lives. */
