@@ -81,6 +81,9 @@ void cmd_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * something that is no plain file, such as a device. */
 int cmd_write_pid(const char *file);
 
+/* Whether that can be done; the file stays as it is. */
+int cmd_try_pid(const char *file);
+
 /* Remove the file if it has this number, and not that of another process. */
 void cmd_remove_pid(const char *file, pid_t pid);
 

@@ -22,7 +22,8 @@
 
 enum {
     START_SECONDS = 60,
-    NUMBER = 32
+    NUMBER = 32,
+    NAME = 4096
 };
 
 /* ---- the service manager ---- */
@@ -67,13 +68,14 @@ void cmd_say(const char *fmt, ...)
 
 /* ---- the file with the number ---- */
 
-int cmd_write_pid(const char *file)
+/* Beside the file, for a rename. */
+static int write_beside(const char *file, char name[NAME])
 {
-    char name[4096], text[NUMBER];
+    char text[NUMBER];
     struct stat st;
     if (lstat(file, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
         return S_ISDIR(st.st_mode) ? -EISDIR : -ENOTSUP; /* a rename would put the file in the place of a device */
-    if (snprintf(name, sizeof name, "%s.%d", file, (int)getpid()) >= (int)sizeof name)
+    if (snprintf(name, NAME, "%s.%d", file, (int)getpid()) >= NAME)
         return -ENAMETOOLONG;
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
     int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -82,10 +84,28 @@ int cmd_write_pid(const char *file)
     int err = write(fd, text, (size_t)n) == n ? 0 : -EIO;
     if (close(fd) < 0 && err == 0)
         err = -errno;
-    if (err == 0 && rename(name, file) < 0)
-        err = -errno;
     if (err < 0)
         unlink(name);
+    return err;
+}
+
+int cmd_try_pid(const char *file)
+{
+    char name[NAME];
+    int err = write_beside(file, name);
+    if (err == 0)
+        unlink(name);
+    return err;
+}
+
+int cmd_write_pid(const char *file)
+{
+    char name[NAME];
+    int err = write_beside(file, name);
+    if (err == 0 && rename(name, file) < 0) {
+        err = -errno;
+        unlink(name);
+    }
     return err;
 }
 

@@ -402,12 +402,19 @@ static void print_url(const web *w)
         printf("%s://%s/\n", scheme, address);
 }
 
+/* With the file of --pid-file, if it is wanted. */
+static int keep_pid(int (*how)(const char *file))
+{
+    int err = set.pid_file != NULL ? how(set.pid_file) : 0;
+    return err < 0 ? cmd_usage(COMMAND, "--pid-file '%s': %s", set.pid_file, weft_strerror(err)) : CMD_OK;
+}
+
 /* It serves: say so to whoever has started this. A predecessor has printed the URL. */
 static int announce(const web *w)
 {
-    int err = set.pid_file != NULL ? cmd_write_pid(set.pid_file) : 0;
-    if (err < 0)
-        return cmd_usage(COMMAND, "--pid-file '%s': %s", set.pid_file, weft_strerror(err));
+    int err = keep_pid(cmd_write_pid);
+    if (err != CMD_OK)
+        return err;
     if (!weft_handover_ready())
         print_url(w);
     if (fflush(stdout) != 0)
@@ -571,7 +578,10 @@ static int start(web *w)
 /* Serve until told to stop; an exit code. The signals are blocked. */
 static int serve(web *w)
 {
-    int err = start(w);
+    int err = keep_pid(cmd_try_pid); /* while nobody has been accepted yet */
+    if (err != CMD_OK)
+        return err;
+    err = start(w);
     if (err < 0)
         return server_error(err);
     waiting ask = {.server = w->server, .main = pthread_self()};

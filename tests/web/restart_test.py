@@ -95,8 +95,8 @@ class Site:
         return os.path.join(self.directory, name)
 
     def said(self):
-        self.errors.seek(0)
-        return self.errors.read()
+        with open(self.path("errors")) as f:  # of its own: an offset that was shared would move where they write
+            return f.read()
 
     def pid(self):
         try:
@@ -274,6 +274,25 @@ def a_successor_that_cannot_start_changes_nothing():
                 check(get(site, "/a.txt").body == b"a", "the old one does not serve")
                 check(site.restart() != old, "no successor")
                 check(get(site, "/a.txt").body == b"a", "the successor does not serve")
+
+
+def a_successor_without_a_place_for_its_number_takes_nobody():
+    """What can fail is tried before it accepts: no client is lost with it."""
+    for arguments in (["--model", "coroutine"], ["--model", "uring"], ["--model", "process"]):
+        with Site(*arguments) as site:
+            old = site.pid()
+            os.rename(site.pid_file, site.path("away"))
+            os.mkdir(site.pid_file)
+            try:
+                with Load(site) as load:
+                    for i in range(RESTARTS):
+                        load.more(20)
+                        os.kill(old, signal.SIGUSR2)
+                        wait_until(lambda: site.said().count("status 2") == i + 1, lambda: site.said())
+                    load.more(20)
+            finally:
+                os.rmdir(site.pid_file)
+                os.rename(site.path("away"), site.pid_file)
 
 
 def the_end_during_a_restart_is_the_end():
@@ -460,7 +479,8 @@ if __name__ == "__main__":
     try:
         run([(f.__name__.replace("_", " "), f) for f in (
             restarts_lose_nothing, restarts_lose_nothing_over_tls, a_large_answer_is_finished_by_the_old, an_idle_connection_is_answered_by_the_old,
-            a_successor_that_cannot_start_changes_nothing, the_end_during_a_restart_is_the_end,
+            a_successor_that_cannot_start_changes_nothing,
+            a_successor_without_a_place_for_its_number_takes_nobody, the_end_during_a_restart_is_the_end,
             the_end_before_a_successor_serves_is_its_end, a_service_manager_is_told,
             sockets_of_a_service_manager_are_served, a_rotation_loses_no_line, a_replaced_worker_writes_into_the_new_log)
             if not only or f.__name__ in only])
