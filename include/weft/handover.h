@@ -17,6 +17,10 @@
  *     ... weft_server_start(s) ...                           ... it goes on as if nothing had been tried ...
  *     weft_handover_ready();                             weft_handover_free(h);
  *
+ * From weft_server_start on the successor accepts. One that ends before weft_handover_ready, or is killed, takes the
+ * clients with it that it had accepted by then (those in the queues are the predecessor's): so all that may fail or
+ * takes its time comes before weft_server_start, and nothing between these two.
+ *
  * From threads and coroutines, not from signal handlers; a weft_handover is used by one at a time. */
 #ifndef WEFT_HANDOVER_H
 #define WEFT_HANDOVER_H

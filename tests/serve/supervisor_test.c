@@ -242,7 +242,7 @@ static int answer_or_die(weft_conn *c, void *arg)
     return weft_conn_write(c, "x", 1) < 0 ? -EPIPE : WEFT_CONN_CLOSE;
 }
 
-/* Who comes while the only process that the kernel wakes for it is at work, and about to die, is served by the other. */
+/* Who comes while the only process that the kernel wakes for it is at work, and about to die, is served by another. */
 TEST(supervisor_has_the_living_look_for_those_of_whom_only_the_dead_knew)
 {
     doomed *d = test_shared(sizeof *d);
@@ -250,12 +250,8 @@ TEST(supervisor_has_the_living_look_for_those_of_whom_only_the_dead_knew)
     CHECK_INT(0, pipe(d->in));
     CHECK_INT(0, pipe(d->go));
     weft_server *s;
-    weft_server_options o = {.handler = answer_or_die,
-                             .arg = d,
-                             .model = "uring",
-                             .threads = 1,
-                             .processes = 2,
-                             .state_open = begin_twice};
+    weft_server_options o = {
+        .handler = answer_or_die, .arg = d, .model = "uring", .threads = 1, .processes = 2, .state_open = begin_twice};
     CHECK_OK(weft_server_open(&s, &o));
     CHECK_OK(weft_server_start(s));
     int first = client_open(weft_server_port(s));
