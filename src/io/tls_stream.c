@@ -199,10 +199,12 @@ static int tls_shutdown(weft_stream *s, int how)
 {
     session *x = s->over;
     enum step_need need;
+    ssize_t err = how != WEFT_SHUTDOWN_RECV ? step(x, FINISH, NULL, 0, true, &need) : 0;
+    if (err == -EAGAIN)
+        return (int)err;
     if (how != WEFT_SHUTDOWN_SEND)
         store_relaxed(&x->deaf, 1u); /* the end that the socket has then is none of the peer's */
-    ssize_t err = how != WEFT_SHUTDOWN_RECV ? step(s->over, FINISH, NULL, 0, true, &need) : 0;
-    return err == -EAGAIN ? (int)err : weft__sys_shutdown(s->fd, how);
+    return weft__sys_shutdown(s->fd, how);
 }
 
 static void tls_closing(weft_stream *s)

@@ -32,8 +32,8 @@ void weft__address_unmap(weft_address *a);
  * not know the seed. An IPv6 client is its /64: who has one address of it has all. 0 bytes of address are one, too. */
 uint64_t weft__address_client(const weft__address *a, uint64_t seed);
 
-/* The name of a host, by getnameinfo, which blocks as well. Its length, or -ENOENT: it has none, -EAGAIN, -ENAMETOOLONG,
- * -EINVAL: no IP address. */
+/* The name of a host, by getnameinfo, which blocks as well. Its length, or -ENOENT: it has none, -EAGAIN,
+ * -ENAMETOOLONG, -EINVAL: no IP address. */
 int weft__address_name(const weft__address *a, char *name, size_t size);
 
 /* Look a name up by getaddrinfo (which blocks: call it through weft_blocking). Stores up to `max` addresses in the

@@ -212,6 +212,22 @@ TEST_WAITERS_LIMIT(30, tls_send_goes_on_after_its_deadline)
     tls_close_pair(&p);
 }
 
+/* A shutdown of both that cannot say the end yet has done nothing: what comes is still received. */
+TEST_WAITERS_LIMIT(30, tls_shutdown_that_must_wait_ends_no_input)
+{
+    tls_pair p;
+    char byte;
+    tls_open_pair(&p);
+    io_pair s = tls_streams(t, &p, &(weft_tcp_options){.send_buffer = 20000, .recv_buffer = 20000});
+    stuff(s.a);
+    int err = weft_stream_shutdown(s.a, WEFT_SHUTDOWN_BOTH);
+    CHECK_INT(1, weft_stream_send(s.b, "x", 1, io_patience()));
+    if (err == -EAGAIN) /* and not, that room came just now */
+        CHECK_INT(1, weft_stream_recv(s.a, &byte, 1, io_patience()));
+    io_close_pair(s);
+    tls_close_pair(&p);
+}
+
 TEST_WAITERS(tls_handshake_has_a_deadline)
 {
     tls_pair p;
