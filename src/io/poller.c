@@ -208,6 +208,11 @@ int weft__slot_want(weft__fd_slot *slot, unsigned events)
     return err;
 }
 
+void weft__slot_tell_ends(weft__fd_slot *slot)
+{
+    slot->flags |= WEFT__SLOT_ENDS;
+}
+
 void weft__slot_remove(weft__fd_slot *slot)
 {
     weft__poller *p = slot->poller;

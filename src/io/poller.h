@@ -82,8 +82,9 @@ typedef struct weft__slot_fn {
 enum {
     WEFT__SLOT_OUT_ONCE = 1, /* weft__slot_want_out_once is under way */
     WEFT__SLOT_READY = 2,    /* edge, ready.c: reading would not wait, as far as we know */
-    WEFT__SLOT_ENDED = 4, /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
-    WEFT__SLOT_SHARED = 8 /* weft__accept_share */
+    WEFT__SLOT_ENDED = 4,  /* edge, ready.c: the end or an error lies behind the bytes: a short read is not the last */
+    WEFT__SLOT_SHARED = 8, /* weft__accept_share */
+    WEFT__SLOT_ENDS = 16   /* weft__slot_tell_ends */
 };
 
 enum weft__slot_mode {
@@ -116,6 +117,10 @@ int weft__slot_add(weft__poller *p, weft__fd_slot *slot, unsigned events);
 
 /* From now on tell `events`, in readiness mode; 0: nothing. What is so already is told by the next poll. 0 or -errno */
 int weft__slot_want(weft__fd_slot *slot, unsigned events);
+
+/* In readiness mode: errors, hang-ups and the peer's end, if that is wanted, are to be told as what they are also where
+ * they are input to the kernel (select, at the price of a call). After weft__slot_add. */
+void weft__slot_tell_ends(weft__fd_slot *slot);
 
 /* Take the slot out (P2). Sends under way get -ECANCELED soon. Removing what is not registered does nothing. */
 void weft__slot_remove(weft__fd_slot *slot);

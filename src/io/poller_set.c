@@ -61,6 +61,14 @@ static bool is_of_parent(const weft_poller *set)
     return unlikely(load_seq_cst(&set->epoch) != load_relaxed(&weft__io_epoch));
 }
 
+static int add(weft__poller *p, registration *r, unsigned events)
+{
+    int err = weft__slot_add(p, &r->slot, events);
+    if (err == 0)
+        weft__slot_tell_ends(&r->slot);
+    return err;
+}
+
 /* Take out what is not open any more: before there is a new back end, whose descriptors get the free numbers. */
 static WEFT__COLD void leave_closed(weft_poller *set)
 {
@@ -83,7 +91,7 @@ static WEFT__COLD int replace_backend(weft_poller *set)
     set->backend = own;
     for (unsigned fd = 0; fd < set->size; fd++)
         if (set->by_fd[fd] != NULL && set->by_fd[fd]->slot.poller != NULL)
-            (void)weft__slot_add(own, &set->by_fd[fd]->slot, set->by_fd[fd]->slot.events);
+            (void)add(own, set->by_fd[fd], set->by_fd[fd]->slot.events);
     weft__poller_close(parents);
     store_seq_cst(&set->epoch, load_relaxed(&weft__io_epoch)); /* before the look at `interrupted` */
     return 0;
@@ -180,7 +188,7 @@ int weft_poller_register(weft_poller *set, int fd, unsigned events, void *data)
     r->data = data;
     r->slot.fn = &set_fn;
     r->slot.fd = fd;
-    err = weft__slot_add(set->backend, &r->slot, events);
+    err = add(set->backend, r, events);
     if (err < 0) {
         weft__free(r);
         return err;

@@ -3,7 +3,7 @@
  *
  * select tells of a hang-up, and of the peer's end, as of input, and of nothing else. So who does not want input is
  * looked for among the readable ones as well, and then poll says what it is; where it is input, which nobody wants,
- * the other is looked for now and then (unheard). Who wants input and the peer's end is told them apart by poll, too.
+ * the other is looked for now and then (unheard). Who wants input is told them apart by poll, too, if asked for.
  * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that
  * the next holder of its number is not told what was meant for it. A descriptor that was closed while it was
  * registered makes the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms
@@ -167,7 +167,7 @@ static unsigned result_of(select_poller *p, int fd)
             events |= listen_to(p, fd, slot->armed);
         return events & ~WEFT_POLLIN;
     }
-    if ((events & WEFT_POLLIN) && slot->mode == WEFT__SLOT_READINESS && (slot->events & WEFT_POLLRDHUP))
+    if ((events & WEFT_POLLIN) && slot->mode == WEFT__SLOT_READINESS && (slot->flags & WEFT__SLOT_ENDS))
         events |= ends_of(fd, slot->armed);
     return events;
 }

@@ -198,6 +198,7 @@ static int join_shared(weft__poller *p, int fd, wait_entry *entry, shared_watch 
         weft__free(s);
         return err;
     }
+    weft__slot_tell_ends(&s->watch.slot);
     s->users = 1;
     s->next = *at;
     *at = s;

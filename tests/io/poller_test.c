@@ -179,6 +179,27 @@ TEST_SETS(poller_set_tells_hang_ups)
     io_settle();
 }
 
+/* Both directions have ended: told to who asked for input alone, by every kind. */
+TEST_SETS(poller_set_tells_hang_ups_beside_input)
+{
+    weft_poller *set = open_set(kind);
+    weft_poll_event event;
+    int a[2];
+    io_tcp_pair(a);
+    CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN, NULL));
+    CHECK_OK(shutdown(a[0], SHUT_WR));
+    CHECK_OK(shutdown(a[1], SHUT_WR));
+    do { /* an edge may be told for each of both */
+        CHECK_INT(1, weft_poller_wait(set, &event, 1, io_patience()));
+        CHECK(event.events & WEFT_POLLIN);
+    } while (is_edge(set) && !(event.events & WEFT_POLLHUP));
+    CHECK_INT(WEFT_POLLIN | WEFT_POLLHUP, event.events);
+    weft_poller_close(set);
+    close(a[0]);
+    close(a[1]);
+    io_settle();
+}
+
 /* Who wants to know of the peer's end alone is not kept awake by its bytes, and told when it has come. */
 TEST_SETS(poller_set_tells_the_peers_end_to_who_wants_nothing_else)
 {
@@ -461,6 +482,15 @@ TEST_WAITERS(fd_wait_tells_readiness_deadline_and_errors)
     CHECK_ERR(-EBADF, weft_fd_wait(a[0], WEFT_POLLIN, io_patience()));
     CHECK_ERR(-EBADF, weft_fd_wait(a[0], WEFT_POLLIN, WEFT_NOW));
     CHECK_ERR(-EBADF, weft_fd_wait(-1, WEFT_POLLIN, io_patience()));
+}
+
+TEST_WAITERS(fd_wait_tells_a_hang_up)
+{
+    int fds[2];
+    CHECK_OK(pipe(fds));
+    close(fds[1]);
+    CHECK_INT(WEFT_POLLHUP, weft_fd_wait(fds[0], WEFT_POLLIN, io_patience()));
+    close(fds[0]);
 }
 
 TEST_WAITERS(fd_wait_of_a_file_never_waits)
