@@ -248,10 +248,11 @@ static int recv_many(weft_datagram *d, weft_datagram_item *items, unsigned n, we
 {
     weft__trying t = {.until = until};
     unsigned got = 0;
+    /* What lies in the bundle is not told by the kernel. */
+    bool try = d->at < d->end || weft__stream_may_try(&d->stream, WEFT_POLLIN);
     while (got < n) {
         int k = -EAGAIN;
-        /* What lies in the bundle is not told by the kernel. */
-        if (got > 0 || t.last > 0 || d->at < d->end || weft__stream_may_try(&d->stream, WEFT_POLLIN))
+        if (try)
             k = (d->bundle != NULL ? take_gathered : take)(d, items + got, n - got);
         if (k > 0) {
             got += (unsigned)k;
@@ -267,6 +268,7 @@ static int recv_many(weft_datagram *d, weft_datagram_item *items, unsigned n, we
             k = weft__datagram_wait(d, &t, WEFT_POLLIN, true);
         if (k < 0)
             return k;
+        try = true; /* the wait has looked for itself: the home may not have been told yet */
     }
     return (int)got;
 }

@@ -208,6 +208,28 @@ TEST_WAITERS(datagram_recv_times_out_and_goes_on)
 }
 
 /* S001-13, S001-38: boundaries are kept, and what is cut off is told. */
+/* A look without waiting, when something has come of which the poller has not told yet. */
+static void looks_without_waiting(const weft_datagram_options *options)
+{
+    weft_datagram *d = udp(NULL, options);
+    weft_address at;
+    char byte;
+    CHECK_OK(weft_datagram_local(d, &at));
+    for (int i = 0; i < 3; i++) {
+        CHECK_ERR(-ETIMEDOUT, weft_datagram_recv(d, &byte, 1, NULL, weft_in_ms(1)));
+        CHECK_INT(1, weft_datagram_send(d, "x", 1, &at, io_patience()));
+        CHECK_INT(1, weft_datagram_recv(d, &byte, 1, NULL, WEFT_NOW));
+        CHECK_ERR(-ETIMEDOUT, weft_datagram_recv(d, &byte, 1, NULL, WEFT_NOW));
+    }
+    weft_datagram_close(d);
+}
+
+TEST_WAITERS(datagram_that_has_just_come_is_there_without_waiting)
+{
+    looks_without_waiting(NULL);
+    looks_without_waiting(&(weft_datagram_options){.gather = 1});
+}
+
 TEST_WAITERS(datagram_too_large_for_the_room_is_told)
 {
     weft_datagram *server = udp(NULL, NULL), *client = connected_to(server, NULL);
