@@ -5,6 +5,8 @@
 #include "base/atomic.h"
 #include "serve/serve.h"
 
+#include <weft/co.h>
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -150,6 +152,44 @@ TEST(supervisor_ends_a_process_that_hangs_in_its_start_epoll)
 TEST(supervisor_that_is_stopped_ends_with_those_that_hang_in_their_start)
 {
     stop_one_that_hangs_in_its_start("epoll", true);
+}
+
+/* A stop at any moment of the start: both return, and what was started has ended. */
+static void stop_as_it_starts(const char *model, unsigned processes)
+{
+    enum {
+        ROUNDS = 60,
+        STEP = 50 /* us */
+    };
+    slow *h = test_shared(sizeof *h);
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_t thread;
+        weft_server_options o = {.handler = line_handler, .model = model, .processes = processes};
+        CHECK_OK(weft_server_open(&h->server, &o));
+        CHECK_INT(0, pthread_create(&thread, NULL, start_slow, h));
+        weft_sleep(weft_in(i * STEP * INT64_C(1000)));
+        weft_server_stop(h->server, WEFT_NOW);
+        CHECK_OK(weft_server_wait(h->server, WEFT_FOREVER));
+        CHECK_INT(0, pthread_join(thread, NULL));
+        if (h->started != -EALREADY) /* it had ended before */
+            CHECK_INT(0, h->started);
+        weft_server_close(h->server);
+    }
+}
+
+TEST(supervisor_may_be_stopped_at_any_moment_of_its_start_prefork)
+{
+    stop_as_it_starts("prefork", 2);
+}
+
+TEST(supervisor_may_be_stopped_at_any_moment_of_its_start_uring)
+{
+    stop_as_it_starts("uring", 2);
+}
+
+TEST(supervisor_may_be_stopped_at_any_moment_of_its_start_process)
+{
+    stop_as_it_starts("process", 0);
 }
 
 /* A replacement begins with the counts of who was there before, at every moment. */
