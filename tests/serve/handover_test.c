@@ -199,6 +199,19 @@ static void run_load(serve_load *base)
     }
 }
 
+/* A process of its own: one client after the other. Each is answered or closed. */
+static void run_bold_load(serve_load *base)
+{
+    while (!load_seq_cst(&base->stop)) {
+        int fd = load_open((load *)base);
+        if (fd < 0)
+            serve_load_fail(base, "a new client is refused");
+        (void)load_ask(fd, "echo x\n");
+        close(fd);
+        add_seq_cst(&base->done, 1);
+    }
+}
+
 /* Every server has some rounds alone, and some while it retires. */
 static void await_rounds(load *l)
 {
@@ -248,6 +261,31 @@ SERVE_MANY_CASE_LIMIT(60, handover_twenty_in_a_row_over_a_unix_socket_lose_nothi
     char host[108];
     snprintf(host, sizeof host, "unix:%s/socket", test_dir());
     replace_twenty(kind, 1, true, host);
+}
+
+/* Servers that go at once may close clients that they have, but forget nobody in a queue: there is no other client
+ * who would have somebody look there. */
+SERVE_MANY_CASE_LIMIT(60, handover_at_once_leaves_nobody_in_the_queue)
+{
+    load *l = test_shared(sizeof *l);
+    weft_server_options o = line_options(kind, (weft_server_options){0}, line_service_new(false));
+    weft_server *s;
+    CHECK_OK(weft_server_open(&s, &o));
+    l->base.port = weft_server_port(s);
+    serve_load_start(&l->base, run_bold_load);
+    CHECK_OK(weft_server_start(s));
+    for (int i = 0; i < 20; i++) {
+        await_rounds(l);
+        weft_server *new = succeed(kind, s, line_service_new(false));
+        weft_server_retire(s, WEFT_NOW);
+        CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+        weft_server_close(s);
+        s = new;
+    }
+    await_rounds(l);
+    serve_load_end(&l->base);
+    wait_open(s, 0);
+    serve_stop(s);
 }
 
 /* The same where clients stand in line: more of them come than are served at a time. */
