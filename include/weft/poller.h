@@ -43,8 +43,9 @@ typedef struct weft_poll_event {
 } weft_poll_event;
 
 /* Make a poller. `kind`: "select" (descriptors 0 to 1023 only), "poll", "epoll", "epoll-et" (edge-triggered: tells a
- * change once), "uring" (io_uring; also edge-triggered); NULL is "epoll". Where the kernel lacks io_uring, "uring"
- * becomes epoll-et, with one warning on standard error.
+ * change once), "uring" (io_uring; also edge-triggered, and may tell what came since the last wait although it has been
+ * taken by now); NULL is "epoll". Where the kernel lacks io_uring, "uring" becomes epoll-et, with one warning on
+ * standard error.
  * Returns 0 and *p, -EINVAL for an unknown kind, -EMFILE, -ENFILE or -ENOMEM. Allocates. */
 WEFT_API int weft_poller_open(weft_poller **p, const char *kind);
 

@@ -1,7 +1,7 @@
 /* poll.c - the poller over poll(2): any descriptor, the cost of each round grows with their number. Level.
  *
- * fds[0] is the interrupt's; slot i + 1's place is index i + 1. A place that is given up is filled with the last one,
- * which may so miss a callback in the round under way: it is told in the next. */
+ * fds[0] is the interrupt's; slot i + 1's place is index i + 1. A place that is given up is filled with the last one:
+ * when that happens under the hands of a round, the place is looked at once more. */
 #include "io/poller.h"
 #include "io/ready.h"
 #include "sys/multiplex.h"
@@ -128,6 +128,8 @@ static int poll_poll(weft__poller *base, int64_t until_ns, unsigned max)
         n += weft__ready_event(base, slot, events);
         if (told == max)
             p->at = i;
+        else if (i < p->used && p->fds[i].revents != 0)
+            step--; /* another has moved here */
     }
     return n;
 }

@@ -119,7 +119,7 @@ int weft__slot_add(weft__poller *p, weft__fd_slot *slot, unsigned events);
 int weft__slot_want(weft__fd_slot *slot, unsigned events);
 
 /* In readiness mode: errors, hang-ups and the peer's end, if that is wanted, are to be told as what they are also where
- * they are input to the kernel (select, at the price of a call). After weft__slot_add. */
+ * the kernel calls them input and output (select: at the price of a call). After weft__slot_add. */
 void weft__slot_tell_ends(weft__fd_slot *slot);
 
 /* Take the slot out (P2). Sends under way get -ECANCELED soon. Removing what is not registered does nothing. */

@@ -3,7 +3,7 @@
  *
  * select tells of a hang-up, and of the peer's end, as of input, and of nothing else. So who does not want input is
  * looked for among the readable ones as well, and then poll says what it is; where it is input, which nobody wants,
- * the other is looked for now and then (unheard). Who wants input is told them apart by poll, too, if asked for.
+ * the other is looked for now and then (unheard). poll also tells who asked for it what it is that ended his wait.
  * The sets hold what is wanted and are copied for each call. Taking a slot out clears it in the copies too, so that
  * the next holder of its number is not told what was meant for it. A descriptor that was closed while it was
  * registered makes the whole call fail with EBADF; it is then found, told as an error and dropped, so that it harms
@@ -17,8 +17,7 @@
 #include <string.h>
 
 enum {
-    ERRORS = WEFT_POLLERR | WEFT_POLLHUP,
-    ENDS = ERRORS | WEFT_POLLRDHUP
+    ERRORS = WEFT_POLLERR | WEFT_POLLHUP
 };
 
 #define LISTEN (20 * WEFT_MS) /* how often those who are unheard are asked */
@@ -137,17 +136,17 @@ static unsigned take_result(select_poller *p, int fd)
     return events;
 }
 
-/* Whether fd has been hung up, or the peer has ended, of those that are wanted. */
-static unsigned ends_of(int fd, unsigned armed)
+/* What poll says of fd. */
+static unsigned state_of(int fd, unsigned armed)
 {
-    struct pollfd one = {.fd = fd, .events = (short)(armed & WEFT_POLLRDHUP)};
-    return weft__sys_poll(&one, 1, 0) > 0 ? (unsigned short)one.revents & ENDS : 0;
+    struct pollfd one = {.fd = fd, .events = (short)armed};
+    return weft__sys_poll(&one, 1, 0) > 0 ? (unsigned short)one.revents & (armed | ERRORS) : 0;
 }
 
 /* The same of an fd that wants no input, and may have some. */
 static unsigned listen_to(select_poller *p, int fd, unsigned armed)
 {
-    unsigned events = ends_of(fd, armed);
+    unsigned events = state_of(fd, armed & WEFT_POLLRDHUP);
     if (events == 0) {
         FD_CLR(fd, &p->readable);
         set_unheard(p, fd, true);
@@ -162,13 +161,16 @@ static unsigned result_of(select_poller *p, int fd)
     const weft__fd_slot *slot = p->slots[fd];
     if (slot == NULL)
         return events;
+    if (events != 0 && slot->mode == WEFT__SLOT_READINESS && (slot->flags & WEFT__SLOT_ENDS)) {
+        unsigned exact = state_of(fd, slot->armed);
+        if (exact != 0 || wants_input(slot->armed))
+            return exact;
+    }
     if (!wants_input(slot->armed)) {
         if ((events & WEFT_POLLIN) || (p->listens && FD_ISSET(fd, &p->unheard)))
             events |= listen_to(p, fd, slot->armed);
         return events & ~WEFT_POLLIN;
     }
-    if ((events & WEFT_POLLIN) && slot->mode == WEFT__SLOT_READINESS && (slot->flags & WEFT__SLOT_ENDS))
-        events |= ends_of(fd, slot->armed);
     return events;
 }
 

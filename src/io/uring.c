@@ -691,10 +691,13 @@ static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
     if (err == 0)
         err = weft__uring_enter(p->ring, until_ns);
     weft__poller_woke(base);
-    unsigned told = 0;
+    unsigned told = 0, slots = 0; /* results of cancelling, say, are no slot's, and take nobody's place */
     weft__uring_event e;
-    for (; told < max && weft__uring_next(p->ring, &e); told++)
-        n += handle(p, &e);
+    for (; slots < max && weft__uring_next(p->ring, &e); told++) {
+        int made = handle(p, &e);
+        n += made;
+        slots += made != 0;
+    }
     n += receive_fresh(p);
     p->alone = told <= 1;
     return told > 0 || n > 0 ? n : err;

@@ -200,6 +200,50 @@ TEST_SETS(poller_set_tells_hang_ups_beside_input)
     io_settle();
 }
 
+/* An end that is no input is not told as input. */
+TEST_SETS(poller_set_tells_a_hang_up_as_what_it_is)
+{
+    weft_poller *set = open_set(kind);
+    weft_poll_event event;
+    int fds[2];
+    CHECK_OK(pipe(fds));
+    CHECK_OK(weft_poller_register(set, fds[0], WEFT_POLLIN, NULL));
+    close(fds[1]);
+    CHECK_INT(1, weft_poller_wait(set, &event, 1, io_patience()));
+    CHECK_INT(WEFT_POLLHUP, event.events);
+    weft_poller_close(set);
+    close(fds[0]);
+    io_settle();
+}
+
+/* What is told in vain, because nobody wants it any more, keeps nothing else from being told, without a wait. */
+TEST_SETS(poller_set_tells_the_rest_when_one_is_wanted_no_more)
+{
+    enum {
+        N = 5
+    };
+    weft_poller *set = open_set(kind);
+    weft_poll_event events[N];
+    int fds[N], n;
+    for (int unwanted = 0; unwanted < N; unwanted++) {
+        for (int i = 0; i < N; i++) {
+            fds[i] = weft__sys_eventfd();
+            weft__sys_eventfd_set(fds[i]);
+            CHECK_OK(weft_poller_register(set, fds[i], WEFT_POLLIN, NULL));
+        }
+        for (int i = 0; i <= unwanted; i++)
+            CHECK_OK(weft_poller_modify(set, fds[i], 0, NULL));
+        n = weft_poller_wait(set, events, N, WEFT_NOW);
+        CHECK_INT(unwanted == N - 1 ? -ETIMEDOUT : N - 1 - unwanted, n);
+        for (int i = 0; i < N; i++) {
+            CHECK_OK(weft_poller_unregister(set, fds[i]));
+            close(fds[i]);
+        }
+    }
+    weft_poller_close(set);
+    io_settle();
+}
+
 /* Who wants to know of the peer's end alone is not kept awake by its bytes, and told when it has come. */
 TEST_SETS(poller_set_tells_the_peers_end_to_who_wants_nothing_else)
 {
