@@ -667,9 +667,10 @@ static int handle(uring_poller *p, const weft__uring_event *e)
     }
 }
 
-static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
+/* One call of the kernel, and the callbacks of up to `max` slots. *told: how many results there were. */
+static int poll_once(uring_poller *p, int64_t until_ns, unsigned max, unsigned *told)
 {
-    uring_poller *p = (uring_poller *)base;
+    weft__poller *base = &p->base;
     int err = 0;
     if (unlikely(p->unsettled != NULL || p->uncancelled != NULL)) {
         settle_rest(p);
@@ -691,16 +692,31 @@ static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
     if (err == 0)
         err = weft__uring_enter(p->ring, until_ns);
     weft__poller_woke(base);
-    unsigned told = 0, slots = 0; /* results of cancelling, say, are no slot's, and take nobody's place */
+    unsigned slots = 0; /* results of cancelling, say, are no slot's, and take nobody's place */
     weft__uring_event e;
-    for (; slots < max && weft__uring_next(p->ring, &e); told++) {
+    for (*told = 0; slots < max && weft__uring_next(p->ring, &e); ++*told) {
         int made = handle(p, &e);
         n += made;
         slots += made != 0;
     }
     n += receive_fresh(p);
-    p->alone = told <= 1;
-    return told > 0 || n > 0 ? n : err;
+    p->alone = *told <= 1;
+    return *told > 0 || n > 0 ? n : err;
+}
+
+/* What was asked for anew is looked at in a later call than the one that ends the old operation: who may not sleep, and
+ * so may not come again, is to be told of it all the same. */
+static int uring_poll(weft__poller *base, int64_t until_ns, unsigned max)
+{
+    enum {
+        CALLS = 4
+    };
+    uring_poller *p = (uring_poller *)base;
+    unsigned told;
+    int n = poll_once(p, until_ns, max, &told);
+    for (int i = 1; i < CALLS && n == 0 && told > 0 && until_ns <= 0 && !base->scheduler && !base->interrupted; i++)
+        n = poll_once(p, 0, max, &told);
+    return n;
 }
 
 /* ---- open, close ---- */

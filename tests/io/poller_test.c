@@ -216,6 +216,26 @@ TEST_SETS(poller_set_tells_a_hang_up_as_what_it_is)
     io_settle();
 }
 
+/* Asked for anew, it is told anew, without a wait. */
+TEST_SETS(poller_set_tells_what_is_so_when_it_is_modified)
+{
+    weft_poller *set = open_set(kind);
+    weft_poll_event event;
+    int a[2];
+    io_tcp_pair(a);
+    CHECK_OK(weft_poller_register(set, a[0], WEFT_POLLIN, NULL));
+    CHECK_ERR(-ETIMEDOUT, weft_poller_wait(set, &event, 1, WEFT_NOW));
+    for (int i = 0; i < 5; i++) {
+        CHECK_OK(weft_poller_modify(set, a[0], i % 2 == 0 ? WEFT_POLLOUT : WEFT_POLLIN | WEFT_POLLOUT, NULL));
+        CHECK_INT(1, weft_poller_wait(set, &event, 1, WEFT_NOW));
+        CHECK_INT(WEFT_POLLOUT, event.events);
+    }
+    weft_poller_close(set);
+    close(a[0]);
+    close(a[1]);
+    io_settle();
+}
+
 /* What is told in vain, because nobody wants it any more, keeps nothing else from being told, without a wait. */
 TEST_SETS(poller_set_tells_the_rest_when_one_is_wanted_no_more)
 {
