@@ -32,18 +32,17 @@ int main(int argc, char **argv)
         .handler = echo,
         .model = argv[1],
         .idle_timeout = -1,
+        .run_here = 1,
         .threads = strcmp(argv[1], "coroutine") == 0 ? 1 : 0,
         .max_connections = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0, /* a process */
         .processes = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0,       /* 0: this one alone */
     };
     int err = weft_server_open(&s, &o);
-    if (err == 0)
-        err = weft_server_start(s);
     if (err < 0) {
         fprintf(stderr, "echo_server: %s\n", strerror(-err));
         return 1;
     }
     printf("tcp://127.0.0.1:%u\n", weft_server_port(s));
     fflush(stdout);
-    return weft_server_wait(s, WEFT_FOREVER) < 0;
+    return weft_server_run(s, WEFT_FOREVER) < 0;
 }

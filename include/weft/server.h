@@ -124,6 +124,7 @@ typedef struct weft_server_options {
     const char *poller;   /* for "coroutine": "select", "poll", "epoll", "epoll-et", "uring"; NULL = the process's */
     unsigned threads;     /* event loops or threads that serve; 0 = one loop, "coroutine" one a processor, "pool" 16;
                              nothing to "iterative", "thread", "process" and "prefork" */
+    int run_here;         /* 1: weft_server_run serves on the thread that calls it, see there; 0: on other threads */
     unsigned processes;   /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
     const int *listeners; /* listening TCP or Unix sockets (datagrams: bound UDP ones) to use instead of host and port:
                              see weft/handover.h. The server's, once it is open; closed at its end and never shut down,
@@ -207,7 +208,14 @@ WEFT_API int weft_server_start(weft_server *s);
  * together with the deadline wins. Any number of waiters. */
 WEFT_API int weft_server_wait(weft_server *s, weft_until until);
 
-/* Start it if it is not started, then wait as weft_server_wait. */
+/* Start it if it is not started, then wait as weft_server_wait.
+ *
+ * With `run_here`, a single event loop runs on the calling thread, whenever that waits in weft (but for "uring", and
+ * one such thread in a process): a process that needs no other thread has none, for which the kernel asks 1 to 2 % less
+ * of an echo server. In return coroutines that the handlers start run on scheduler threads beside them, and start more
+ * slowly; handlers of signals run on the stacks of the server's handlers, unless they have SA_ONSTACK, and may
+ * interrupt what those call (EINTR); and should it return before the server's end, the server goes on only while the
+ * thread waits in weft again, in weft_server_wait, say. */
 WEFT_API int weft_server_run(weft_server *s, weft_until until);
 
 /* Stop gracefully; does not wait (weft_server_wait does). Nobody is accepted any more; idle connections are closed at

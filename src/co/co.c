@@ -87,10 +87,11 @@ void weft__co_launch(weft_co *co)
 
 int weft__co_start_on(unsigned index, weft_co **co, weft_co_fn *fn, void *arg, const weft_co_options *options)
 {
-    if (index >= weft__sched_count())
+    bool apart = index == WEFT__SCHED_APART;
+    if (apart ? weft__sched_at(index) == NULL : index >= weft__sched_count())
         return -EINVAL;
     weft_co *made = NULL;
-    int err = weft__sched_start(index);
+    int err = apart ? 0 : weft__sched_start(index);
     if (err == 0)
         err = make(&made, fn, arg, options, co != NULL ? WEFT__CO_RUNNING : WEFT__CO_DETACHED);
     if (err != 0)

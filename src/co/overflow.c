@@ -70,13 +70,26 @@ void weft__overflow_watch(void)
     pthread_once(&once, watch);
 }
 
-void weft__overflow_watch_thread(void)
+static void use_signal_stack(void)
 {
     void *p;
     if (weft__sys_map(&p, SIGNAL_STACK) == 0) {
         stack_t stack = {.ss_sp = p, .ss_size = SIGNAL_STACK};
         sigaltstack(&stack, NULL);
     }
+}
+
+/* The thread is the program's, and so is its signal mask; the stack stays with it. */
+void weft__overflow_watch_host(void)
+{
+    stack_t present;
+    if (sigaltstack(NULL, &present) == 0 && (present.ss_flags & SS_DISABLE))
+        use_signal_stack();
+}
+
+void weft__overflow_watch_thread(void)
+{
+    use_signal_stack();
     sigset_t faults; /* a blocked fault would end the process without asking any handler */
     sigemptyset(&faults);
     sigaddset(&faults, SIGSEGV);

@@ -269,7 +269,7 @@ static void end(weft__sched *s, weft_co *co, int result)
 static void run_coroutines(void *arg)
 {
     weft__sched *s = arg;
-    context_begin(&s->own);
+    context_begin();
     bury(s);
     weft_co *next;
     for (;;) {
@@ -347,22 +347,31 @@ static void co_name(const weft__waiter *w, char *buf, size_t size)
 
 const weft__waiter_ops weft__co_ops = {"coroutine", co_block, co_ready, co_name, false};
 
-/* The thread on its own stack: it may take a free lock, but there is nobody to give way to. */
+/* The thread on its own stack: it may take a free lock, but there is nobody to give way to. Unless it is a host's that
+ * was struck in its sleep by a signal whose handler calls exit(), which as in any thread waits for pools, threads ...
+ * to end. They do so without this scheduler, as a rule. */
 static void own_block(weft__waiter *self, int64_t until_ns)
 {
-    (void)self, (void)until_ns;
-    weft__panic("a callback on a scheduler thread's own stack (timer, descriptor event or call) must not wait; start a "
-                "coroutine for it");
+    const weft__sched *s = container_of(self, weft__sched, waiter);
+    if (s->host == NULL || load_relaxed(&s->sleeping) == WEFT__AWAKE)
+        weft__panic(
+            "a callback on a scheduler thread's own stack (timer, descriptor event or call) must not wait; start a "
+            "coroutine for it");
+    weft__thread_ops.block(self, until_ns);
 }
 
 static void own_ready(weft__waiter *w)
 {
-    (void)w;
+    weft__thread_ops.ready(w);
 }
 
 static void own_name(const weft__waiter *w, char *buf, size_t size)
 {
-    snprintf(buf, size, "scheduler-%u", (unsigned)container_of(w, weft__sched, waiter)->index);
+    const weft__sched *s = container_of(w, weft__sched, waiter);
+    if (s->apart)
+        snprintf(buf, size, "scheduler-apart");
+    else
+        snprintf(buf, size, "scheduler-%u", (unsigned)s->index);
 }
 
 const weft__waiter_ops weft__run_ops = {"scheduler", own_block, own_ready, own_name, true};
@@ -492,7 +501,7 @@ static bool spin_for_work(weft__sched *s)
     if (s->spin == 0 || !weft__may_spin())
         return false;
     for (uint32_t i = 0; i < s->spin; i++) {
-        if (load_relaxed(&s->inbox) != NULL || weft__share_waiting()) {
+        if (load_relaxed(&s->inbox) != NULL || weft__share_waiting(s)) {
             s->spin = s->spin * 2 < SPIN_MAX ? s->spin * 2 : SPIN_MAX;
             return true;
         }
@@ -528,7 +537,7 @@ static bool look_for_events(weft__sched *s, int64_t until_ns)
         return false;
     for (int64_t end = 0;;) {
         bool some = poll_descriptors(s, 0) > 0;
-        if (some || s->first != NULL || load_relaxed(&s->inbox) != NULL || weft__share_waiting()) {
+        if (some || s->first != NULL || load_relaxed(&s->inbox) != NULL || weft__share_waiting(s)) {
             s->trust += some && s->trust < TRUST_MAX;
             return true;
         }
@@ -554,14 +563,23 @@ static bool is_at_rest(const void *object, const weft__waiter *waiter)
 
 static const weft__awaited rest_kind = {.what = "coroutines", .idle = is_at_rest};
 
+/* Whether something came to s that is no descriptor's and no timer's. In the order of seq_cst operations. */
+static bool has_come(const weft__sched *s)
+{
+    if (load_seq_cst(&s->inbox) != NULL)
+        return true;
+    if (s->apart)
+        return s->host != NULL && load_seq_cst(&s->host->token) == WEFT__TOKEN_READY;
+    return s->searching ? weft__share_waiting(s) : weft__share_any();
+}
+
 static void sleep_until(weft__sched *s, int64_t until_ns)
 {
     bool at_rest =
         until_ns == INT64_MAX && (s->poller == NULL || load_acquire(&weft__idler_ops)->watched(s->poller) == 0);
     store_relaxed(&s->at_rest, at_rest);
     store_seq_cst(&s->sleeping, s->poller != NULL ? WEFT__ASLEEP_POLL : WEFT__ASLEEP);
-    bool work = s->searching ? weft__share_waiting() : weft__share_any();
-    if (load_seq_cst(&s->inbox) == NULL && !work) {
+    if (!has_come(s)) {
         if (at_rest)
             weft__watch_poke();
         if (s->poller != NULL)
@@ -592,25 +610,39 @@ static void idle(weft__sched *s)
         weft__share_search(s, false);
 }
 
-void weft__run(weft__sched *s)
+void weft__run_begin(weft__sched *s)
+{
+    weft__await(&s->waiter, &rest_kind, s, NULL, WEFT_FOREVER);
+    weft__wheel_init(&s->wheel, weft__sys_now());
+}
+
+void weft__run_enter(weft__sched *s)
 {
     weft__sched_self = s;
+    weft__idle_poller = s->poller;
     weft__become(&s->waiter);
-    weft__await(&s->waiter, &rest_kind, s, NULL, WEFT_FOREVER);
     context_of_thread(&s->own);
-    weft__wheel_init(&s->wheel, weft__sys_now());
-    for (;;) {
-        weft_co *co = choose(s);
-        if (co != NULL) {
-            stops(s, NULL);
-            switch_to(s, &s->own, co, false);
-            bury(s);
-            runs(s, NULL);
-        }
-        if (s->switches % ROUND == 0)
-            look_around(s);
-        else
-            idle(s);
+}
+
+void weft__run_round(weft__sched *s)
+{
+    weft_co *co = choose(s);
+    if (co != NULL) {
+        stops(s, NULL);
+        switch_to(s, &s->own, co, false);
+        bury(s);
+        runs(s, NULL);
     }
+    if (s->switches % ROUND == 0)
+        look_around(s);
+    else
+        idle(s);
+}
+
+void weft__run(weft__sched *s)
+{
+    weft__run_enter(s);
+    for (;;)
+        weft__run_round(s);
 }
 WEFT__UNTRACED_END

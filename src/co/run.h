@@ -8,7 +8,16 @@
 
 extern const weft__waiter_ops weft__run_ops; /* of a scheduler thread on its own stack */
 
-/* The thread's whole life. s is all zero but for its index, its waiter and `searching`. */
+/* A new scheduler: all zero but for its index, its waiter, `searching` and `apart`. By the thread that will run it. */
+void weft__run_begin(weft__sched *s);
+
+/* From now on the calling thread runs as s, on its own stack; it called weft__run_begin, or takes s over. */
+void weft__run_enter(weft__sched *s);
+
+/* Run what is ready for one round, or when nothing is, find something or sleep until there is. */
+void weft__run_round(weft__sched *s);
+
+/* The thread's whole life: enter, and one round after the other. */
 _Noreturn void weft__run(weft__sched *s);
 
 /* Put a coroutine at the end of the run queue of this thread. */
@@ -26,7 +35,7 @@ weft__call *weft__run_reverse(weft__call *newest);
 /* ---- share.c ---- */
 
 /* Whether there is, at a glance, something that other threads brought. Racy. */
-bool weft__share_waiting(void);
+bool weft__share_waiting(const weft__sched *s);
 
 /* Whether there is an unstarted coroutine anywhere. In the order of seq_cst operations. */
 bool weft__share_any(void);

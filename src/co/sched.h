@@ -23,8 +23,14 @@ extern WEFT__TLS weft__sched *weft__sched_self; /* NULL on threads that are no s
  */
 unsigned weft__sched_count(void);
 
-/* 0 ... count - 1 of the calling scheduler thread, -1 elsewhere. */
+/* 0 ... count - 1 of the calling scheduler thread, or WEFT__SCHED_APART; -1 elsewhere. */
 int weft__sched_index(void);
+
+/* A scheduler beyond those, of which there is one at most (host.h). It runs what is pinned to it, and nothing else:
+ * coroutines that are started on it without being pinned run on the others. */
+enum {
+    WEFT__SCHED_APART = 1024
+};
 
 /* ---- starting ---- */
 

@@ -26,18 +26,18 @@ WEFT__UNTRACED_BEGIN
 #include <sys/prctl.h>
 
 enum {
-    SCHEDS_MAX = 1024,
+    SCHEDS_MAX = WEFT__SCHED_APART,
     OWN_STACK = 256 << 10, /* bytes of a scheduler thread's own stack: callbacks run there */
     PATIENCE = 40          /* pauses: longer than a thread takes that has started a coroutine in order to wait for it */
 };
 
-static weft__sched *scheds[SCHEDS_MAX]; /* atomic pointers */
-static uint32_t started;                /* atomic: one more than the highest index of a started thread */
-static uint32_t running;                /* atomic: how many have been started */
-static uint32_t limit;                  /* atomic: how many there may be; 0: not decided yet */
-static weft__call *injected;            /* atomic: coroutines from other threads, newest first */
-static uint32_t searching;              /* atomic */
-static weft__sched *dozer;              /* atomic: it dozes, or is about to, with the right to search; or NULL */
+static weft__sched *scheds[SCHEDS_MAX + 1]; /* atomic pointers; the last one is apart: it shares nothing */
+static uint32_t started;                    /* atomic: one more than the highest index of a started thread */
+static uint32_t running;                    /* atomic: how many have been started */
+static uint32_t limit;                      /* atomic: how many there may be; 0: not decided yet */
+static weft__call *injected;                /* atomic: coroutines from other threads, newest first */
+static uint32_t searching;                  /* atomic */
+static weft__sched *dozer;                  /* atomic: it dozes, or is about to, with the right to search; or NULL */
 static weft__rawlock start_lock;
 
 /* ---- how many ---- */
@@ -88,7 +88,7 @@ int weft__sched_index(void)
 
 weft__sched *weft__sched_at(unsigned index)
 {
-    return index < SCHEDS_MAX ? load_acquire(&scheds[index]) : NULL;
+    return index <= WEFT__SCHED_APART ? load_acquire(&scheds[index]) : NULL;
 }
 
 bool weft__sched_started(void)
@@ -110,7 +110,7 @@ static void *thread_main(void *arg)
 }
 
 /* Pre: start_lock. */
-static int start_thread(unsigned index, bool searches)
+static int make_sched(weft__sched **out, unsigned index)
 {
     void *p;
     int err = weft__sys_map(&p, sizeof(weft__sched));
@@ -118,26 +118,38 @@ static int start_thread(unsigned index, bool searches)
         return err;
     weft__sched *s = p;
     s->index = index;
-    s->searching = searches;
-    if ((err = weft__waiter_register(&s->waiter, &weft__run_ops)) < 0)
-        goto unmap;
+    s->apart = index == WEFT__SCHED_APART;
+    if ((err = weft__waiter_register(&s->waiter, &weft__run_ops)) < 0) {
+        weft__sys_unmap(p, sizeof(weft__sched));
+        return err;
+    }
     weft__waiter_renew(&s->waiter);
+    weft__run_begin(s);
     leak_root(p, sizeof *s);
     store_release(&scheds[index], s);
-    if ((err = weft__sys_thread(thread_main, s, OWN_STACK)) < 0)
-        goto forget;
+    *out = s;
+    return 0;
+}
+
+/* Pre: start_lock. */
+static int start_thread(unsigned index, bool searches)
+{
+    weft__sched *s;
+    int err = make_sched(&s, index);
+    if (err < 0)
+        return err;
+    s->searching = searches;
+    if ((err = weft__sys_thread(thread_main, s, OWN_STACK)) < 0) {
+        /* Others may have looked at it, and its waiter is registered for good: it stays mapped, and is not used again.
+         */
+        store_release(&scheds[index], NULL);
+        weft__waiter_retire(&s->waiter);
+        return err;
+    }
     if (index >= load_relaxed(&started))
         store_seq_cst(&started, index + 1);
     add_seq_cst(&running, 1);
     return 0;
-forget:
-    /* Others may have looked at it, and its waiter is registered for good: it stays mapped, and is not used again. */
-    store_release(&scheds[index], NULL);
-    weft__waiter_retire(&s->waiter);
-    return err;
-unmap:
-    weft__sys_unmap(p, sizeof(weft__sched));
-    return err;
 }
 
 int weft__sched_start(unsigned index)
@@ -150,6 +162,16 @@ int weft__sched_start(unsigned index)
     rawlock_acquire(&start_lock);
     if (weft__sched_at(index) == NULL)
         err = start_thread(index, false);
+    rawlock_release(&start_lock);
+    return err;
+}
+
+int weft__sched_make_apart(weft__sched **s)
+{
+    weft__co_watch_fork();
+    weft__overflow_watch();
+    rawlock_acquire(&start_lock);
+    int err = weft__sched_at(WEFT__SCHED_APART) != NULL ? -EBUSY : make_sched(s, WEFT__SCHED_APART);
     rawlock_release(&start_lock);
     return err;
 }
@@ -233,7 +255,7 @@ void weft__sched_submit(weft_co *co)
     bool first = true;
     co->call.fn = arrive;
     fiber_release(co);
-    if (s == NULL) {
+    if (s == NULL || s->apart) {
         weft__call *newest = load_relaxed(&injected);
         do
             co->call.next = newest;
@@ -247,9 +269,9 @@ void weft__sched_submit(weft_co *co)
         wake_searcher();
 }
 
-bool weft__share_waiting(void)
+bool weft__share_waiting(const weft__sched *s)
 {
-    return load_seq_cst(&injected) != NULL;
+    return !s->apart && load_seq_cst(&injected) != NULL;
 }
 
 bool weft__share_any(void)
@@ -317,7 +339,7 @@ static bool steal(weft__sched *s)
 
 void weft__share_take(weft__sched *s)
 {
-    if (take_injected(s))
+    if (!s->apart && take_injected(s))
         wake_searcher();
 }
 
@@ -337,6 +359,8 @@ static bool is_trickling(weft__sched *s)
 
 void weft__share_search(weft__sched *s, bool idle)
 {
+    if (unlikely(s->apart))
+        return;
     bool sent = s->searching;
     if (!sent) {
         if (!(idle && s->vain) && !weft__share_any())
@@ -393,19 +417,24 @@ void weft__sched_after_fork_parent(void)
     rawlock_release(&start_lock);
 }
 
+static void leave_behind(uint32_t index)
+{
+    const weft__idler *ops = weft__idler_ops;
+    weft__sched *s = scheds[index];
+    if (s == NULL)
+        return;
+    weft__waiter_retire(&s->waiter);
+    if (s->poller != NULL && ops != NULL && ops->after_fork != NULL)
+        ops->after_fork(s->poller);
+    scheds[index] = NULL;
+}
+
 /* The threads do not exist in the child, and what they had is left where it is: we may be running on a part of it. */
 void weft__sched_after_fork_child(void)
 {
-    const weft__idler *ops = weft__idler_ops;
-    for (uint32_t i = 0; i < started; i++) {
-        weft__sched *s = scheds[i];
-        if (s == NULL)
-            continue;
-        weft__waiter_retire(&s->waiter);
-        if (s->poller != NULL && ops != NULL && ops->after_fork != NULL)
-            ops->after_fork(s->poller);
-        scheds[i] = NULL;
-    }
+    for (uint32_t i = 0; i < started; i++)
+        leave_behind(i);
+    leave_behind(WEFT__SCHED_APART);
     started = running = searching = 0;
     dozer = NULL;
     injected = NULL;

@@ -75,6 +75,9 @@ struct weft__sched {
     uint32_t victim;    /* where the next search begins */
     bool vain;          /* it was sent to search and found nothing, though coroutines are being started */
     uint64_t pushes;    /* into all rings, when it last asked */
+    bool apart;         /* it runs what is pinned to it and nothing else; see host.h */
+    weft__waiter *host; /* whose wait the thread spends here; NULL: the thread is the scheduler's own */
+    weft__pastime pastime;
 #if WEFT__TSAN
     void *dead_fiber; /* of a coroutine that has ended, to be destroyed from another */
 #endif
@@ -112,6 +115,9 @@ bool weft__sched_started(void);
 /* A started scheduler, else NULL. */
 weft__sched *weft__sched_at(unsigned index);
 
+/* The scheduler that is apart, for the caller to run: 0, -EBUSY when there is one, -ENOMEM or -EAGAIN. */
+int weft__sched_make_apart(weft__sched **s);
+
 /* Set how many there may be: 0, -EINVAL, or -EBUSY when more are running. */
 int weft__sched_limit(unsigned n);
 
@@ -133,6 +139,7 @@ void weft__sched_after_fork_child(void);
 
 void weft__overflow_watch(void);        /* once a process */
 void weft__overflow_watch_thread(void); /* by each scheduler thread */
+void weft__overflow_watch_host(void);   /* by a thread that becomes one for a while */
 
 /* ---- blocking.c ---- */
 

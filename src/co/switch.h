@@ -29,6 +29,7 @@ void weft__switch(void **save, void *to);
 void *weft__switch_prepare(char *low, char *top, void (*entry)(void *), void *arg);
 
 #if WEFT__ASAN
+#include <pthread.h>
 void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);
 void __sanitizer_finish_switch_fiber(void *fake, const void **old_bottom, size_t *old_size);
 void __asan_unpoison_memory_region(const volatile void *p, size_t size);
@@ -46,7 +47,7 @@ typedef struct weft__context {
     void *sp;
 #if WEFT__ASAN
     void *fake;         /* its frames in AddressSanitizer's own memory */
-    const void *bottom; /* its stack; NULL for a thread's own until the first switch away told us */
+    const void *bottom; /* its stack */
     size_t size;
 #endif
 #if WEFT__TSAN
@@ -75,7 +76,14 @@ static inline void context_prepare(weft__context *c, char *low, char *top, void 
 static inline void context_of_thread(weft__context *c)
 {
 #if WEFT__ASAN
+    pthread_attr_t attr;
+    void *low;
     c->bottom = NULL;
+    if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+        pthread_attr_getstack(&attr, &low, &c->size);
+        pthread_attr_destroy(&attr);
+        c->bottom = low;
+    }
 #endif
 #if WEFT__TSAN
     c->fiber = __tsan_get_current_fiber();
@@ -83,19 +91,12 @@ static inline void context_of_thread(weft__context *c)
     (void)c;
 }
 
-/* First thing on a new stack. `thread` is the context of the thread's own stack. */
-static inline void context_begin(weft__context *thread)
+/* First thing on a new stack. */
+static inline void context_begin(void)
 {
 #if WEFT__ASAN
-    const void *bottom;
-    size_t size;
-    __sanitizer_finish_switch_fiber(NULL, &bottom, &size);
-    if (thread->bottom == NULL) { /* the first switch of this thread came from there */
-        thread->bottom = bottom;
-        thread->size = size;
-    }
+    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
 #endif
-    (void)thread;
 }
 
 /* `ends`: `from` will never be switched to again. */

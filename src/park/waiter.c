@@ -235,6 +235,12 @@ bool weft__waiter_look(weft__waiter *self, int64_t until_ns, const uint32_t *wor
 
 static void thread_block(weft__waiter *self, int64_t until_ns)
 {
+    const weft__pastime *pastime = load_relaxed(&self->pastime);
+    if (unlikely(pastime != NULL)) {
+        if (weft__token_sleep(self))
+            pastime->spend(pastime, self, until_ns);
+        return;
+    }
     if (spin(self, until_ns, &self->token, WEFT__TOKEN_READY))
         return;
     while (weft__token_sleep(self)) {
@@ -251,8 +257,13 @@ static void thread_ready(weft__waiter *w)
     int fd = load_acquire(&w->wake_fd);
     if (fd >= 0)
         weft__sys_eventfd_set(fd); /* before the token: until then the sleeper cannot leave and close it */
+    const weft__pastime *pastime = load_relaxed(&w->pastime);
     /* After this store the sleeper may be gone: w is only an address from here on (I3). */
-    if (swap_seq_cst(&w->token, WEFT__TOKEN_READY) == WEFT__TOKEN_ASLEEP)
+    if (swap_seq_cst(&w->token, WEFT__TOKEN_READY) != WEFT__TOKEN_ASLEEP)
+        return;
+    if (unlikely(pastime != NULL))
+        pastime->interrupt(pastime);
+    else
         weft__sys_futex_wake(&w->token, 1, false);
 }
 
@@ -328,7 +339,8 @@ static weft__waiter *take_idle_thread(void)
         w = NULL; /* whom a fork left behind keeps his name for as long as there are others */
     if (w != NULL) {
         idle_threads = w->next_ready;
-        weft__waiter_set_name(w, ""); /* one that a fork left behind was still called something */
+        weft__waiter_set_name(w, ""); /* one that a fork left behind was still called something, ... */
+        w->pastime = NULL;            /* ... or hosted a scheduler, as one whose thread has ended may have */
         weft__waiter_renew(w);
     }
     rawlock_release(&registry_lock);
@@ -432,6 +444,23 @@ WEFT__FORK_TEXT static void after_fork_parent(void)
     rawlock_release(&registry_lock);
 }
 
+/* In the child of a coroutine its thread goes on with the coroutine's values. It may have been somebody itself, who ran
+ * the coroutine while waiting: that one stays behind, with its wait, which nobody here would end, and what it holds. */
+WEFT__FORK_TEXT static void inherit(weft__waiter *thread, weft__waiter *co)
+{
+    if (thread == NULL) {
+        inherited = co->locals;
+    } else {
+        weft__waiter_leave_behind(thread);
+        weft__waiter_renew(thread);
+        thread->locals = co->locals;
+        thread->pastime = NULL;
+        thread->state = WEFT__IDLE;
+        thread->awaits = NULL;
+    }
+    co->locals = NULL;
+}
+
 /* In the child only the calling thread exists. The others' waiters are free; coroutines are co's to sort out. */
 WEFT__FORK_TEXT static void after_fork_child(void)
 {
@@ -461,10 +490,8 @@ WEFT__FORK_TEXT static void after_fork_child(void)
     }
     if (self != NULL)
         store_relaxed(&self->tid, weft__sys_tid());
-    if (present != NULL && present != self) { /* a coroutine: it goes on as a plain thread */
-        inherited = present->locals;
-        present->locals = NULL;
-    }
+    if (present != NULL && present != self)
+        inherit(self, present);
 }
 
 __attribute__((constructor(101))) static void watch_fork(void)

@@ -32,6 +32,14 @@
 typedef struct weft__waiter weft__waiter;
 typedef struct weft__awaited weft__awaited; /* await.h: a kind of wait */
 
+/* What a thread does while it waits, other than sleep on its token: it runs a scheduler (co/host.h). */
+typedef struct weft__pastime {
+    /* As weft__waiter_ops->block. Pre: the token is WEFT__TOKEN_ASLEEP. Returns when it is WEFT__TOKEN_READY, or when
+     * the deadline has claimed the wait. */
+    void (*spend)(const struct weft__pastime *p, weft__waiter *self, int64_t until_ns);
+    void (*interrupt)(const struct weft__pastime *p); /* the token has become WEFT__TOKEN_READY; from any thread */
+} weft__pastime;
+
 /* What kind of sleeper this is: the thread's ops are park's own, the scheduler brings the coroutine's. */
 typedef struct weft__waiter_ops {
     const char *kind; /* "thread", "coroutine": for reports */
@@ -106,6 +114,7 @@ struct weft__waiter {
     uint32_t reads_at[WEFT__READS]; /* low half of the address at which it took it */
 
     weft__waiter *next_of_thread; /* constant: the list of those that are threads */
+    const weft__pastime *pastime; /* atomic; threads: never freed; NULL: none */
 
     /* The watch thread's. */
     int64_t seen_asleep; /* when it first saw the sleep that `watched` numbers */

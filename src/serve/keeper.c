@@ -345,7 +345,7 @@ int weft__keepers_start(weft_server *s, int (*keeper)(void *worker))
     store_relaxed(&s->serving, s->nworkers);
     store_seq_cst(&s->starting, s->nworkers);
     for (unsigned i = 0; i < s->nworkers; i++) {
-        err = weft__co_start_on(i, NULL, keeper, &s->workers[i], NULL);
+        err = weft__co_start_on(s->hosted ? WEFT__SCHED_APART : i, NULL, keeper, &s->workers[i], NULL);
         if (err < 0) {
             weft__keeper_started(&s->workers[i], err);
             weft__keeper_gone(&s->workers[i]);

@@ -262,6 +262,7 @@ struct weft_server {
     /* Several processes (processes.c). */
     const weft__model *inner; /* what each of them runs; without processes the same as `model` */
     struct weft__front *front;
+    bool hosted;          /* the thread in weft_server_run runs the only loop */
     bool single;          /* a process for each client */
     bool holds_signal;    /* the supervisor, and with it its children, hold SIGTERM */
     bool in_child;        /* this is a worker process; then: */

@@ -11,7 +11,7 @@
 #include <weft/co.h>
 #include <weft/poller.h>
 
-#include "co/sched.h"
+#include "co/host.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
@@ -296,10 +296,22 @@ int weft_server_wait(weft_server *s, weft_until until)
     }
 }
 
+/* Whether the calling thread is to run the only loop. Over io_uring what a loop has begun, closing included, ends only
+ * while its thread is in the ring, and a host leaves it. */
+static bool is_to_host(const weft_server *s)
+{
+    return s->options.run_here && load_relaxed(&s->state) == WEFT__SERVER_OPEN && weft__sched_self == NULL &&
+           s->model->loops && s->nworkers == 1 && strcmp(weft_io_kind(), "uring") != 0;
+}
+
 int weft_server_run(weft_server *s, weft_until until)
 {
+    if (is_to_host(s) && weft__host_begin() == 0)
+        s->hosted = true;
     int err = weft_server_start(s);
-    return err < 0 && err != -EALREADY ? err : weft_server_wait(s, until);
+    if (err == 0 || err == -EALREADY)
+        err = weft_server_wait(s, until);
+    return err;
 }
 
 static void stop(weft_server *s, enum weft__stop how, int64_t grace)
