@@ -121,12 +121,16 @@ void weft__entry_release(weft__entry *e)
     weft__free(e);
 }
 
+static size_t form_bytes(const weft__form *f)
+{
+    return f->fields_len + (f->fd < 0 ? f->size : f->tail != NULL ? WEFT__TAIL : 0);
+}
+
 static size_t entry_bytes(const weft__entry *e)
 {
-    size_t n = sizeof *e + e->key_len + 1;
-    n += e->plain.fields_len + (e->plain.fd < 0 ? e->plain.size : 0);
+    size_t n = sizeof *e + e->key_len + 1 + form_bytes(&e->plain);
     if (load_acquire(&e->gzip_state) == WEFT__GZIP_READY)
-        n += e->gzip.fields_len + (e->gzip.fd < 0 ? e->gzip.size : 0);
+        n += form_bytes(&e->gzip);
     return n;
 }
 

@@ -38,14 +38,19 @@ static inline bool weft__version_same(const weft__version *a, const weft__versio
            a->changed == b->changed;
 }
 
+enum {
+    WEFT__TAIL = 512 /* bytes that are sent after all others; see send.c */
+};
+
 /* One form of a file (identity, gzip) ready to be sent: fields[0..fields_len) from Content-Type to the empty line, and
  * directly behind them the body; or only the fields, and the body in `fd`. */
 typedef struct weft__form {
     char *memory; /* what to free */
     char *fields; /* in it; NULL: there is no such form */
     size_t fields_len;
-    uint64_t size; /* bytes of the body */
-    int fd;        /* -1: the body is in memory, at fields + fields_len */
+    uint64_t size;    /* bytes of the body */
+    int fd;           /* -1: the body is in memory, at fields + fields_len */
+    const char *tail; /* in `memory`: the last WEFT__TAIL bytes of the version in fd; NULL: not kept */
     char etag[40];
     unsigned etag_len;
 } weft__form;
@@ -82,6 +87,7 @@ typedef struct weft__entry {
     weft__span type;       /* Content-Type */
     bool vary;             /* the answer depends on Accept-Encoding */
     weft__form plain, gzip;
+    int64_t warm[2]; /* atomic: when the plain, and the gzip form was last sent whole from fd, coarse monotonic ns */
     uint32_t key_len;
     char key[]; /* decoded path without the leading slash; a directory's ends with '/' or is empty */
 } weft__entry;

@@ -2,10 +2,11 @@
  *
  * S1 lengths hold: what Content-Length promised is sent to the byte, or the connection is closed before; never padded.
  * S2 one version:  a body from memory is one version as it is. One from a descriptor is looked at before the head (by
- *    weft__find_file), its last bytes are read then, and it is looked at again before they are sent, last: if it was
+ *    weft__find_file), its last bytes are known then, and it is looked at again before they are sent, last: if it was
  *    written to meanwhile (other than behind its end), they are not, so the client sees a broken transfer, no mixture.
  * S3 no disk:      before a piece is handed to sendfile its last page is asked for; if it is not in memory, a helper
- *    thread reads the piece first, and the serving thread does not stand still for a disk.
+ *    thread reads the piece first, and the serving thread does not stand still for a disk. What was sent whole within
+ *    the last second is in memory.
  * Small answers are copied to the gathered output, so that answers to pipelined requests leave together; larger ones
  * are sent from where they lie. The worker's ready-made head may change whenever this waits, so it is copied out first.
  */
@@ -22,7 +23,7 @@ enum {
     HEAD_MAX = 1024,
     PIECE = 1 << 20,     /* bytes of a file between two looks */
     UNCHECKED = 1 << 16, /* up to here one look is enough */
-    TAIL = 512,
+    WARM_NS = 1000000000,
     PART_MAX = 384 /* bytes of a part's head */
 };
 
@@ -79,33 +80,10 @@ static int check_version(int fd, const weft__version *v, const char *last, uint6
     weft__version now = weft__version_of(&st);
     if (weft__version_same(v, &now) || (st.st_nlink == 0 && now.size == v->size && now.modified == v->modified))
         return 0;
-    char after[TAIL];
-    if (now.size <= v->size || weft__sys_pread(fd, after, TAIL, at, true) != TAIL)
+    char after[WEFT__TAIL];
+    if (now.size <= v->size || weft__sys_pread(fd, after, WEFT__TAIL, at, true) != WEFT__TAIL)
         return -ESTALE;
-    return memcmp(after, last, TAIL) == 0 ? 0 : -ESTALE;
-}
-
-static int send_file(weft__request *r, const weft__form *f, const weft__version *v, uint64_t at, uint64_t size)
-{
-    char last[TAIL], byte;
-    uint64_t end = at + size, piece = size < PIECE ? size : PIECE;
-    int err;
-    if (size <= UNCHECKED) {
-        err = look_at_last(f->fd, at, size, &byte, 1);
-        return err < 0 ? err : weft_conn_sendfile(r->conn, f->fd, at, size, 0, WEFT_FOREVER);
-    }
-    /* The end is read before the beginning is sent: what goes out last is of the same version as what goes first. */
-    if ((err = look_at_last(f->fd, end - piece, piece, last, TAIL)) < 0)
-        return err;
-    for (end -= TAIL; at < end; at += piece) {
-        piece = end - at < PIECE ? end - at : PIECE;
-        if (size > PIECE && (err = look_at_last(f->fd, at, piece, &byte, 1)) < 0)
-            return err;
-        if ((err = weft_conn_sendfile(r->conn, f->fd, at, piece, WEFT_CONN_MORE, WEFT_FOREVER)) < 0)
-            return err;
-    }
-    err = check_version(f->fd, v, last, end);
-    return err < 0 ? err : weft_conn_write(r->conn, last, TAIL);
+    return memcmp(after, last, WEFT__TAIL) == 0 ? 0 : -ESTALE;
 }
 
 /* The version that a form's descriptor has to have. */
@@ -114,13 +92,41 @@ static const weft__version *version_of(const weft__entry *e, const weft__form *f
     return f == &e->gzip && e->gz.ino != 0 ? &e->gz : &e->version;
 }
 
-static int send_body(weft__request *r, const weft__entry *e, const weft__form *f, uint64_t at, uint64_t size)
+static int send_file(weft__request *r, weft__entry *e, const weft__form *f, uint64_t at, uint64_t size)
+{
+    char buf[WEFT__TAIL], byte;
+    uint64_t end = at + size, piece = size < PIECE ? size : PIECE;
+    int err = 0;
+    if (size <= UNCHECKED) {
+        err = look_at_last(f->fd, at, size, &byte, 1);
+        return err < 0 ? err : weft_conn_sendfile(r->conn, f->fd, at, size, 0, WEFT_FOREVER);
+    }
+    int64_t *warm_at = &e->warm[f == &e->gzip];
+    bool warm = r->now.monotonic - load_relaxed(warm_at) < WARM_NS;
+    /* The end is read before the beginning is sent: what goes out last is of the same version as what goes first. */
+    const char *last = f->tail != NULL && end == f->size ? f->tail : buf;
+    if ((last == buf || !warm) && (err = look_at_last(f->fd, end - piece, piece, buf, WEFT__TAIL)) < 0)
+        return err;
+    for (uint64_t next = at; next < end - WEFT__TAIL; next += piece) {
+        piece = end - WEFT__TAIL - next < PIECE ? end - WEFT__TAIL - next : PIECE;
+        if (size > PIECE && !warm && (err = look_at_last(f->fd, next, piece, &byte, 1)) < 0)
+            return err;
+        if ((err = weft_conn_sendfile(r->conn, f->fd, next, piece, WEFT_CONN_MORE, WEFT_FOREVER)) < 0)
+            return err;
+    }
+    if (size == f->size)
+        store_relaxed(warm_at, r->now.monotonic);
+    err = check_version(f->fd, version_of(e, f), last, end - WEFT__TAIL);
+    return err < 0 ? err : weft_conn_write(r->conn, last, WEFT__TAIL);
+}
+
+static int send_body(weft__request *r, weft__entry *e, const weft__form *f, uint64_t at, uint64_t size)
 {
     int err;
     if (weft__request_is_head(r) || size == 0)
         return 0;
     if (f->fd >= 0) {
-        err = send_file(r, f, version_of(e, f), at, size);
+        err = send_file(r, e, f, at, size);
     } else if (size <= WEFT__COPY_MAX) {
         err = weft_conn_write(r->conn, weft__form_body(f) + at, size);
     } else {
@@ -140,7 +146,7 @@ static char *append(char *to, weft__span s)
     return to + s.len;
 }
 
-int weft__send_whole(weft__request *r, const weft__entry *e, const weft__form *f)
+int weft__send_whole(weft__request *r, weft__entry *e, const weft__form *f)
 {
     r->status = 200;
     weft__span ok = weft__ok_head(r->worker, r->now.wall), connection = weft__connection_line(r);
@@ -186,7 +192,7 @@ static void put_fields(weft__out *o, const weft__entry *e, const weft__form *f)
         weft__out_text(o, "Vary: Accept-Encoding\r\n");
 }
 
-static int send_one_range(weft__request *r, const weft__entry *e, const weft__form *f, const weft__range *g)
+static int send_one_range(weft__request *r, weft__entry *e, const weft__form *f, const weft__range *g)
 {
     char head[HEAD_MAX];
     weft__out o = weft__out_over(head, sizeof head);
@@ -209,7 +215,7 @@ static void make_boundary(char boundary[16])
         boundary[i] = letters[random[i] & 31];
 }
 
-static int send_multipart(weft__request *r, const weft__entry *e, const weft__form *f, const weft__ranges *ranges)
+static int send_multipart(weft__request *r, weft__entry *e, const weft__form *f, const weft__ranges *ranges)
 {
     char boundary[16], parts[WEFT__RANGE_MAX][PART_MAX], head[HEAD_MAX];
     weft__span b = {boundary, sizeof boundary};
@@ -253,7 +259,7 @@ static int send_multipart(weft__request *r, const weft__entry *e, const weft__fo
     return weft_conn_write(r->conn, head, o.len);
 }
 
-int weft__send_ranges(weft__request *r, const weft__entry *e, const weft__form *f, const weft__ranges *ranges)
+int weft__send_ranges(weft__request *r, weft__entry *e, const weft__form *f, const weft__ranges *ranges)
 {
     return ranges->count == 1 ? send_one_range(r, e, f, &ranges->range[0]) : send_multipart(r, e, f, ranges);
 }
@@ -281,7 +287,7 @@ int weft__send_not_modified(weft__request *r, const weft__entry *e, const weft__
     return weft__send_head(r, &o, NULL, 0);
 }
 
-int weft__send_as(weft__request *r, int status, const weft__entry *e)
+int weft__send_as(weft__request *r, int status, weft__entry *e)
 {
     char head[HEAD_MAX];
     weft__out o = weft__out_over(head, sizeof head);

@@ -206,7 +206,7 @@ static void out_done(weft__send *send, ssize_t result)
     w->sends--;
     weft__out_free(o);
     if (c != NULL && unlikely(c->corked))
-        weft__conn_uncork(c);
+        weft__conn_release(c);
     if (c == NULL) { /* it has ended meanwhile */
         weft__keeper_ended(w);
         return;
@@ -222,8 +222,7 @@ static bool send_gathered(weft_conn *c, int *verdict)
     o->sent = 0;
     o->send = (weft__send){.done = out_done, .iov = o->iov, .niov = weft__out_pieces(o)};
     if (unlikely(c->corked) || *verdict != WEFT_CONN_IDLE)
-        o->send.flags =
-            WEFT__SEND_NOW; /* ahead of the uncorking; or the end follows, and the peer would see it later */
+        o->send.flags = WEFT__SEND_NOW; /* ahead of the release; or the end follows, and the peer would see it later */
     ssize_t r = weft__send_start(&c->slot, &o->send);
     if (r == -EINPROGRESS) {
         c->state = WEFT__CONN_FLUSHING;
@@ -286,14 +285,15 @@ static void serve_turn(weft_conn *c, weft__turn *t)
     c->turn = NULL;
     if (unlikely(weft__keeper_wants_tick(w)))
         weft__keeper_by(w, w->tick_at = weft__sys_now() + WEFT_SECOND);
+    bool gathered = c->out != NULL;
     if (unlikely(c->tls != NULL)) {
         if (verdict >= 0 && !send_secure(c, &verdict))
             return;
     } else if (c->out != NULL && verdict >= 0 && !send_gathered(c, &verdict)) {
         return;
     }
-    if (unlikely(c->corked))
-        weft__conn_uncork(c);
+    if (unlikely(c->corked) && (gathered || c->corked == WEFT__CORK_HOLDS))
+        weft__conn_release(c);
     settle(c, verdict);
 }
 

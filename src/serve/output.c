@@ -176,16 +176,21 @@ void weft_conn_limit_write(weft_conn *c, int64_t ns, unsigned min_rate)
 
 /* ---- sending ---- */
 
-/* Whether a packet that is not full waits for more. sendfile(2) itself has no flag for it. */
-static void set_corked(weft_conn *c, bool corked)
+/* A packet that is not full waits for more from now on. sendfile(2) itself has no flag for it. */
+static void cork(weft_conn *c)
 {
-    if (c->corked != corked && weft__sys_setsockopt(c->slot.fd, IPPROTO_TCP, TCP_CORK, corked) == 0)
-        c->corked = corked;
+    if (c->corked != WEFT__CORK_NONE || weft__sys_setsockopt(c->slot.fd, IPPROTO_TCP, TCP_CORK, 1) == 0)
+        c->corked = WEFT__CORK_HOLDS;
 }
 
-void weft__conn_uncork(weft_conn *c)
+/* Who has just sent a file mostly sends another next: his cork stays, which saves a call, and what waits is pushed past
+ * it by setting TCP_NODELAY, where it is set already, too. The first answer without a file takes the cork off. */
+void weft__conn_release(weft_conn *c)
 {
-    set_corked(c, false);
+    if (c->corked == WEFT__CORK_HOLDS && weft__sys_setsockopt(c->slot.fd, IPPROTO_TCP, TCP_NODELAY, 1) == 0)
+        c->corked = WEFT__CORK_KEPT;
+    else if (weft__sys_setsockopt(c->slot.fd, IPPROTO_TCP, TCP_CORK, 0) == 0)
+        c->corked = WEFT__CORK_NONE;
 }
 
 /* Send these pieces, which begin with all that is gathered, and let go of that. */
@@ -193,13 +198,13 @@ static int send_pieces(weft_conn *c, struct iovec *iov, unsigned n, uint64_t siz
 {
     int err = load_relaxed(&c->error);
     if (unlikely(c->corked))
-        flags |= WEFT__SEND_NOW; /* ahead of the uncorking */
+        flags |= WEFT__SEND_NOW; /* ahead of the release */
     if (err == 0 && c->tls == NULL)
         err = c->worker->server->model->send(c, iov, n, flags, rate_until(c, size, until.at));
     else if (err == 0)
         err = weft__secure_send(c, iov, n, rate_until(c, size, until.at));
     if (unlikely(c->corked) && !(flags & WEFT__SEND_MORE))
-        weft__conn_uncork(c);
+        weft__conn_release(c);
     if (c->out != NULL) {
         weft__out_free(c->out);
         c->out = NULL;
@@ -213,8 +218,8 @@ static int flush_with(weft_conn *c, unsigned flags, weft_until until)
 {
     weft__out *o = c->out;
     if (o == NULL) {
-        if (unlikely(c->corked) && !(flags & WEFT__SEND_MORE))
-            weft__conn_uncork(c);
+        if (unlikely(c->corked == WEFT__CORK_HOLDS) && !(flags & WEFT__SEND_MORE))
+            weft__conn_release(c);
         return load_relaxed(&c->error);
     }
     return send_pieces(c, o->iov, weft__out_pieces(o), o->total, flags, until);
@@ -290,7 +295,7 @@ int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, uns
         return err;
     bool more = (flags & WEFT_CONN_MORE) != 0;
     if (more)
-        set_corked(c, true);
+        cork(c);
     uint64_t in_turn = 0;
     while (size > 0) {
         if ((err = load_relaxed(&c->error)) < 0)
@@ -314,7 +319,7 @@ int weft_conn_sendfile(weft_conn *c, int fd, uint64_t offset, uint64_t size, uns
         }
         in_turn = 0;
     }
-    if (!more)
-        set_corked(c, false);
+    if (!more && unlikely(c->corked))
+        weft__conn_release(c);
     return 0;
 }

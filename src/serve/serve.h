@@ -61,6 +61,13 @@ enum weft__conn_flag {
     WEFT__CONN_UNOPENED = 32 /* on_open has not let it in: on_close is not called */
 };
 
+/* Whether the kernel holds back a packet that is not full. */
+enum weft__cork {
+    WEFT__CORK_NONE,
+    WEFT__CORK_HOLDS, /* part of an answer may wait */
+    WEFT__CORK_KEPT   /* nothing waits now, but what is sent next would */
+};
+
 /* What a turn waits for at this moment. */
 enum weft__turn_wait {
     WEFT__WAIT_NOTHING,
@@ -92,7 +99,7 @@ struct weft_conn {
     uint8_t state;       /* atomic: enum weft__conn_state */
     uint8_t after;       /* FLUSHING: what the handler returned */
     uint8_t flags;       /* atomic: enum weft__conn_flag */
-    bool corked;         /* the kernel holds back a packet that is not full */
+    uint8_t corked;      /* enum weft__cork */
     uint32_t place;      /* of per_address.h; 0: none */
 };
 
@@ -471,8 +478,8 @@ weft__out *weft__out_take(weft_conn *c);
 /* Pieces for all that is gathered; returns how many. */
 unsigned weft__out_pieces(weft__out *o);
 
-/* Nothing more follows: what the kernel holds back may go. */
-void weft__conn_uncork(weft_conn *c);
+/* Nothing more follows for now: what the kernel holds back may go. Pre: c->corked. */
+void weft__conn_release(weft_conn *c);
 void weft__out_free(weft__out *o);
 
 /* Where a wait for progress of a send must end at the latest. */

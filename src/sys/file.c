@@ -87,6 +87,13 @@ int weft__sys_fstat(int fd, struct stat *st)
     return err < 0 ? err : fstat(fd, st) < 0 ? -errno : 0;
 }
 
+void weft__sys_no_atime(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, flags | O_NOATIME);
+}
+
 ssize_t weft__sys_pread(int fd, void *buf, size_t size, uint64_t offset, bool cached)
 {
     int err = weft__sys_fault(WEFT__SYS_READ);

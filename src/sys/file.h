@@ -39,6 +39,9 @@ void weft__sys_file_close(int fd);
 int weft__sys_replace(int from, int to);
 int weft__sys_fstat(int fd, struct stat *st);
 
+/* Reading fd no longer touches its file's access time, if the kernel allows it: to the file's owner and to root. */
+void weft__sys_no_atime(int fd);
+
 /* Read at `offset` until `size` bytes are there or the file ends. `cached`: only what is in memory already; -EAGAIN if
  * that is less (also where the file system cannot tell). */
 ssize_t weft__sys_pread(int fd, void *buf, size_t size, uint64_t offset, bool cached);

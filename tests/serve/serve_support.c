@@ -186,7 +186,8 @@ static int answer_corked(weft_conn *c)
 {
     int corked = -1;
     CHECK_OK(weft__sys_getsockopt(c->slot.fd, IPPROTO_TCP, TCP_CORK, &corked));
-    return answer(c, corked != 0 || c->corked ? "corked" : "not corked");
+    CHECK_INT(c->corked != WEFT__CORK_NONE, corked);
+    return answer(c, c->corked == WEFT__CORK_HOLDS ? "holds" : corked ? "corked" : "not corked");
 }
 
 static int answer_peer(weft_conn *c)

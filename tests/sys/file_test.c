@@ -132,6 +132,30 @@ TEST(file_cached_open_finds_what_is_in_memory_or_says_again)
     weft__sys_file_close(root);
 }
 
+TEST(file_no_atime_leaves_the_access_time)
+{
+    int root = make_root();
+    struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    char byte;
+    for (int leave = 1; leave >= 0; leave--) { /* the other way round it could not be told from a mount with noatime */
+        CHECK_OK(utimensat(AT_FDCWD, in_root("a"), old, 0));
+        int fd = weft__sys_open_beneath(root, "a", WEFT__FILE_READ, false);
+        CHECK(fd >= 0);
+        if (leave)
+            weft__sys_no_atime(fd);
+        CHECK_INT(1, weft__sys_pread(fd, &byte, 1, 0, false));
+        struct stat st;
+        CHECK_OK(weft__sys_fstat(fd, &st));
+        if (leave)
+            CHECK_INT(old[0].tv_sec, st.st_atime);
+        else if (st.st_atime == old[0].tv_sec)
+            SKIP("this file system keeps no access times");
+        CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+        weft__sys_file_close(fd);
+    }
+    weft__sys_file_close(root);
+}
+
 TEST(file_pread_reads_to_the_end_and_no_further)
 {
     int root = make_root();
