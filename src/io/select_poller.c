@@ -165,6 +165,7 @@ static unsigned result_of(select_poller *p, int fd)
         unsigned exact = state_of(fd, slot->armed);
         if (exact != 0 || wants_input(slot->armed))
             return exact;
+        events &= WEFT_POLLIN; /* the rest has passed */
     }
     if (!wants_input(slot->armed)) {
         if ((events & WEFT_POLLIN) || (p->listens && FD_ISSET(fd, &p->unheard)))
