@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -539,6 +540,7 @@ static void close_all(web *w)
 
 typedef struct starting {
     web *web;
+    sem_t listens;
     weft_event over;
 } starting;
 
@@ -551,6 +553,7 @@ static void *obey_while_it_starts(void *arg)
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGALRM);
+    sem_post(&s->listens);
     while (!weft_event_is_set(&s->over)) {
         int sig = 0;
         sigwait(&wanted, &sig);
@@ -565,7 +568,10 @@ static int start(web *w)
 {
     starting s = {.web = w};
     pthread_t obeys;
+    sem_init(&s.listens, 0, 0);
     bool begun = pthread_create(&obeys, NULL, obey_while_it_starts, &s) == 0;
+    if (begun) /* the server forks: a sanitizer's locks of a thread that comes into being would be held in the child */
+        sem_wait(&s.listens);
     int err = weft_server_start(w->server);
     weft_event_set(&s.over);
     if (begun) {
