@@ -14,7 +14,7 @@
 static struct {
     unsigned connections, threads, requests, rate, pipeline, size;
     int64_t duration, timeout;
-    const char *method, *body, *body_file, *reply, *ca;
+    const char *method, *body, *body_file, *reply, *connect, *ca;
     int insecure, tls_resume, no_keep_alive, json, quiet, help;
 } set = {.connections = 50, .pipeline = 1, .method = "GET"};
 
@@ -35,6 +35,8 @@ static const cmd_option options[] = {
     {"size", CMD_NUMBER, &set.size, NULL, 1, 64 << 20, "N", "the same: a block of N bytes"},
     {"reply", CMD_CHOICE, &set.reply, "line echo", 0, 0, "line|echo",
      "tcp://: an answer is a line (default), or what was sent;\nudp://: a datagram (line, default), or what was sent"},
+    {"connect", CMD_TEXT, &set.connect, NULL, 0, 0, "unix:PATH",
+     "connect to this Unix socket (unix:@NAME: an abstract one),\nwhatever host the URL names"},
     {"ca", CMD_TEXT, &set.ca, NULL, 0, 0, "FILE",
      "https://, tls://: trust the authorities in this file (PEM), not\nthe system's"},
     {"insecure", CMD_FLAG, &set.insecure, NULL, 0, 0, NULL, "https://, tls://: take any certificate"},
@@ -66,6 +68,7 @@ static int print_help(void)
          "  weft load https://localhost:8443/ --ca site.pem --no-keep-alive --tls-resume\n"
          "                                                        new connections, and what a resumed session saves\n"
          "  weft load tcp://127.0.0.1:7000 --size 64 --reply echo --pipeline 16\n"
+         "  weft load http://localhost/ --connect unix:/run/web.sock\n"
          "  weft load udp://127.0.0.1:7000 --connections 4 --requests 1000 --json\n\n"
          "Ends with 0 if every request was answered well; 1 if any failed (also by a status of 400 or more);\n"
          "2 if it could not start. Ctrl-C prints what was measured so far.");
@@ -177,7 +180,7 @@ int cmd_load(int argc, char **argv)
     if ((err = load_read_url(url)) != CMD_OK || (err = take_options()) != CMD_OK ||
         (load_opt.tls && (err = load_tls_open(set.ca, set.insecure != 0)) != CMD_OK) ||
         (err = load_make_request()) != CMD_OK || (err = raise_limit()) != CMD_OK ||
-        (err = load_find_address()) != CMD_OK)
+        (err = load_find_address(set.connect)) != CMD_OK)
         return err;
     return run();
 }

@@ -14,6 +14,7 @@
 #include "load_hist.h"
 #include "load_scan.h"
 
+#include <weft/address.h>
 #include <weft/barrier.h>
 #include <weft/poller.h>
 #include <weft/thread.h>
@@ -68,8 +69,7 @@ typedef struct load_options {
     char *bytes; /* `copies` times the request, one after the other */
     size_t size; /* of one */
     size_t copies;
-    struct sockaddr_storage address;
-    socklen_t address_size;
+    weft_address address;
 } load_options;
 
 extern load_options load_opt;
@@ -156,7 +156,7 @@ struct load_worker {
 int load_read_url(const char *url);
 int load_read_body(const char *text, const char *file, unsigned size);
 int load_make_request(void);
-int load_find_address(void); /* or CMD_FAILED: nobody there answers */
+int load_find_address(const char *instead); /* of the URL's host; or CMD_FAILED: nobody there answers */
 
 /* load_conn.c */
 void load_conn_open(load_worker *w, load_conn *c, int64_t now);

@@ -76,15 +76,15 @@ void load_conn_open(load_worker *w, load_conn *c, int64_t now)
     int one = 1;
     c->since = now;
     c->again = 0;
-    c->fd =
-        socket(load_opt.address.ss_family, (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    c->fd = socket(load_opt.address.any.sa_family,
+                   (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) {
         connect_failed(w, c, errno, now);
         return;
     }
     if (!datagrams)
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    int err = connect(c->fd, (const struct sockaddr *)&load_opt.address, load_opt.address_size) < 0 ? errno : 0;
+    int err = connect(c->fd, &load_opt.address.any, load_opt.address.size) < 0 ? errno : 0;
     if (err != 0 && err != EINPROGRESS) {
         close(c->fd);
         c->fd = -1;

@@ -149,9 +149,21 @@ static int probe(const struct addrinfo *a)
     return -err;
 }
 
-/* The first of a name's addresses where somebody answers; the first of all if there is no choice. */
-int load_find_address(void)
+static int read_socket(const char *text)
 {
+    if (load_opt.protocol == LOAD_UDP)
+        return cmd_usage(LOAD_COMMAND, "--connect is not for udp://");
+    if (strncmp(text, "unix:", 5) != 0)
+        return cmd_usage(LOAD_COMMAND, "--connect '%s' is no Unix socket; write unix:PATH, or unix:@NAME", text);
+    int err = weft_address_parse(&load_opt.address, text);
+    return err == 0 ? CMD_OK : cmd_usage(LOAD_COMMAND, "--connect '%s': %s", text, weft_strerror(err));
+}
+
+/* The first of a name's addresses where somebody answers; the first of all if there is no choice. */
+int load_find_address(const char *instead)
+{
+    if (instead != NULL)
+        return read_socket(instead);
     char port[8];
     struct addrinfo wanted = {.ai_socktype = load_opt.protocol == LOAD_UDP ? SOCK_DGRAM : SOCK_STREAM}, *found, *a;
     snprintf(port, sizeof port, "%u", load_opt.port);
@@ -165,8 +177,8 @@ int load_find_address(void)
             break;
     }
     if (a != NULL) {
-        memcpy(&load_opt.address, a->ai_addr, a->ai_addrlen);
-        load_opt.address_size = a->ai_addrlen;
+        memcpy(&load_opt.address.any, a->ai_addr, a->ai_addrlen);
+        load_opt.address.size = a->ai_addrlen;
     } else {
         fprintf(stderr, LOAD_COMMAND ": %s cannot be reached: %s\n", load_opt.authority, weft_strerror(failed));
     }

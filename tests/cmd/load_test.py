@@ -53,9 +53,9 @@ class Server:
     def __init__(self, handler, family=socket.AF_INET, host="127.0.0.1"):
         self.handler, self.lock, self.accepted, self.requests, self.seen = handler, threading.Lock(), 0, 0, []
         self.listener = socket.socket(family)
-        self.listener.bind((host, 0))
+        self.listener.bind(host if family == socket.AF_UNIX else (host, 0))
         self.listener.listen(256)
-        self.port = self.listener.getsockname()[1]
+        self.port = 0 if family == socket.AF_UNIX else self.listener.getsockname()[1]
         self.url = "http://127.0.0.1:%d/" % self.port
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -118,7 +118,8 @@ def requests(connection):
 def answering(answer, close=False, piece=None):
     """A handler that answers each request with these bytes; in pieces of this size."""
     def handler(server, connection):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for request in requests(connection):
             server.count(request)
             for at in range(0, len(answer), piece or len(answer)):
@@ -227,6 +228,9 @@ def test_usage():
                              (["http://127.0.0.1/", "--method", "A B"], "not a method"),
                              (["http://127.0.0.1/", "--reply", "echo"], "--reply is for"),
                              (["tcp://127.0.0.1:1/x"], "no path"), (["tcp://127.0.0.1:1", "--header", "A: b"], "only"),
+                             (["http://h/", "--connect", "/run/x"], "no Unix socket"),
+                             (["http://h/", "--connect", "unix:" + "x" * 108], "--connect 'unix:xxx"),
+                             (["udp://127.0.0.1:1", "--connect", "unix:/run/x"], "not for udp"),
                              (["http://name.invalid/"], "not known"), (["http://u@h/"], "a user in the URL")):
         out, err = run(*arguments, exits=2)
         check(out == "" and words in err and err.count("\n") == 1, "load %s says %r" % (arguments, words), (out, err))
@@ -316,6 +320,20 @@ def test_lines_and_blocks():
     with serving(forgetful) as server:
         report = load("tcp://127.0.0.1:%d" % server.port, "--requests", 3, "--size", 8, "--reply", "echo", exits=1)
         check(report["errors"]["mismatch"] == 3, "an echo that differs", report)
+
+
+def test_unix_sockets():
+    with tempfile.TemporaryDirectory() as directory:
+        for name in (directory + "/socket", "@weft-load-test-%d" % os.getpid()):
+            path = name.replace("@", "\0", 1) if name[0] == "@" else name
+            with serving(answering(OK), family=socket.AF_UNIX, host=path) as server:
+                report = load("http://example.org/page", "--connect", "unix:" + name, "--requests", 50, "--connections", 5)
+                check(report["answers"] == 50 and server.accepted == 5, "answers over %s" % name, report)
+                check(all(r.startswith(b"GET /page HTTP/1.1\r\nHost: example.org\r\n") for r in server.seen), "asked", server.seen)
+                report = load("http://localhost/", "--connect", "unix:" + name, "--requests", 9, "--connections", 3, "--no-keep-alive")
+                check(report["answers"] == 9 and server.accepted == 14, "a new connection each", (report, server.accepted))
+        out, err = run("http://localhost/", "--connect", "unix:%s/nobody" % directory, "--requests", 1, exits=1)
+        check("cannot be reached: No such file or directory" in err, "nobody there", (out, err))
 
 
 def test_datagrams():
@@ -529,7 +547,7 @@ def test_closed_loop():  # one connection: the raw latencies are the server's ow
 
 
 def main():
-    for test in (test_usage, test_answers, test_errors, test_requests, test_lines_and_blocks, test_datagrams, test_no_answer, test_display,
+    for test in (test_usage, test_answers, test_errors, test_requests, test_lines_and_blocks, test_unix_sockets, test_datagrams, test_no_answer, test_display,
                  test_interrupt, test_open_loop, test_closed_loop):
         if len(sys.argv) < 2 or sys.argv[1] in test.__name__:
             test()
