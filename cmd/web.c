@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -540,8 +539,7 @@ static void close_all(web *w)
 
 typedef struct starting {
     web *web;
-    sem_t listens;
-    weft_event over;
+    weft_event listens, over;
 } starting;
 
 /* A thread: whoever wants the end while it starts is heard. */
@@ -553,7 +551,7 @@ static void *obey_while_it_starts(void *arg)
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGALRM);
-    sem_post(&s->listens);
+    weft_event_set(&s->listens);
     while (!weft_event_is_set(&s->over)) {
         int sig = 0;
         sigwait(&wanted, &sig);
@@ -568,10 +566,9 @@ static int start(web *w)
 {
     starting s = {.web = w};
     pthread_t obeys;
-    sem_init(&s.listens, 0, 0);
     bool begun = pthread_create(&obeys, NULL, obey_while_it_starts, &s) == 0;
     if (begun) /* the server forks: a sanitizer's locks of a thread that comes into being would be held in the child */
-        sem_wait(&s.listens);
+        weft_event_wait(&s.listens, WEFT_FOREVER);
     int err = weft_server_start(w->server);
     weft_event_set(&s.over);
     if (begun) {
