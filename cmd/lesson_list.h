@@ -83,6 +83,7 @@ LESSON(thread_server, "多线程并发服务器", "a thread for each client", "�
 LESSON(select_server, "select 服务器", "IO multiplexing by select", "网络并发", "server= client=")
 LESSON(poll_server, "poll 服务器", "IO multiplexing by poll", "网络并发", "server= client=")
 LESSON(epoll_server, "epoll 服务器", "IO multiplexing by epoll", "网络并发", "server= client=")
+LESSON(pollers, "select, poll, epoll 对比", "how many descriptors, and what a wakeup costs", "网络并发", "")
 LESSON(trigger, "水平触发与边缘触发", "told again and again, or once", "网络并发", "")
 LESSON(hybrid, "混合模型", "processes with threads, and with event loops", "网络并发", "server= client=")
 LESSON(c10k, "C10K 问题", "ten thousand clients, by three models", "网络并发", "server= client=")

@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -647,6 +648,26 @@ def test_trigger():  # S001-126: an event that is not handled: told again and ag
     same("trigger", run("trigger", least=0.6),
          ["水平触发 (epoll)", "发送了 a: 有事件", "没有处理: 有事件", "又发送了 b: 有事件", "一起读到 ab", "处理了: 没有事件",
           "边缘触发 (epoll-et)", "发送了 a: 有事件", "没有处理: 没有事件", "又发送了 b: 有事件", "一起读到 ab", "处理了: 没有事件"])
+
+
+def test_pollers():  # S001-124: how many descriptors, and the cost of a wakeup
+    cost, refused = {}, []
+    for line in run("pollers"):
+        cell = re.fullmatch(r"([a-z-]+): (\d+)个描述符: (?:每次唤醒([\d.]+)微秒|超过1024)", line)
+        check(cell is not None, "pollers: a line", line)
+        if cell and cell[3]:
+            cost[cell[1], int(cell[2])] = float(cell[3])
+        elif cell:
+            refused.append((cell[1], int(cell[2])))
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 10100:
+        check(not refused, "pollers: fewer than 1024", refused)
+        return
+    check(refused == [("select", 10000)], "pollers: select has no more than 1024", refused)
+    check(set(cost) == {(kind, n) for kind in ("select", "poll", "epoll", "epoll-et", "uring") for n in (10, 100, 1000, 10000)} - set(refused),
+          "pollers: the others have them all", cost)
+    check(cost["poll", 10000] > 20 * cost["poll", 10], "pollers: poll looks at all of them", cost)
+    for kind in ("epoll", "epoll-et"):
+        check(cost[kind, 10000] < cost["poll", 10000] / 5, f"pollers: {kind} does not", cost)
 
 
 def test_udp_loss():  # S001-18: what does not arrive is counted; in the end all of it does
