@@ -1,5 +1,5 @@
-/* pollers.c - select, poll and epoll compared: how many descriptors each can watch, and what it costs to be woken by one
- * of them, in microseconds. select and poll look at all of them each time; epoll and io_uring are told which one it is. */
+/* pollers.c - select, poll and epoll compared: how many descriptors each can watch, and what it costs to be woken by
+ * one of them, in microseconds. select and poll look at all of them each time; epoll and io_uring are told which. */
 #include "lesson.h"
 
 #include <weft/poller.h>

@@ -37,6 +37,7 @@ WEFT__FORK_TEXT void weft__sys_signals_none_blocked(void)
     sigset_t none;
     sigemptyset(&none);
     pthread_sigmask(SIG_SETMASK, &none, NULL);
+    weft__sys_holds_signals = false;
 }
 
 WEFT__FORK_TEXT void weft__sys_flush(void)

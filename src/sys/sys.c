@@ -271,7 +271,7 @@ int weft__sys_process_start(pid_t pid, uint64_t *ticks)
 
 /* ---- threads ---- */
 
-WEFT__TLS bool weft__sys_helper;
+WEFT__TLS bool weft__sys_helper, weft__sys_holds_signals;
 
 typedef struct helper {
     void *(*fn)(void *);
@@ -282,7 +282,7 @@ static void *helper_main(void *arg)
 {
     helper h = *(helper *)arg;
     free(arg);
-    weft__sys_helper = true;
+    weft__sys_helper = weft__sys_holds_signals = true;
     return h.fn(h.arg);
 }
 

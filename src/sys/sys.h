@@ -172,7 +172,8 @@ int weft__sys_process_start(pid_t pid, uint64_t *ticks);
  * Returns 0 or -EAGAIN. */
 int weft__sys_thread(void *(*fn)(void *), void *arg, size_t stack_size);
 
-extern WEFT__TLS bool weft__sys_helper; /* the calling thread is such a helper */
+extern WEFT__TLS bool weft__sys_helper;        /* the calling thread is such a helper */
+extern WEFT__TLS bool weft__sys_holds_signals; /* ... and its signals are blocked still, so it need not block any */
 
 /* Start a thread of the program's: joinable, with the caller's signal mask. stack_size 0: the system's default; else it
  * is rounded up to pages and the system's minimum. Returns 0 and *t, -EAGAIN, or -EINVAL for an impossible size. */

@@ -7,6 +7,7 @@
 #include <weft/lock.h>
 #include <weft/poller.h>
 #include <weft/process.h>
+#include <weft/stream.h>
 #include <weft/thread.h>
 
 #include "sys/sys.h"
@@ -49,6 +50,27 @@ TEST_IN(THREAD | CO, process_runs_a_function_and_its_result_is_the_exit_code)
         CHECK_INT(0, weft_process_alive(&p));
         CHECK_OK(weft_process_close(&p));
     }
+}
+
+static int send_to_nobody(void *arg)
+{
+    weft_stream *pair[2];
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    (void)arg;
+    CHECK(fd >= 0);
+    CHECK_OK(weft_unix_pair(pair));
+    weft_stream_close(pair[1]);
+    CHECK_ERR(-EPIPE, weft_stream_sendfile(pair[0], fd, 0, 100, WEFT_NOW));
+    return 7;
+}
+
+/* A coroutine's thread blocks all signals and a child of it none, but a broken pipe of ours is no signal in either. */
+TEST_IN(THREAD | CO, process_is_not_ended_by_a_broken_pipe)
+{
+    weft_process p = WEFT_PROCESS_INIT;
+    start(&p, send_to_nobody, NULL);
+    CHECK_INT(7, child_join(&p));
+    CHECK_OK(weft_process_close(&p));
 }
 
 /* X-04, M151 */
