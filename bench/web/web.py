@@ -34,13 +34,13 @@ IDLE_SOURCES = 16  # loopback addresses that idle connections come from
 
 class Workload:
     def __init__(self, name, size, connections=64, depth=1, seconds=1.5, rounds=5, idle=0, options=(), weft_options=(),
-                 ours_only=False, retries=RETRIES, half=False, in_turns=False, turns=0):
+                 ours_only=False, retries=RETRIES, half=False, in_turns=False, turns=0, turn_seconds=SLICE_SECONDS):
         self.name, self.size, self.connections, self.depth = name, size, connections, depth
         self.seconds, self.rounds = seconds, rounds
         self.weft_options, self.ours_only, self.retries = list(weft_options), ours_only, retries
         self.options = list(options) + (["--idle", idle] if idle else [])
         self.idle, self.held = idle, connections + idle
-        self.turns = turns  # short ones of servers that all run, instead of rounds
+        self.turns, self.turn_seconds = turns, turn_seconds  # short ones of servers that all run, instead of rounds
         self.in_turns = in_turns  # what idle connections cost in speed is told by two servers, loaded in turns
         self.half = half  # something else computes on the server's core: the server has half of it, and is the limit
 
@@ -317,8 +317,8 @@ class Bench:
             for turn in range(workload.turns // 4 if self.args.quick else workload.turns):
                 at = turn % len(running)
                 for kind, server in running[at:] + running[:at]:
-                    result = load(self.args.httpload, server, workload, self.cores, SLICE_SECONDS, "--warmup", 0.02,
-                                  *workload.options)
+                    result = load(self.args.httpload, server, workload, self.cores, workload.turn_seconds,
+                                  "--warmup", workload.turn_seconds / 4, *workload.options)
                     for metric, value in figures(result).items():
                         values[kind.name].setdefault(metric, []).append(value)
             for _, server in running:

@@ -692,12 +692,12 @@ static int poll_once(uring_poller *p, int64_t until_ns, unsigned max, unsigned *
     if (err == 0)
         err = weft__uring_enter(p->ring, until_ns);
     weft__poller_woke(base);
-    unsigned slots = 0; /* results of cancelling, say, are no slot's, and take nobody's place */
+    unsigned slots = 0; /* results of cancelling, say, are no slot's, and take no place in somebody's array */
     weft__uring_event e;
     for (*told = 0; slots < max && weft__uring_next(p->ring, &e); ++*told) {
         int made = handle(p, &e);
         n += made;
-        slots += made != 0;
+        slots += made != 0 || base->scheduler;
     }
     n += receive_fresh(p);
     p->alone = *told <= 1;
