@@ -210,12 +210,13 @@ WEFT_API int weft_server_wait(weft_server *s, weft_until until);
 
 /* Start it if it is not started, then wait as weft_server_wait.
  *
- * With `run_here`, a single event loop runs on the calling thread, whenever that waits in weft (but for "uring", and
- * one such thread in a process): a process that needs no other thread has none, for which the kernel asks 1 to 2 % less
- * of an echo server. In return coroutines that the handlers start run on scheduler threads beside them, and start more
- * slowly; handlers of signals run on the stacks of the server's handlers, unless they have SA_ONSTACK, and may
- * interrupt what those call (EINTR); and should it return before the server's end, the server goes on only while the
- * thread waits in weft again, in weft_server_wait, say. */
+ * With `run_here`, a single event loop runs on the calling thread, whenever that waits in weft, but for descriptors and
+ * processes (and but for "uring", and one such thread in a process): a process that needs no other thread has none, for
+ * which the kernel asks 1 to 2 % less of an echo server. In return coroutines that the handlers start run on scheduler
+ * threads beside them, and start more slowly; handlers of signals run on the stacks of the server's handlers, those
+ * with SA_ONSTACK on one of 64 KiB unless the thread has its own, and may interrupt what they call (EINTR); and should
+ * it return before the server's end, the server goes on, and streams that its handlers have used are closed, only while
+ * the thread waits in weft again, in weft_server_wait, say. */
 WEFT_API int weft_server_run(weft_server *s, weft_until until);
 
 /* Stop gracefully; does not wait (weft_server_wait does). Nobody is accepted any more; idle connections are closed at

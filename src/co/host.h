@@ -9,7 +9,8 @@
 
 #include "co/sched.h"
 
-/* From now on, for good, each wait of the calling thread in weft runs coroutines that are started on WEFT__SCHED_APART.
+/* From now on, for good, each wait of the calling thread in weft (but for descriptors, processes and words of theirs)
+ * runs coroutines that are started on WEFT__SCHED_APART.
  * By a thread that is no scheduler. Its handlers of signals run on their stacks then, unless they have one of their
  * own. 0, -EBUSY when that scheduler exists already (unless the caller hosts it: 0), -ENOMEM, -EAGAIN. */
 int weft__host_begin(void);

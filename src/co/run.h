@@ -8,7 +8,7 @@
 
 extern const weft__waiter_ops weft__run_ops; /* of a scheduler thread on its own stack */
 
-/* A new scheduler: all zero but for its index, its waiter, `searching` and `apart`. By the thread that will run it. */
+/* A new scheduler: all zero but for its index, its waiter, `searching` and `apart`. Before anybody runs it. */
 void weft__run_begin(weft__sched *s);
 
 /* From now on the calling thread runs as s, on its own stack; it called weft__run_begin, or takes s over. */

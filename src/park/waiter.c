@@ -454,7 +454,6 @@ WEFT__FORK_TEXT static void inherit(weft__waiter *thread, weft__waiter *co)
         weft__waiter_leave_behind(thread);
         weft__waiter_renew(thread);
         thread->locals = co->locals;
-        thread->pastime = NULL;
         thread->state = WEFT__IDLE;
         thread->awaits = NULL;
     }
@@ -466,6 +465,7 @@ WEFT__FORK_TEXT static void after_fork_child(void)
 {
     registry_lock.word = 0;
     weft__forked = true;
+    weft__sys_holds_signals = false; /* the child may unblock them, as nobody does to a thread of weft's own */
     weft__waiter *present = weft__self_waiter, *self = present;
     uint32_t n = registered;
     if (n > 0 && (present == NULL || present->ops != &weft__thread_ops)) {
@@ -488,8 +488,10 @@ WEFT__FORK_TEXT static void after_fork_child(void)
         *last = w;
         last = &w->next_ready;
     }
-    if (self != NULL)
+    if (self != NULL) {
         store_relaxed(&self->tid, weft__sys_tid());
+        self->pastime = NULL; /* the scheduler that it ran between its own doings has stayed with the parent */
+    }
     if (present != NULL && present != self)
         inherit(self, present);
 }

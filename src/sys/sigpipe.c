@@ -27,10 +27,10 @@ void weft__sigpipe_block(weft__sigpipe *s)
     }
 }
 
-/* What broke after a part had gone is told by the signal alone. */
+/* What broke after a part had gone is told by the signal alone; where it is blocked for good it may lie. */
 static bool may_have_raised(ssize_t n, size_t size)
 {
-    return n < 0 ? n == -EPIPE : (size_t)n < size;
+    return n < 0 ? n == -EPIPE : (size_t)n < size && !weft__sys_holds_signals;
 }
 
 void weft__sigpipe_restore(const weft__sigpipe *s, ssize_t n, size_t size)

@@ -5,6 +5,7 @@
 #include "park/park.h"
 #include "sys/sys.h"
 
+#include <weft/event.h>
 #include <weft/executor.h>
 #include <weft/local.h>
 #include <weft/lock.h>
@@ -366,6 +367,26 @@ TEST(host_forked_by_its_coroutine_is_a_plain_thread_in_the_child)
     CHECK_OK(wait_for_flag(NULL));
     CHECK_OK(join(co));
     CHECK_PTR(&value_of_parent, weft_local_get(&local));
+}
+
+/* Between its waits; what it has hosted stays with the parent. */
+TEST(host_that_forks_is_a_plain_thread_in_the_child)
+{
+    begin();
+    CHECK_INT(host_tid, join(start_apart(tid_of_caller, NULL)));
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_ERR(-ETIMEDOUT, weft_event_wait(&(weft_event)WEFT_EVENT_INIT, weft_in_ms(1)));
+        CHECK_OK(weft_sleep(weft_in_ms(1)));
+        CHECK_ERR(-EINVAL, weft__co_start_on(WEFT__SCHED_APART, NULL, tid_of_caller, NULL, NULL));
+        begin();
+        CHECK_INT(getpid(), join(start_apart(tid_of_caller, NULL)));
+        _exit(7);
+    }
+    int status;
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK_INT(7, WEXITSTATUS(status));
+    CHECK_INT(host_tid, join(start_apart(tid_of_caller, NULL)));
 }
 
 /* The host is not in the child: what it held is told to have lost its holder, and nobody inherits its shield. */
