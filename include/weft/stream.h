@@ -136,7 +136,8 @@ WEFT_API int weft_stream_shutdown(weft_stream *s, int how);
 WEFT_API void weft_stream_close(weft_stream *s);
 
 /* End it as close does, but at once and in bad order: what was sent and has not been confirmed is thrown away, and the
- * peer's calls return -ECONNRESET (TCP; with TLS also without a word). Others: as close. Takes NULL. */
+ * peer's calls return -ECONNRESET (TCP; with TLS also without a word); unless calls of others are under way, whose
+ * peer reads an orderly end. Others: as close. Takes NULL. */
 WEFT_API void weft_stream_reset(weft_stream *s);
 
 /* Give the descriptor away and end the handle: whatever is sent and received from now on is the caller's affair. It is

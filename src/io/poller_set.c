@@ -79,8 +79,8 @@ static WEFT__COLD void leave_closed(weft_poller *set)
     }
 }
 
-/* A back end of this process's own. What the child has closed meanwhile is registered no more, and nothing is told of
- * it. 0, or -errno, and nothing has changed. */
+/* A back end of this process's own. Of what the child has closed meanwhile nothing is told any more, though it is to be
+ * unregistered still. 0, or -errno, and nothing has changed. */
 static WEFT__COLD int replace_backend(weft_poller *set)
 {
     weft__poller *own, *parents = set->backend;
@@ -296,6 +296,12 @@ static int wait_as_thread(weft_poller *set, weft_poll_event *events, int max, we
     return -ETIMEDOUT;
 }
 
+/* Whether the back end may still tell something of it: not of what it has found closed. */
+static bool is_watched(const registration *r)
+{
+    return r != NULL && r->slot.poller != NULL && r->slot.armed != 0;
+}
+
 /* Park until there may be something to ask for. 0, -ETIMEDOUT, -ECANCELED, -ENOMEM ... */
 static int park_for(weft_poller *set, weft_until until)
 {
@@ -310,7 +316,7 @@ static int park_for(weft_poller *set, weft_until until)
     unsigned n = 0;
     cases[n++] = (weft__fd_case){.fd = set->backend->interrupt_fd, .events = WEFT_POLLIN};
     for (unsigned i = 0; i < set->size; i++)
-        if (set->by_fd[i] != NULL && set->by_fd[i]->slot.events != 0)
+        if (is_watched(set->by_fd[i]))
             cases[n++] = (weft__fd_case){.fd = (int)i, .events = set->by_fd[i]->slot.events};
     int err = weft__fd_wait_any(cases, n, until);
     weft__free(cases);
