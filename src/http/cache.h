@@ -87,7 +87,7 @@ typedef struct weft__entry {
     weft__span type;       /* Content-Type */
     bool vary;             /* the answer depends on Accept-Encoding */
     weft__form plain, gzip;
-    int64_t warm[2]; /* atomic: when the plain, and the gzip form was last sent whole from fd, coarse monotonic ns */
+    int64_t warm[2]; /* atomic: when the last request began that got the plain, the gzip form whole, coarse ns */
     uint32_t key_len;
     char key[]; /* decoded path without the leading slash; a directory's ends with '/' or is empty */
 } weft__entry;

@@ -92,6 +92,11 @@ static const weft__version *version_of(const weft__entry *e, const weft__form *f
     return f == &e->gzip && e->gz.ino != 0 ? &e->gz : &e->version;
 }
 
+static bool is_warm(const int64_t *at)
+{
+    return weft__sys_coarse_now() - load_relaxed(at) < WARM_NS;
+}
+
 static int send_file(weft__request *r, weft__entry *e, const weft__form *f, uint64_t at, uint64_t size)
 {
     char buf[WEFT__TAIL], byte;
@@ -102,14 +107,19 @@ static int send_file(weft__request *r, weft__entry *e, const weft__form *f, uint
         return err < 0 ? err : weft_conn_sendfile(r->conn, f->fd, at, size, 0, WEFT_FOREVER);
     }
     int64_t *warm_at = &e->warm[f == &e->gzip];
-    bool warm = r->now.monotonic - load_relaxed(warm_at) < WARM_NS;
     /* The end is read before the beginning is sent: what goes out last is of the same version as what goes first. */
     const char *last = f->tail != NULL && end == f->size ? f->tail : buf;
-    if ((last == buf || !warm) && (err = look_at_last(f->fd, end - piece, piece, buf, WEFT__TAIL)) < 0)
-        return err;
+    if (last == buf || !is_warm(warm_at)) {
+        if ((err = look_at_last(f->fd, end - piece, piece, buf, WEFT__TAIL)) < 0)
+            return err;
+        if (memcmp(last, buf, WEFT__TAIL) != 0) { /* written to in a way that no time stamp shows */
+            weft__cache_drop(r->site->cache, e);
+            last = buf;
+        }
+    }
     for (uint64_t next = at; next < end - WEFT__TAIL; next += piece) {
         piece = end - WEFT__TAIL - next < PIECE ? end - WEFT__TAIL - next : PIECE;
-        if (size > PIECE && !warm && (err = look_at_last(f->fd, next, piece, &byte, 1)) < 0)
+        if (size > PIECE && !is_warm(warm_at) && (err = look_at_last(f->fd, next, piece, &byte, 1)) < 0)
             return err;
         if ((err = weft_conn_sendfile(r->conn, f->fd, next, piece, WEFT_CONN_MORE, WEFT_FOREVER)) < 0)
             return err;
