@@ -102,6 +102,7 @@ typedef struct load_conn {
     bool in_free, wants_out;
     bool more;        /* the session may hold bytes of which the socket tells nothing any more */
     bool tried;       /* the connecting at the start has ended, well or not */
+    bool queued;      /* a Unix socket's queue was full: it is tried again by the next look */
     uint64_t answers; /* since it was opened */
     size_t unsent;    /* bytes to be sent yet */
     size_t out_at;    /* where in the request they go on */

@@ -24,7 +24,7 @@ void load_conn_shut(load_worker *w, load_conn *c)
     }
     c->fd = -1;
     c->state = LOAD_SHUT;
-    c->wants_out = c->more = false;
+    c->wants_out = c->more = c->queued = false;
     c->unsent = c->out_at = c->echo_at = 0;
     c->part_size = 0;
     c->answers = 0;
@@ -74,8 +74,10 @@ void load_conn_open(load_worker *w, load_conn *c, int64_t now)
 {
     bool datagrams = load_opt.protocol == LOAD_UDP;
     int one = 1;
-    c->since = now;
+    if (!c->queued)
+        c->since = now;
     c->again = 0;
+    c->queued = false;
     c->fd = socket(load_opt.address.any.sa_family,
                    (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) {
@@ -88,7 +90,12 @@ void load_conn_open(load_worker *w, load_conn *c, int64_t now)
     if (err != 0 && err != EINPROGRESS) {
         close(c->fd);
         c->fd = -1;
-        connect_failed(w, c, err, now);
+        if (err == EAGAIN && now - c->since < load_opt.timeout) {
+            c->queued = true; /* where a TCP connection would wait in the kernel */
+            w->next_look = now + WEFT_MS < w->next_look ? now + WEFT_MS : w->next_look;
+        } else {
+            connect_failed(w, c, err, now);
+        }
         return;
     }
     c->state = LOAD_OPENING;

@@ -110,6 +110,7 @@ static void give_up(load_worker *w, int64_t now)
 static void look(load_worker *w, int64_t now)
 {
     int64_t pause = load_opt.timeout / 20;
+    w->next_look = now + (pause < WEFT_MS ? WEFT_MS : pause > 100 * WEFT_MS ? 100 * WEFT_MS : pause);
     for (unsigned i = 0; i < w->connections; i++) {
         load_conn *c = &w->conns[i];
         if (c->count > 0 && now - c->ring[c->first].given >= load_opt.timeout)
@@ -122,8 +123,9 @@ static void look(load_worker *w, int64_t now)
             c->again = 0;
             load_conn_is_free(w, c, now);
         }
+        if (c->queued)
+            load_conn_open(w, c, now);
     }
-    w->next_look = now + (pause < WEFT_MS ? WEFT_MS : pause > 100 * WEFT_MS ? 100 * WEFT_MS : pause);
 }
 
 static void end_window(load_worker *w, int64_t now)
@@ -187,8 +189,12 @@ static void open_all(load_worker *w)
         for (; begun < w->connections && begun - w->tried < OPENING_AT_ONCE; begun++)
             load_conn_open(w, &w->conns[begun], weft_now());
         late = weft_now() >= give_up_at;
+        w->next_look = weft_now() + 50 * WEFT_MS;
+        for (unsigned i = 0; i < begun; i++)
+            if (w->conns[i].queued)
+                load_conn_open(w, &w->conns[i], weft_now());
         if (w->tried < begun)
-            handle_events(w, weft_now() + 50 * WEFT_MS);
+            handle_events(w, w->next_look);
     }
 }
 

@@ -570,6 +570,8 @@ static int start(web *w)
     if (begun) /* the server forks: a sanitizer's locks of a thread that comes into being would be held in the child */
         weft_event_wait(&s.listens, WEFT_FOREVER);
     int err = weft_server_start(w->server);
+    if (err == -EALREADY && w->stopping)
+        err = 0; /* who wants the end came first */
     weft_event_set(&s.over);
     if (begun) {
         pthread_kill(obeys, SIGALRM);

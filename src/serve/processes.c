@@ -87,8 +87,7 @@ struct task {
     int control;
 };
 
-/* Let go of what belongs to the supervisor and to other workers. Its poller stays: the kernel's part of it is one with
- * ours, and closing it would take out what is registered. */
+/* Let go of what belongs to the supervisor and to other workers. Its poller stays: it is the supervisor's to close. */
 static void shed_inherited(const supervisor *sup)
 {
     for (unsigned i = 0; i < sup->n; i++)

@@ -50,11 +50,11 @@ def load(*arguments, exits=0, stdin=None):
 class Server:
     """Each connection in a thread: handler(server, connection) until it returns."""
 
-    def __init__(self, handler, family=socket.AF_INET, host="127.0.0.1"):
+    def __init__(self, handler, family=socket.AF_INET, host="127.0.0.1", backlog=256):
         self.handler, self.lock, self.accepted, self.requests, self.seen = handler, threading.Lock(), 0, 0, []
         self.listener = socket.socket(family)
         self.listener.bind(host if family == socket.AF_UNIX else (host, 0))
-        self.listener.listen(256)
+        self.listener.listen(backlog)
         self.port = 0 if family == socket.AF_UNIX else self.listener.getsockname()[1]
         self.url = "http://127.0.0.1:%d/" % self.port
         threading.Thread(target=self.accept, daemon=True).start()
@@ -332,6 +332,10 @@ def test_unix_sockets():
                 check(all(r.startswith(b"GET /page HTTP/1.1\r\nHost: example.org\r\n") for r in server.seen), "asked", server.seen)
                 report = load("http://localhost/", "--connect", "unix:" + name, "--requests", 9, "--connections", 3, "--no-keep-alive")
                 check(report["answers"] == 9 and server.accepted == 14, "a new connection each", (report, server.accepted))
+        with serving(answering(OK), family=socket.AF_UNIX, host=directory + "/short", backlog=0) as server:
+            for more in ([], ["--no-keep-alive"]):  # where TCP would have them wait in the kernel
+                report = load("http://localhost/", "--connect", "unix:%s/short" % directory, "--requests", 60, "--connections", 20, *more)
+                check(report["answers"] == 60, "a short queue is no error %s" % more, report)
         out, err = run("http://localhost/", "--connect", "unix:%s/nobody" % directory, "--requests", 1, exits=1)
         check("cannot be reached: No such file or directory" in err, "nobody there", (out, err))
 

@@ -306,11 +306,24 @@ def words_that_nobody_reads_are_no_matter():
     os.close(writer)
 
 
+def an_end_wanted_before_the_start_is_one():
+    """SIGTERM that is there before the server starts to serve: it ends well, and does not fail to start."""
+    def wants_end():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    for arguments in ([], ["--processes", "2"], ["--model", "thread"]):
+        with Tree() as tree:
+            done = subprocess.run([WEFT, "web", tree.path, "--port", "0", *arguments], capture_output=True, timeout=30 * PATIENCE,
+                                  preexec_fn=wants_end)
+            check((done.returncode, done.stderr) == (0, b""), f"{arguments}: {done}")
+
+
 if __name__ == "__main__":
     only = sys.argv[1:]
     run([(f.__name__.replace("_", " "), f) for f in (
         under_way_is_finished, grace_ends, second_signal, idle_server_ends_at_once, a_dead_worker_is_replaced,
         workers_end_with_the_parent, a_stopped_worker_holds_no_signal_up,
         a_stopped_supervisor_holds_no_signal_up, a_supervisor_that_hangs_in_the_start_holds_no_end_up,
-        a_worker_that_hangs_in_the_start_holds_no_end_up, an_alarm_is_no_end, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
+        a_worker_that_hangs_in_the_start_holds_no_end_up, an_alarm_is_no_end, an_end_wanted_before_the_start_is_one, interrupt_of_the_group, a_closed_standard_output_is_no_matter,
         a_log_that_nobody_reads_is_no_matter, words_that_nobody_reads_are_no_matter) if not only or f.__name__ in only])
