@@ -97,7 +97,8 @@ WEFT_API int weft_tls_self_signed(char certificate[WEFT_TLS_PEM_MAX], char key[W
  * WEFT_TLS_UNCHECKED. For a server NULL.
  * Returns 0; -WEFT_ETLS, -WEFT_ECERTIFICATE, -WEFT_EHOSTNAME, -WEFT_ETRUNCATED (the peer has left), -ETIMEDOUT,
  * -ECANCELED, -ECONNRESET, -EINVAL (no host, or TLS has begun already), -ENOMEM, -EBADF. After an error the stream is
- * of no more use: close it. The stream must be idle: nobody else may use it meanwhile. Allocates.
+ * of no more use, and nothing passes it in the clear: close it. The stream must be idle: nobody else may use it
+ * meanwhile. Allocates.
  * After fork a session is for one of the two processes: it counts what passes, and two that send or receive break it. A
  * child closes a stream that it has not used without a word, and the session goes on in the parent; the parent's close
  * ends it for both. So let the handshake be made by the process that goes on with it. */

@@ -241,9 +241,25 @@ static const weft__stream_layer tls_layer = {
 
 /* ---- begin, end ---- */
 
+static ssize_t fail_to_recv(weft_stream *s, void *buf, size_t size, weft_until until)
+{
+    (void)s, (void)buf, (void)size, (void)until;
+    return -WEFT_ETLS;
+}
+
+static ssize_t fail_to_send(weft_stream *s, const struct iovec *pieces, unsigned n, size_t *sent, weft_until until)
+{
+    (void)s, (void)pieces, (void)n, (void)sent, (void)until;
+    return -WEFT_ETLS;
+}
+
+/* There was to be TLS and is none: who does not look at errors sends nothing in the clear. */
+static const weft__stream_layer failed_layer = {.recv = fail_to_recv, .send = fail_to_send};
+
 static int shake_hands(weft_stream *s, weft_tls *t, const char *host, weft_until until)
 {
     session *x = weft__calloc(1, sizeof *x);
+    s->layer = &failed_layer;
     if (x == NULL)
         return -ENOMEM;
     weft_address peer;

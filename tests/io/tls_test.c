@@ -75,6 +75,28 @@ TEST_WAITERS(tls_says_what_was_agreed_on)
     tls_close_pair(&p);
 }
 
+/* Who does not look at the error sends nothing in the clear. */
+TEST_WAITERS(tls_that_could_not_begin_leaves_no_plain_stream)
+{
+    tls_pair p;
+    tls_open_pair(&p);
+    io_pair s = io_stream_pair(NULL);
+    char byte;
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    (void)t;
+    CHECK(fd >= 0);
+    CHECK_ERR(-EINVAL, weft_tls_start(s.a, p.client, NULL, WEFT_NOW));
+    CHECK_ERR(-WEFT_ETLS, weft_stream_send(s.a, "secret", 6, io_patience()));
+    CHECK_ERR(-WEFT_ETLS, weft_stream_recv(s.a, &byte, 1, WEFT_NOW));
+    CHECK_ERR(-WEFT_ETLS, weft_stream_sendfile(s.a, fd, 0, 1, WEFT_NOW));
+    close(fd);
+    CHECK_ERR(-EINVAL, weft_tls_start(s.a, p.client, "localhost", WEFT_NOW));
+    weft_stream_close(s.a);
+    CHECK_INT(0, weft_stream_recv(s.b, &byte, 1, io_patience()));
+    weft_stream_close(s.b);
+    tls_close_pair(&p);
+}
+
 /* ---- much at once ---- */
 
 static int receive_much(void *arg)
