@@ -43,6 +43,8 @@ unsigned weft__sys_cpu(void)
     return 0;
 }
 
+WEFT__TLS bool weft__sys_holds_signals; /* nobody forks here */
+
 pid_t weft__sys_tid(void)
 {
     return 1;
