@@ -223,11 +223,8 @@ static int make_form(weft__resolved *x, weft__entry *e, weft__form *f, int fd, c
     make_etag(f, v, "");
     f->fields_len = put_fields(fields, e, f, gzip);
     bool whole = x->keep && v->size <= x->site->file_size, tail = !whole && x->keep && v->size >= WEFT__TAIL;
-    int err = f->fields_len > 0 ? read_body(x, f, fields, fd, v,
-                                            whole  ? v->size
-                                            : tail ? WEFT__TAIL
-                                                   : 0)
-                                : -ENAMETOOLONG;
+    uint64_t size = tail ? WEFT__TAIL : whole ? v->size : 0;
+    int err = f->fields_len > 0 ? read_body(x, f, fields, fd, v, size) : -ENAMETOOLONG;
     if (err < 0 || whole) {
         weft__sys_file_close(fd);
         return err;

@@ -172,9 +172,5 @@ int weft_tcp_connect(weft_stream **out, const char *host, unsigned port, const w
     int fd = weft__io_tcp_connect(addresses, (unsigned)n, options != NULL ? options : &none, until);
     if (fd < 0)
         return fd;
-    weft_stream *s = weft__stream_new(fd, true);
-    if (s == NULL)
-        return -ENOMEM;
-    *out = s;
-    return 0;
+    return weft__stream_make(out, fd, true);
 }

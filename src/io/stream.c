@@ -44,6 +44,15 @@ weft_stream *weft__stream_new(int fd, bool tcp)
     return s;
 }
 
+int weft__stream_make(weft_stream **out, int fd, bool tcp)
+{
+    weft_stream *s = weft__stream_new(fd, tcp);
+    if (s == NULL)
+        return -ENOMEM;
+    *out = s;
+    return 0;
+}
+
 void weft__stream_init(weft_stream *s, int fd, bool tcp)
 {
     weft__io_watch_fork();
@@ -155,11 +164,7 @@ int weft_stream_adopt(weft_stream **out, int fd)
     int domain = weft__sys_take_socket(fd, SOCK_STREAM);
     if (domain < 0)
         return domain;
-    weft_stream *s = weft__stream_new(fd, domain == AF_INET || domain == AF_INET6);
-    if (s == NULL)
-        return -ENOMEM;
-    *out = s;
-    return 0;
+    return weft__stream_make(out, fd, domain == AF_INET || domain == AF_INET6);
 }
 
 /* ---- waiting ---- */

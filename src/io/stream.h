@@ -38,6 +38,7 @@ enum {
 
 /* Take fd, which is non-blocking and close-on-exec. NULL: out of memory, fd is closed. */
 weft_stream *weft__stream_new(int fd, bool tcp);
+int weft__stream_make(weft_stream **out, int fd, bool tcp); /* the same: 0 or -ENOMEM */
 
 /* The same in memory of the caller's, zeroed: of which it is the first member, and which its layer's `gone` frees. */
 void weft__stream_init(weft_stream *s, int fd, bool tcp);

@@ -163,11 +163,7 @@ int weft_tcp_listen(weft_stream **out, const char *host, unsigned port, const we
         fd = listen_at(&addresses[i], options != NULL ? options : &no_options);
     if (fd < 0)
         return fd;
-    weft_stream *s = weft__stream_new(fd, true);
-    if (s == NULL)
-        return -ENOMEM;
-    *out = s;
-    return 0;
+    return weft__stream_make(out, fd, true);
 }
 
 /* ---- accept ---- */
@@ -204,11 +200,7 @@ int weft_stream_accept(weft_stream **out, weft_stream *listener, weft_until unti
     weft__stream_leave(listener);
     if (fd < 0)
         return fd;
-    weft_stream *s = weft__stream_new(fd, tcp);
-    if (s == NULL)
-        return -ENOMEM;
-    *out = s;
-    return 0;
+    return weft__stream_make(out, fd, tcp);
 }
 
 int weft_tcp_accept(weft_stream **out, weft_stream *listener, weft_until until)

@@ -127,11 +127,7 @@ int weft_unix_connect(weft_stream **out, const char *path, const weft_unix_optio
         weft__sys_close(fd);
         return err;
     }
-    weft_stream *s = weft__stream_new(fd, false);
-    if (s == NULL)
-        return -ENOMEM;
-    *out = s;
-    return 0;
+    return weft__stream_make(out, fd, false);
 }
 
 int weft_unix_peer(weft_stream *s, weft_unix_user *user)
