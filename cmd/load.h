@@ -134,6 +134,7 @@ struct load_worker {
     unsigned opened, tried;             /* at the start */
     bool running;                       /* the clock runs */
     bool ending;                        /* no new requests */
+    bool any_queued;                    /* some connection may be `queued` */
     uint64_t given, budget;             /* requests handed to connections; at most so many */
     uint64_t outstanding;
     int64_t begin, end, next_look;

@@ -91,7 +91,7 @@ void load_conn_open(load_worker *w, load_conn *c, int64_t now)
         close(c->fd);
         c->fd = -1;
         if (err == EAGAIN && now - c->since < load_opt.timeout) {
-            c->queued = true; /* where a TCP connection would wait in the kernel */
+            c->queued = w->any_queued = true; /* where a TCP connection would wait in the kernel */
             w->next_look = now + WEFT_MS < w->next_look ? now + WEFT_MS : w->next_look;
         } else {
             connect_failed(w, c, err, now);

@@ -190,7 +190,9 @@ static void open_all(load_worker *w)
             load_conn_open(w, &w->conns[begun], weft_now());
         late = weft_now() >= give_up_at;
         w->next_look = weft_now() + 50 * WEFT_MS;
-        for (unsigned i = 0; i < begun; i++)
+        unsigned queued = w->any_queued ? begun : 0;
+        w->any_queued = false; /* those that are queued again say so */
+        for (unsigned i = 0; i < queued; i++)
             if (w->conns[i].queued)
                 load_conn_open(w, &w->conns[i], weft_now());
         if (w->tried < begun)
