@@ -175,10 +175,12 @@ SERVE_ALL_CASE(per_address_who_makes_room_gives_his_place_back)
     int fds[PLACES + ROUNDS], n = 0;
     for (; n < PLACES; n++)
         fds[n] = come(s, ONE);
-    be_refused(kind, s, ONE);          /* whoever would go for him */
+    be_refused(kind, s, ONE); /* whoever would go for him */
+    wait_idle(s, PLACES);
     for (int i = 0; i < ROUNDS; i++) { /* each has one at the most when he comes, whoever of them went */
         fds[n++] = come(s, i % 2 == 0 ? OTHER : ONE);
         wait_settled(s, (uint64_t)n, PLACES);
+        wait_idle(s, PLACES);
     }
     CHECK_INT(ROUNDS, server_stats(s).shed);
     for (int i = 0; i < n; i++)

@@ -655,6 +655,25 @@ void wait_open(weft_server *s, uint64_t count)
     wait_until(open_is, &wanted, "the expected number of open connections");
 }
 
+static bool are_idle(void *arg)
+{
+    const struct open_count *wanted = arg;
+    weft__worker *w = &wanted->server->workers[0];
+    uint64_t count = 0;
+    weft_lock_acquire(&w->lock);
+    list_each (l, &w->waiting)
+        count += load_seq_cst(&container_of(l, weft_conn, link)->state) == WEFT__CONN_IDLE;
+    weft_lock_release(&w->lock);
+    return count == wanted->count;
+}
+
+void wait_idle(weft_server *s, unsigned count)
+{
+    struct open_count wanted = {s, count};
+    if (s->model == &weft__model_thread)
+        wait_until(are_idle, &wanted, "the expected number of idle connections");
+}
+
 weft_server_stats server_stats(weft_server *s)
 {
     weft_server_stats stats;

@@ -181,6 +181,9 @@ void client_reset(int fd);
 /* Wait until condition(arg) is true; fails the case if that never comes. For counts that another thread advances. */
 void wait_until(bool (*condition)(void *arg), void *arg, const char *what);
 void wait_open(weft_server *s, uint64_t count);
+/* So many clients wait for their next request: an answer reaches its client before the thread that sent it does so, and
+ * until then it makes no room for others. Only the model "thread" needs this wait; for others it does nothing. */
+void wait_idle(weft_server *s, unsigned count);
 
 /* Its counts at this moment. */
 weft_server_stats server_stats(weft_server *s);
