@@ -101,11 +101,14 @@ typedef struct weft_datagram_item {
  * last of them may be smaller) to one address in one piece, which the kernel or the network card cuts (UDP_SEGMENT)
  * where that is possible.
  * Returns how many were sent: fewer than n when an error, the deadline or a cancellation came after the first; or the
- * error of the first as weft_datagram_send. */
+ * error of the first as weft_datagram_send. An error after the first is told by the next call: what is wrong with a
+ * datagram by that which sends it, and what the network says of earlier ones (-ECONNREFUSED) by whichever comes next.
+ * Only what it says while the kernel is at a batch may be lost, unless it says so again of a later one. */
 WEFT_API int weft_datagram_send_many(weft_datagram *d, const weft_datagram_item *items, unsigned n, weft_until until);
 
 /* Receive up to n datagrams: waits for the first and takes what else is there. How many, at least 1 (0 if n is 0), or
- * an error as weft_datagram_recv, but datagrams that are too large are no error: see `size`. */
+ * an error as weft_datagram_recv, but datagrams that are too large are no error: see `size`. An error that comes after
+ * the first is the result of the next call on the socket, whichever that is. */
 WEFT_API int weft_datagram_recv_many(weft_datagram *d, weft_datagram_item *items, unsigned n, weft_until until);
 
 /* Be a member of a multicast group ("239.1.2.3", "ff15::1") and hear what is sent to it, at the interface of this name

@@ -268,7 +268,9 @@ ssize_t weft_datagram_send(weft_datagram *d, const void *data, size_t size, cons
     ssize_t n = weft__stream_enter(&d->stream);
     if (n < 0)
         return n;
-    n = send_one(d, data, size, to, until);
+    n = weft__datagram_kept(d);
+    if (n == 0)
+        n = send_one(d, data, size, to, until);
     weft__stream_leave(&d->stream);
     return n;
 }
@@ -334,6 +336,25 @@ bool weft__datagram_hears(const weft_datagram *d, int err)
 bool weft__datagram_sends_again(const weft_datagram *d, int err, unsigned *tries)
 {
     return d->forgives && is_icmp(err) && ++*tries < SENDS_AGAIN;
+}
+
+void weft__datagram_keep(weft_datagram *d, int err)
+{
+    if (err != -EAGAIN && !d->forgives)
+        store_relaxed(&d->kept, err);
+}
+
+void weft__datagram_keep_sent(weft_datagram *d, int err, bool connected)
+{
+    bool by_network = is_icmp(err) && err != -EMSGSIZE; /* that one says: smaller ones, which the kernel sees to */
+    bool of_peer = connected && (by_network || err == -ECONNRESET);
+    if (of_peer || (err == -ECONNREFUSED && d->family != AF_UNIX))
+        weft__datagram_keep(d, err);
+}
+
+int weft__datagram_kept(weft_datagram *d)
+{
+    return likely(load_relaxed(&d->kept) == 0) ? 0 : swap_acq_rel(&d->kept, 0);
 }
 
 /* ---- groups ---- */

@@ -21,6 +21,7 @@ struct weft_datagram {
     bool forgives;        /* weft__datagram_forgive, with these two */
     weft__datagram_told *told;
     void *told_arg;
+    int32_t kept; /* atomic: an error that ended a batch behind its first datagram; for the next call. 0: none */
     weft__socket_file file;
     /* Gathering: a bundle of datagrams that came as one and are received one by one. Under `lock`, which is held by
      * the receiver, also while it waits. */
@@ -50,6 +51,15 @@ bool weft__datagram_hears(const weft_datagram *d, int err);
 
 /* The same of a sender; `tries` counts these. */
 bool weft__datagram_sends_again(const weft_datagram *d, int err, unsigned *tries);
+
+/* An error came when others of a batch had been received: keep it for the next call, as the kernel does with what it
+ * has not told. And take what is kept: 0 or -errno. */
+void weft__datagram_keep(weft_datagram *d, int err);
+int weft__datagram_kept(weft_datagram *d);
+
+/* The same when others had been sent, and `connected` tells that the next one goes to whom the socket is connected: an
+ * error of that one alone is not kept, as it comes again with it. */
+void weft__datagram_keep_sent(weft_datagram *d, int err, bool connected);
 
 /* A try would have had to wait: wait until another makes sense. 0, or the call's result. */
 int weft__datagram_wait(weft_datagram *d, weft__trying *t, unsigned events, bool told);

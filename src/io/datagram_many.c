@@ -147,6 +147,8 @@ static int send_many(weft_datagram *d, const weft_datagram_item *items, unsigned
             k = 0;
         } else if (k == -EPIPE && weft__stream_closed(&d->stream))
             k = -EBADF;
+        if (k < 0 && sent > 0)
+            weft__datagram_keep_sent(d, k, items[sent].address.size == 0);
         if (k < 0)
             return sent > 0 ? (int)sent : k;
     }
@@ -160,7 +162,9 @@ int weft_datagram_send_many(weft_datagram *d, const weft_datagram_item *items, u
     int k = weft__stream_enter(&d->stream);
     if (k < 0)
         return k;
-    k = send_many(d, items, n, until);
+    k = n > 0 ? weft__datagram_kept(d) : 0;
+    if (k == 0)
+        k = send_many(d, items, n, until);
     weft__stream_leave(&d->stream);
     return k;
 }
@@ -229,6 +233,8 @@ static int take_gathered(weft_datagram *d, weft_datagram_item *items, unsigned n
         bool empty_one = false;
         if (d->at == d->end) {
             int err = take_bundle(d);
+            if (err < 0 && got > 0)
+                weft__datagram_keep(d, err);
             if (err < 0)
                 return got > 0 ? (int)got : err;
             empty_one = d->end == 0;
@@ -256,12 +262,14 @@ static int recv_many(weft_datagram *d, weft_datagram_item *items, unsigned n, we
             k = (d->bundle != NULL ? take_gathered : take)(d, items + got, n - got);
         if (k > 0) {
             got += (unsigned)k;
-            if ((unsigned)k < BATCH)
+            if ((unsigned)k < BATCH || load_relaxed(&d->kept) != 0)
                 break;
             continue;
         }
-        if (got > 0)
+        if (got > 0) {
+            weft__datagram_keep(d, k);
             break;
+        }
         if (d->forgives && weft__datagram_hears(d, k))
             continue;
         if (k == -EAGAIN)
@@ -280,6 +288,11 @@ int weft_datagram_recv_many(weft_datagram *d, weft_datagram_item *items, unsigne
     int k = weft__stream_enter(&d->stream);
     if (k < 0)
         return k;
+    k = n > 0 ? weft__datagram_kept(d) : 0;
+    if (k < 0) {
+        weft__stream_leave(&d->stream);
+        return k;
+    }
     if (d->bundle == NULL)
         k = recv_many(d, items, n, until);
     else if ((k = weft_lock_acquire_until(&d->lock, until)) == 0) {
