@@ -279,10 +279,11 @@ WEFT_API void weft_server_get_stats(const weft_server *s, weft_server_stats *sta
 
 /* Wait until more than `have` bytes are unread, and show all of them in one piece: *view is valid until the next
  * weft_conn_ call on c that reads (fill, consume, recv) or the end of the handler call. Gathered output is flushed
- * before it waits. Returns how many are unread (> have); 0 when the input has ended and there are no more than `have`
- * (*view still shows them); -ENOBUFS when `have` is input_max already; -ETIMEDOUT, -ECANCELED, -ECONNRESET ...,
- * -WEFT_ETLS or -WEFT_ETRUNCATED (see weft/tls.h), or what the flush gave (-EPIPE where its limit passed: -ETIMEDOUT is
- * `until`). Bytes that arrive together with the deadline win. With WEFT_NOW it neither waits nor flushes. */
+ * before it waits. Returns how many are unread (> have); 0 when the input has ended and there are no more than `have`;
+ * -ENOBUFS when `have` is input_max already; -ETIMEDOUT, -ECANCELED, -ECONNRESET ..., -WEFT_ETLS or -WEFT_ETRUNCATED
+ * (see weft/tls.h), or what the flush gave (-EPIPE where its limit passed: -ETIMEDOUT is `until`). Whatever it returns,
+ * *view shows what is unread, which may have moved. Bytes that arrive together with the deadline win. With WEFT_NOW it
+ * neither waits nor flushes. */
 WEFT_API ssize_t weft_conn_fill(weft_conn *c, size_t have, const void **view, weft_until until);
 
 /* n of the unread bytes have been used. n is at most what the last fill returned. */

@@ -144,11 +144,11 @@ static WEFT__COLD int wait_for_head(weft__request *r, size_t *have, enum weft__h
         const void *view;
         ssize_t n = weft_conn_fill(r->conn, *have, &view, until);
         r->now = weft__sys_coarse_times();
+        r->buf = view; /* what was there has moved, whatever came: the log shows it */
         if (n == -ETIMEDOUT || n == -ENOBUFS)
             return refuse(r, n == -ETIMEDOUT ? 408 : 431);
         if (n <= 0)
             return n < 0 ? (int)n : WEFT_CONN_CLOSE;
-        r->buf = view;
         *have = (size_t)n;
         *what = weft__http_parse(&r->head, r->buf, *have, limits_of(r));
     }

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -140,6 +141,25 @@ def rate_of_the_reset():
             os.unlink(log)
 
 
+def log_of_a_cut_head():
+    """A head that does not come to its end has in the log what was read of it, and nothing of others (S001-130)."""
+    with Tree() as t:
+        log = t.path + ".log"
+        for arguments in (["--model", "thread"], ["--model", "epoll"], ["--model", "uring"]):
+            try:
+                with Server(t.path, "--head-timeout", "1", "--log", log, *arguments) as s:
+                    with Client(s) as slow:
+                        slow.send("GET /of-the-slow-one HTTP/1.1\r\nHost: t\r\n")
+                        while not select.select([slow.socket], [], [], 0.05)[0]:
+                            get(s, "/of-another-one")
+                        check(slow.answer().status == 408, f"{arguments}: it is told that it was too slow")
+                with open(log, "rb") as file:
+                    lines = [line for line in file if b'" 408 ' in line]
+                check(len(lines) == 1 and b'] "GET /of-the-slow-one HTTP/1.1" 408 ' in lines[0], f"{arguments}: {lines}")
+            finally:
+                os.unlink(log)
+
+
 # ---- reload ----
 
 def reload():
@@ -261,4 +281,4 @@ def prometheus(text):
 
 
 if __name__ == "__main__":
-    run([(f.__name__, f) for f in (hosts, rate, per_address, rate_of_the_reset, reload, status, processes)])
+    run([(f.__name__, f) for f in (hosts, rate, per_address, rate_of_the_reset, log_of_a_cut_head, reload, status, processes)])
