@@ -16,7 +16,7 @@ static struct {
     int64_t duration, timeout;
     const char *method, *body, *body_file, *reply, *connect, *ca;
     int insecure, tls_resume, no_keep_alive, json, quiet, help;
-} set = {.connections = 50, .pipeline = 1, .method = "GET"};
+} set = {.connections = 50, .pipeline = 1};
 
 static const cmd_option options[] = {
     {"connections", CMD_NUMBER, &set.connections, NULL, 1, 1000000, "N", "connections held open (default 50)"},
@@ -80,7 +80,7 @@ static int print_help(void)
 static int take_options(void)
 {
     bool http = load_opt.protocol == LOAD_HTTP;
-    if (!http && (load_opt.headers.count > 0 || strcmp(set.method, "GET") != 0))
+    if (!http && (load_opt.headers.count > 0 || set.method != NULL))
         return cmd_usage(LOAD_COMMAND, "--method and --header are for http:// and https:// only");
     if (http && set.reply != NULL)
         return cmd_usage(LOAD_COMMAND, "--reply is for tcp://, tls:// and udp:// only");
@@ -114,7 +114,7 @@ static int take_options(void)
     load_opt.terminal = isatty(STDOUT_FILENO);
     load_opt.tick = load_opt.terminal ? WEFT_SECOND / 2 : WEFT_SECOND;
     bool has_body = set.body != NULL || set.body_file != NULL || set.size > 0;
-    load_opt.method = has_body && strcmp(set.method, "GET") == 0 ? "POST" : set.method;
+    load_opt.method = set.method != NULL ? set.method : has_body ? "POST" : "GET";
     return load_read_body(set.body, set.body_file, set.size);
 }
 

@@ -115,7 +115,7 @@ static bool read_time(const char *text, int64_t *out)
     if (*end != 0 || !(seconds > 0) || seconds > 1e9)
         return false;
     *out = (int64_t)(seconds * 1e9);
-    return true;
+    return *out > 0; /* less than a nanosecond would be none, which is no choice of the user's */
 }
 
 static bool is_choice(const char *word, const char *choices)

@@ -221,6 +221,8 @@ def test_usage():
     for arguments, words in (([], "which URL"), (["x.org"], "not a URL"), (["tcp://127.0.0.1"], "which port"),
                              (["http://127.0.0.1:99999/"], "not a port"), (["http://a b/"], "a space"),
                              (["http://127.0.0.1/", "--rate", "0"], "--rate takes"), (["http://[::1/"], "lacks its ]"),
+                             (["http://127.0.0.1/", "--duration", "1e-10"], "--duration takes"), # not the default's 10 s
+                             (["tcp://127.0.0.1:1", "--method", "GET"], "only"),
                              (["http://127.0.0.1/", "--header", "no colon"], "--header takes"),
                              (["http://127.0.0.1/", "--header", "A: b\r\nC: d"], "--header takes"),
                              (["http://127.0.0.1/", "--body", "a", "--size", "3"], "give one"),
@@ -261,6 +263,9 @@ def test_requests():
         host = b"Host: 127.0.0.1:%d\r\n" % server.port
         wanted = b" / HTTP/1.1\r\n" + host + b"Content-Length: 300000\r\n\r\n" + body
         check(server.seen == [b"PUT" + wanted] * 4 + [b"POST" + wanted], "bodies", [s[:100] for s in server.seen])
+        server.seen.clear()
+        load(server.url, "--requests", 1, "--body", "x", "--method", "GET")
+        check(server.seen[0].startswith(b"GET / ") and server.seen[0].endswith(b"\r\n\r\nx"), "a GET that has a body", server.seen)
         before = server.requests
         report = load(server.url, "--requests", 1001, "--connections", 3, "--pipeline", 7, "--threads", 2)
         check(report["answers"] == 1001 and server.requests - before == 1001, "exactly so many", report)
