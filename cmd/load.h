@@ -144,11 +144,11 @@ struct load_worker {
     double interval;    /* ns between two of this worker's requests */
     int connect_errno;
     uint64_t status[600];
-    load_hist shakes[LOAD_SHAKES]; /* how long handshakes took, from when the connection was there */
-    char tls_name[64];             /* of the first: version and cipher */
-    uint64_t reopened;             /* connections that the server ended between two requests */
-    int64_t window;                /* how long it counted */
-    uint64_t counted;              /* answers in that time */
+    load_hist shakes[LOAD_SHAKES];      /* how long handshakes took, from when the connection was there */
+    char tls_name[64];                  /* of the first: version and cipher */
+    uint64_t reopened;                  /* connections that the server ended between two requests */
+    int64_t window;                     /* how long it counted */
+    uint64_t counted, counted_received; /* answers and bytes in that time */
     int64_t cpu;
     load_head_memory memory;
     char input[LOAD_INPUT + LOAD_HEAD_MAX];

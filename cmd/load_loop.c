@@ -128,11 +128,19 @@ static void look(load_worker *w, int64_t now)
     }
 }
 
+/* In open loop the time that belongs to the last request is of the window, also if it has its answer sooner: one a
+ * second that is answered in a millisecond is not a thousand a second. */
 static void end_window(load_worker *w, int64_t now)
 {
-    w->window = (now < w->end ? now : w->end) - w->begin;
+    int64_t until = now;
+    if (load_opt.rate > 0 && !load_interrupted) {
+        int64_t after_last = w->begin + (int64_t)((double)w->scheduled * w->interval);
+        until = after_last > now ? after_last : now;
+    }
+    w->window = (until < w->end ? until : w->end) - w->begin;
     w->window = w->window > 0 ? w->window : 1;
     w->counted = w->answered;
+    w->counted_received = w->received;
     if (load_opt.rate == 0)
         w->ending = true;
 }

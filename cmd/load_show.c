@@ -22,7 +22,8 @@ enum {
 
 /* All workers together. */
 typedef struct totals {
-    uint64_t asked, online, answered, received, reopened, waited, scheduled, status[600], errors[LOAD_ERRORS], failed;
+    uint64_t asked, online, answered, late, received, counted_received, reopened, waited, scheduled, status[600];
+    uint64_t errors[LOAD_ERRORS], failed;
     double seconds, rate, cpu;
     int connect_errno;
     const char *tls_name;
@@ -137,6 +138,7 @@ static void add_up(totals *t, load_worker **workers, unsigned n)
         load_hist_merge(&t->raw, &w->raw);
         load_hist_merge(&t->corrected, &w->corrected);
         counted += w->counted;
+        t->counted_received += w->counted_received;
         window = w->window > window ? w->window : window;
         t->cpu += (double)w->cpu / 1e9;
         if (w->connect_errno != 0)
@@ -146,6 +148,7 @@ static void add_up(totals *t, load_worker **workers, unsigned n)
         t->failed += t->errors[k];
     t->seconds = (double)window / 1e9;
     t->rate = (double)counted / t->seconds;
+    t->late = t->answered - counted;
 }
 
 bool load_had_errors(load_worker **workers, unsigned n)
@@ -252,9 +255,12 @@ static void print_counts(const totals *t)
     char size[24], rate[24];
     printf("\n  online    %12llu  clients at the same time\n", (unsigned long long)t->online);
     printf("  asked     %12llu  %12.1f/s (QPS)\n", (unsigned long long)t->asked, (double)t->asked / t->seconds);
-    printf("  answers   %12llu  %12.1f/s (TPS) in %.2f s\n", (unsigned long long)t->answered, t->rate, t->seconds);
+    printf("  answers   %12llu  %12.1f/s (TPS) in %.2f s\n", (unsigned long long)(t->answered - t->late), t->rate,
+           t->seconds);
+    if (t->late > 0)
+        printf("  late      %12llu  answers after that time\n", (unsigned long long)t->late);
     printf("  received  %12s  %12s/s\n", print_size(size, (double)t->received),
-           print_size(rate, (double)t->received / t->seconds));
+           print_size(rate, (double)t->counted_received / t->seconds));
     for (unsigned s = 0; s < 600; s++)
         if (t->status[s] > 0)
             printf("  status %u %11llu\n", s, (unsigned long long)t->status[s]);
@@ -353,9 +359,10 @@ static void print_json(const totals *t)
     printf(", \"connections\": %u, \"threads\": %u, \"pipeline\": %u, \"target_rate\": %u,\n", load_opt.connections,
            load_opt.threads, load_opt.depth, load_opt.rate);
     printf(" \"online\": %llu, \"asked\": %llu,\n", (unsigned long long)t->online, (unsigned long long)t->asked);
-    printf(" \"interrupted\": %s, \"seconds\": %.6f, \"answers\": %llu, \"rate\": %.2f, \"received\": %llu,\n",
-           load_interrupted ? "true" : "false", t->seconds, (unsigned long long)t->answered, t->rate,
-           (unsigned long long)t->received);
+    printf(" \"interrupted\": %s, \"seconds\": %.6f, \"answers\": %llu, \"late\": %llu, \"rate\": %.2f, "
+           "\"received\": %llu,\n",
+           load_interrupted ? "true" : "false", t->seconds, (unsigned long long)t->answered,
+           (unsigned long long)t->late, t->rate, (unsigned long long)t->received);
     if (load_opt.tls)
         print_json_handshakes(t);
     printf(" \"reopened\": %llu, \"waited\": %llu, \"cpu_seconds\": %.6f,\n \"status\": {",

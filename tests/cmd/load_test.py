@@ -273,6 +273,12 @@ def test_requests():
         told = subprocess.run([WEFT, "load", server.url, "--requests", "7", "--connections", "2", "--quiet"], capture_output=True).stdout.decode()
         for words in (r"online +2 ", r"asked +7 +[0-9.]+/s \(QPS\)", r"answers +7 +[0-9.]+/s \(TPS\) in "):
             check(re.search(r"\n  " + words, told), "S001-136: it says " + words, told)
+        for rate, seconds in ((1, 1), (2, 1.5), (10, 0.5)):  # the time of the last request counts to its end
+            report = load(server.url, "--rate", rate, "--duration", seconds)
+            check(abs(report["seconds"] - seconds) < 0.01 and report["answers"] == rate * seconds and
+                  report["rate"] < rate + 0.2, "%d a second for %g s is so many a second" % (rate, seconds), report)
+        report = load(server.url, "--rate", 10, "--requests", 3)
+        check(report["answers"] == 3 and report["rate"] < 10.2, "three at 10 a second are 10 a second", report)
         report = load(server.url, "--rate", 200, "--duration", 1, "--connections", 20, "--threads", 2)
         check(report["answers"] == 200 and report["latency_ns"]["corrected"]["count"] == 200, "exactly the rate", report)
     if socket.has_ipv6:
@@ -441,6 +447,28 @@ def test_interrupt():
         check(process.returncode == 0 and report["interrupted"] and report["answers"] >= 40, "so far", report)
 
 
+def test_late():
+    """An answer after the end is an answer, but not of the time that the rate is of."""
+    def handler(server, connection):
+        for _ in requests(connection):
+            if server.count() == 1:
+                server.opens = time.monotonic() + 1  # what is asked first is asked after the clock has begun
+                asked.set()
+            asked.wait(LIMIT)
+            time.sleep(max(0, server.opens - time.monotonic()))
+            connection.sendall(OK)
+    for n, how in ((2, []), (50, ["--rate", "100"])):
+        asked = threading.Event()
+        with serving(handler) as server:
+            report = load(server.url, "--duration", "0.5", "--connections", 2, *how)
+            check(report["answers"] == report["late"] == n and report["rate"] == 0, "late answers", report)
+        asked = threading.Event()
+        with serving(handler) as server:
+            out, _ = run(server.url, "--duration", "0.5", "--connections", 2, "--quiet", *how)
+            for words in (r"answers +0 +0\.0/s \(TPS\) in 0\.50 s", r"late +%d " % n, r"received .* 0 B/s\n"):
+                check(re.search(words, out), "late answers: it says " + words, out)
+
+
 # ---- percentiles ----
 
 
@@ -557,7 +585,7 @@ def test_closed_loop():  # one connection: the raw latencies are the server's ow
 
 def main():
     for test in (test_usage, test_answers, test_errors, test_requests, test_lines_and_blocks, test_unix_sockets, test_datagrams, test_no_answer, test_display,
-                 test_interrupt, test_open_loop, test_closed_loop):
+                 test_interrupt, test_late, test_open_loop, test_closed_loop):
         if len(sys.argv) < 2 or sys.argv[1] in test.__name__:
             test()
     print("load_test: %d failed" % len(failures))
