@@ -77,6 +77,10 @@ void cmd_notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Say something on standard error. What it does not take at once is lost: who serves does not wait for who reads. */
 void cmd_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* How many columns a line may have that is written over and over on this terminal, at most `most`: one less than it is
+ * wide, as wide as it is now. A longer one would go on in the next line, and each that is written leave one behind. */
+int cmd_columns(int fd, int most);
+
 /* Write this process's number to a file, which is never seen half written. 0 or -errno: -ENOTSUP where there is
  * something that is no plain file, such as a device. */
 int cmd_write_pid(const char *file);

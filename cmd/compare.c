@@ -42,7 +42,8 @@ static const cmd_option options[] = {
 };
 
 enum {
-    OPTIONS = sizeof options / sizeof options[0]
+    OPTIONS = sizeof options / sizeof options[0],
+    LINE = 60 /* columns of the line while it runs */
 };
 
 static int print_help(void)
@@ -182,6 +183,15 @@ static int try_to_write(const char *file)
 
 /* ---- running ---- */
 
+/* What runs now: one line, written over and over. */
+static void show(const char *model, unsigned clients)
+{
+    char line[LINE + 1];
+    int width = cmd_columns(STDERR_FILENO, LINE);
+    snprintf(line, sizeof line, "%s, %u clients ...", model, clients);
+    fprintf(stderr, "\r%-*.*s", width, width, line);
+}
+
 static int run_all(compare_result *r)
 {
     bool shows = !set.json && isatty(STDERR_FILENO);
@@ -189,13 +199,13 @@ static int run_all(compare_result *r)
     for (unsigned i = 0; i < r->nmodels; i++)
         for (unsigned k = 0; k < r->nsteps; k++) {
             if (shows)
-                fprintf(stderr, "\r%-60s\r%s, %u clients ...", "", r->models[i].name, r->clients[k]);
+                show(r->models[i].name, r->clients[k]);
             r->models[i].steps[k].load.clients = r->clients[k];
             compare_run(r, &r->models[i], k, set.threads, set.processes);
             failed |= r->models[i].steps[k].error != 0;
         }
     if (shows)
-        fprintf(stderr, "\r%-60s\r", "");
+        fprintf(stderr, "\r%*s\r", cmd_columns(STDERR_FILENO, LINE), "");
     return failed ? CMD_FAILED : CMD_OK;
 }
 

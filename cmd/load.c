@@ -153,6 +153,8 @@ static int run(void)
     int status = CMD_FAILED, err = load_run(workers, n, load_show_now);
     if (err == -ENOMEM) {
         status = cmd_usage(LOAD_COMMAND, "there is not enough memory for %u connections", load_opt.connections);
+    } else if (err == -ECANCELED) {
+        fprintf(stderr, LOAD_COMMAND ": interrupted before %s was reached\n", load_opt.authority);
     } else if (err < 0) {
         fprintf(stderr, LOAD_COMMAND ": %s cannot be reached: %s\n", load_opt.authority, weft_strerror(err));
     } else {

@@ -322,7 +322,7 @@ static int watch_workers(load_worker **workers, unsigned n, void (*tick)(load_wo
         else
             i++;
     }
-    return reached ? 0 : err != 0 ? err : -ETIMEDOUT;
+    return reached ? 0 : load_interrupted ? -ECANCELED : err != 0 ? err : -ETIMEDOUT;
 }
 
 int load_run(load_worker **workers, unsigned n, void (*tick)(load_worker **workers, unsigned n, int64_t begin))

@@ -17,7 +17,8 @@ static const double quantiles[] = {0.5, 0.75, 0.9, 0.99, 0.999, 0.9999};
 static const char *const quantile_names[] = {"50", "75", "90", "99", "99.9", "99.99"};
 
 enum {
-    QUANTILES = sizeof quantiles / sizeof quantiles[0]
+    QUANTILES = sizeof quantiles / sizeof quantiles[0],
+    LINE = 78 /* columns of the line while it runs */
 };
 
 /* All workers together. */
@@ -78,6 +79,12 @@ void load_show_begin(void)
     fflush(stdout);
 }
 
+static void write_over(const char *line)
+{
+    int width = cmd_columns(STDOUT_FILENO, LINE);
+    printf("\r%-*.*s", width, width, line);
+}
+
 void load_show_now(load_worker **workers, unsigned n, int64_t begin)
 {
     static load_hist now, before;
@@ -105,8 +112,12 @@ void load_show_now(load_worker **workers, unsigned n, int64_t begin)
     double rate = (double)(answered - answered_before) * 1e9 / (double)(at - (before_at != 0 ? before_at : begin));
     snprintf(line, sizeof line, "%7.1f s  %10.0f/s  p50 %8s  p99 %8s  errors %llu", (double)(at - begin) / 1e9, rate,
              print_quantile(p50, &now, 0.5), print_quantile(p99, &now, 0.99), (unsigned long long)errors);
-    printf(load_opt.terminal ? "\r%-78s" : "%s\n", line);
-    fflush(stdout);
+    if (load_opt.terminal)
+        write_over(line);
+    else
+        puts(line);
+    if (fflush(stdout) != 0)
+        load_interrupted = 1; /* who has read enough, or has no room, does not want the rest of the load either */
     answered_before = answered;
     before_at = at;
 }
@@ -281,6 +292,10 @@ static void print_counts(const totals *t)
 static void print_notes(const totals *t)
 {
     double busy = t->cpu / t->seconds / load_opt.threads;
+    if (load_opt.protocol == LOAD_UDP && load_opt.depth > 1 && t->errors[LOAD_ERROR_TIMEOUT] > 0)
+        puts("\n  Nothing tells which datagram an answer is to: after a lost one the answers on its socket are taken "
+             "for\n"
+             "  those to the datagrams before, and their latency is too long. --pipeline 1 has one under way on each.");
     if (t->waited > 0)
         printf("\n  %llu of %llu requests waited for a free connection; that is in the corrected latency. More\n"
                "  --connections show whether the server or the number of connections held them up.\n",
@@ -292,16 +307,33 @@ static void print_notes(const totals *t)
 
 /* ---- for machines ---- */
 
-static void print_json_text(const char *text)
+/* Bytes of the UTF-8 sequence at p, which ends with a 0; 0: it is none. */
+static unsigned utf8_size(const unsigned char *p)
+{
+    unsigned n = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
+    for (unsigned i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xf0 && p[1] < 0x90);
+    bool surrogate = *p == 0xed && p[1] >= 0xa0;
+    return overlong || surrogate || (*p == 0xf4 && p[1] >= 0x90) ? 0 : n;
+}
+
+/* The URL as it was given, but what JSON cannot have, a byte that is not UTF-8, as it is asked for. It has no control
+ * characters. */
+static void print_json_url(void)
 {
     putchar('"');
-    for (const unsigned char *p = (const unsigned char *)text; *p != 0; p++) {
+    for (const unsigned char *p = (const unsigned char *)load_opt.url; *p != 0;) {
+        unsigned n = utf8_size(p);
+        if (n == 0) {
+            printf("%%%02X", *p++);
+            continue;
+        }
         if (*p == '"' || *p == '\\')
-            printf("\\%c", *p);
-        else if (*p < ' ')
-            printf("\\u%04x", *p);
-        else
-            putchar(*p);
+            putchar('\\');
+        for (; n > 0; n--)
+            putchar(*p++);
     }
     putchar('"');
 }
@@ -355,7 +387,7 @@ static void print_json(const totals *t)
 {
     const char *between = "";
     printf("{\"url\": ");
-    print_json_text(load_opt.url);
+    print_json_url();
     printf(", \"connections\": %u, \"threads\": %u, \"pipeline\": %u, \"target_rate\": %u,\n", load_opt.connections,
            load_opt.threads, load_opt.depth, load_opt.rate);
     printf(" \"online\": %llu, \"asked\": %llu,\n", (unsigned long long)t->online, (unsigned long long)t->asked);
@@ -391,8 +423,10 @@ void load_show_report(load_worker **workers, unsigned n)
         print_json(&t);
         return;
     }
-    if (!load_opt.quiet && load_opt.terminal)
-        printf("\r%78s\r", "");
+    if (!load_opt.quiet && load_opt.terminal) {
+        write_over("");
+        putchar('\r');
+    }
     if (load_interrupted)
         puts("\n  interrupted; so far:");
     print_counts(&t);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -64,6 +65,13 @@ void cmd_say(const char *fmt, ...)
     size_t size = n < (int)sizeof text ? (size_t)n : sizeof text - 1;
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLOUT) != 0)
         (void)!write(STDERR_FILENO, text, size); /* less than what a pipe that has room takes whole */
+}
+
+int cmd_columns(int fd, int most)
+{
+    struct winsize size;
+    bool told = ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return told && size.ws_col <= most ? size.ws_col - 1 : most;
 }
 
 /* ---- the file with the number ---- */

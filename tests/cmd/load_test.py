@@ -6,6 +6,7 @@ The pauses are long beside this machine's noise, which is measured while they la
 server itself recorded is the truth that is compared with. Environment: WEFT, the command.
 """
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -18,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -34,7 +36,7 @@ def check(condition, text, detail=""):
 
 def run(*arguments, exits=0, stdin=None):
     """Run it; (standard output, standard error)."""
-    done = subprocess.run([WEFT, "load", *map(str, arguments)], capture_output=True, timeout=LIMIT, input=stdin or b"")
+    done = subprocess.run([WEFT, "load", *(a if isinstance(a, bytes) else str(a) for a in arguments)], capture_output=True, timeout=LIMIT, input=stdin or b"")
     out, err = done.stdout.decode(), done.stderr.decode()
     check(done.returncode == exits, "load %s exits with %d" % (arguments, exits), (done.returncode, out, err))
     return out, err
@@ -253,6 +255,9 @@ def test_requests():
         server.seen.clear()
         load("http://127.0.0.1:%d/%%20/\u4f60?\u00fc" % server.port, "--requests", 1)
         check(server.seen[0].startswith(b"GET /%20/%E4%BD%A0?%C3%BC HTTP/1.1\r\n"), "a path in UTF-8", server.seen)
+        for path, told in ((b"/\xff\xc3", "/%FF%C3"), (b"/\xe4\xbd\xa0", "/\u4f60"), (b"/\xed\xa0\x80", "/%ED%A0%80"), (b'/"\\', '/"\\')):
+            report = load(server.url[:-1].encode() + path, "--requests", 1)  # read as UTF-8, which JSON is
+            check(report["url"] == server.url[:-1] + told, "the URL of the report", (path, report["url"]))
         server.seen.clear()
         body = os.urandom(300000)
         with tempfile.NamedTemporaryFile() as file:
@@ -371,6 +376,9 @@ def test_datagrams():
         check(report["answers"] == 200 and report["received"] == 200000, "datagrams", report)
         report = load(url, "--requests", 4, "--connections", 2, "--body", "lost", "--timeout", "0.2", exits=1)
         check(report["errors"]["timeout"] == 4 and len(set(lost)) == 4, "a lost one frees its socket", (report, lost))
+        for depth, told in ((1, False), (2, True)):
+            out, _ = run(url, "--requests", 4, "--pipeline", depth, "--connections", 2, "--body", "lost", "--timeout", "0.2", exits=1)
+            check(("Nothing tells which datagram" in out) == told, "what loss does to latencies of pipelining is told", out)
         sock.sendto(b"stop", sock.getsockname())
         thread.join(LIMIT)
     report = load(url, "--requests", 2, "--connections", 1, "--timeout", 30, exits=1)
@@ -409,6 +417,20 @@ def test_no_answer():
 # ---- while it runs ----
 
 
+def on_terminal(columns, *arguments):
+    """What it shows on a terminal of so many columns."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    with subprocess.Popen([WEFT, *arguments], stdout=follower, stderr=follower) as process:
+        os.close(follower)
+        shown = b""
+        with contextlib.suppress(OSError):
+            while more := os.read(leader, 65536):
+                shown += more
+    os.close(leader)
+    return shown
+
+
 def test_display():
     with serving(answering(OK)) as server:
         out, err = run(server.url, "--duration", "2.5", "--connections", 2)
@@ -417,6 +439,16 @@ def test_display():
         check("closed loop" in out and "99.99 %" in out and "####" in out and "status 200" in out, "the report", out)
         out, _ = run(server.url, "--requests", 3, "--quiet", "--rate", 100)
         check("corrected" in out and out.startswith("\n  online"), "the report alone", out)
+        for columns in (1, 30, 79):
+            shown = on_terminal(columns, "load", server.url, "--duration", "1.2", "--connections", "2")
+            live = shown.partition(b"online")[0].split(b"\r\n")[1].split(b"\r")
+            check(len(live) > 2 and all(len(line) < columns for line in live), "none goes on in a terminal's next line", (columns, live))
+        shown = on_terminal(20, "compare", "--models", "coroutine", "--clients", "1000", "--duration", "0.1")
+        check(b"\rcoroutine, 1000 cli\r" in shown, "nor the one of compare", shown)
+        with subprocess.Popen([WEFT, "load", server.url, "--duration", "600", "--connections", "2"], stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            process.stdout.close()  # has read enough; no load for ten minutes that nobody looks at
+            check(process.wait(LIMIT) == 1, "it ends when nobody reads", process.returncode)
         leader, follower = pty.openpty()
         with subprocess.Popen([WEFT, "load", server.url, "--duration", "2", "--connections", "2"], stdout=follower) as process:
             os.close(follower)
@@ -445,6 +477,16 @@ def test_interrupt():
                 out, _ = process.communicate(timeout=LIMIT)
         report = json.loads(out or "{}")
         check(process.returncode == 0 and report["interrupted"] and report["answers"] >= 40, "so far", report)
+
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the connection is there, the handshake never
+        command = [WEFT, "load", "https://127.0.0.1:%d/" % silent.getsockname()[1], "--connections", "1", "--timeout", "600"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            connection, _ = silent.accept()
+            connection.recv(1)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=LIMIT)
+        check(process.returncode == 1 and re.fullmatch(rb"weft load: interrupted before 127.0.0.1:\d+ was reached\n", err), "before it begins", err)
 
 
 def test_late():
