@@ -174,6 +174,19 @@ static bool put_request(weft__out *o, const weft__log_line *line)
     return fitted(o, before);
 }
 
+/* One word: a client of a Unix socket has given itself a name of any bytes. */
+static void put_peer(weft__out *o, weft__span peer)
+{
+    for (size_t at = 0, n; at < peer.len; at += n + 1) {
+        const char *first = peer.data + at, *space = memchr(first, ' ', peer.len - at);
+        n = space != NULL ? (size_t)(space - first) : peer.len - at;
+        if (n > 0)
+            weft__out_log(o, (weft__span){first, n});
+        if (space != NULL)
+            weft__out_text(o, "\\x20");
+    }
+}
+
 /* Whether all of it fitted. */
 static bool put_line(weft__log_buffer *b, weft__out *o, const weft__log_line *line)
 {
@@ -181,7 +194,7 @@ static bool put_line(weft__log_buffer *b, weft__out *o, const weft__log_line *li
         weft__date_format_log(line->second, b->date);
         b->second = line->second;
     }
-    weft__out_span(o, line->peer);
+    put_peer(o, line->peer);
     weft__out_text(o, " - - [");
     weft__out_bytes(o, b->date, WEFT__DATE_LOG_LEN);
     weft__out_text(o, "]");

@@ -80,6 +80,16 @@ TEST(log_escapes_what_could_forge_a_line)
     CHECK(strstr(written(&line), "\"a\\x22b\\x5cc\\x0a\\x1b[31m\\x7f\\xff\"\n") != NULL);
 }
 
+/* A client of a Unix socket has bound its own to a name of its choice. */
+TEST(log_shows_a_peer_as_one_word_whatever_it_calls_itself)
+{
+    weft__log_line line = plain;
+    line.peer = WEFT__SPAN("unix:@x  \n192.0.2.8 - - [");
+    CHECK(strncmp("unix:@x\\x20\\x20\\x0a192.0.2.8\\x20-\\x20-\\x20[ - - [06/Nov", written(&line), 50) == 0);
+    line.peer = WEFT__SPAN("unix:");
+    CHECK(strncmp("unix: - - [", written(&line), 11) == 0);
+}
+
 TEST(log_leaves_out_fields_that_do_not_fit)
 {
     static char huge[40000];
