@@ -248,6 +248,7 @@ static int run(weft_request *q)
     int err = weft__answer_end(q, q->match.route->fn(q, q->match.route->arg));
     if (err == 0)
         drop_rest(q);
+    weft_conn_busy(r->conn, 0); /* the next head, if it is not all there, is waited for in this turn */
     return err;
 }
 

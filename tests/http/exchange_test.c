@@ -84,10 +84,9 @@ static int change_its_mind(weft_request *q, void *arg)
     return n == 16 ? weft_respond(q, 200, NULL, "enough", 6) : 500;
 }
 
-static running start(const serve_kind *kind)
+static running start_with(const serve_kind *kind, weft_server_options options)
 {
     running r;
-    weft_server_options options = {0};
     CHECK_OK(weft_http_open(&r.site, &(weft_http_options){.no_files = 1}));
     CHECK_OK(weft_http_route(r.site, "GET /hello", hello, NULL));
     CHECK_OK(weft_http_route(r.site, "GET /tick", tick, NULL));
@@ -98,6 +97,11 @@ static running start(const serve_kind *kind)
     CHECK_OK(weft_http_route(r.site, "POST /body", change_its_mind, NULL));
     CHECK_OK(weft_http_add_status(r.site, "/status"));
     return run_site(kind, r, options);
+}
+
+static running start(const serve_kind *kind)
+{
+    return start_with(kind, (weft_server_options){0});
 }
 
 /* The next head. */
@@ -165,6 +169,27 @@ TEST(route_makes_way_for_who_stands_in_line)
     client_expect(next, "HTTP/1.1 404 Not Found\r\n");
     client_close(fd);
     client_close(next);
+    stop(r);
+}
+
+/* docs/design/server.md, "A full server": who has had his answer waits for the rest of his next head as anybody does. */
+SERVE_ALL_CASE(route_that_has_answered_leaves_a_client_that_makes_way)
+{
+    char head[1024];
+    running r = start_with(kind, (weft_server_options){.max_connections = 2, .threads = 1});
+    int slow[2];
+    for (unsigned i = 0; i < 2; i++) {
+        slow[i] = client_open(weft_server_port(r.server));
+        client_say(slow[i], "GET /hello HTTP/1.1\r\nHost: t\r\n\r\nG");
+        read_head(slow[i], head, sizeof head);
+        client_expect(slow[i], "hello");
+    }
+    int next = client_open(weft_server_port(r.server));
+    client_say(next, "GET /hello HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(next, "HTTP/1.1 200 OK\r\n");
+    client_close(next);
+    client_close(slow[0]);
+    client_close(slow[1]);
     stop(r);
 }
 
