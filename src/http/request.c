@@ -84,15 +84,26 @@ static int drop_chunked(weft__request *r, weft_until until)
     }
 }
 
+/* What the request is answered with instead of being served; 0: it is served. */
+static int refusal(const weft__request *r)
+{
+    if (r->head.status != 405)
+        return r->head.status;
+    if (r->site->root < 0 && r->head.path.len > 0)
+        return 404; /* no route has the path, and there are no files: nothing to be asked of */
+    return r->head.method == WEFT__HTTP_OPTIONS ? 0 : 405;
+}
+
 /* Read the body and drop it; `have` bytes are unread, the head first. The head is copied to *copy (to be freed) and
  * consumed, so that the body may be longer than the connection's buffer. Returns 0, STATUS - status, or -errno. */
 static int drop_body(weft__request *r, size_t have, char **copy)
 {
+    int status = refusal(r);
     if (!r->head.chunked && r->head.content_length > r->site->body_max)
-        return STATUS - (r->head.status != 0 ? r->head.status : 413);
+        return STATUS - (status != 0 ? status : 413);
     /* Who waits for 100 and is told a final status instead may send the body or not: only closing is safe. */
-    if (r->head.expect_continue && r->head.status != 0)
-        return STATUS - r->head.status;
+    if (r->head.expect_continue && status != 0)
+        return STATUS - status;
     *copy = weft__malloc(r->head.size);
     if (*copy == NULL)
         return STATUS - 503;
@@ -113,12 +124,11 @@ static int drop_body(weft__request *r, size_t have, char **copy)
 
 static int answer(weft__request *r)
 {
-    if (r->head.status == 405 && r->site->root < 0 && r->head.path.len > 0)
-        return weft__answer_error(r, 404); /* no route has the path, and there are no files: nothing to be asked of */
-    if (r->head.method == WEFT__HTTP_OPTIONS && r->head.status == 405)
+    int status = refusal(r);
+    if (status != 0)
+        return weft__answer_error(r, status);
+    if (r->head.method == WEFT__HTTP_OPTIONS)
         return weft__answer_options(r);
-    if (r->head.status != 0)
-        return weft__answer_error(r, r->head.status);
     return r->site->root >= 0 ? weft__answer_file(r) : weft__answer_error(r, 404);
 }
 

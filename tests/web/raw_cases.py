@@ -240,6 +240,9 @@ FRAMING = [
     ("an expectation nobody knows is 417", request("Expect: the-unexpected\r\n"), [417], KEEP),
     ("100-continue for a method that is not allowed is final",
      request("Expect: 100-continue\r\nContent-Length: 5\r\n", method="POST"), [405], CLOSE),
+    ("100-continue for OPTIONS, whose body is read and dropped",
+     body("hello", "Content-Length: 5\r\nExpect: 100-continue\r\n", "OPTIONS"), [(204, 100)], KEEP),
+    ("OPTIONS with a body that is too large is 413", request("Content-Length: 5000000\r\n", method="OPTIONS"), [413], CLOSE),
     ("100-continue for a body that is too large is final",
      request("Expect: 100-continue\r\nContent-Length: 5000000\r\n"), [413], CLOSE),
 ]
