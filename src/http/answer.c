@@ -44,8 +44,14 @@ static bool bodiless(int status)
     return status == 204 || status == 304;
 }
 
-/* Write the head. size -1: not known. What is left of the request's body is judged here, because the head says whether
- * the connection goes on. */
+/* What is left of the request's body will not be read; judged before the head, which says whether the connection goes
+ * on. */
+static bool gives_body_up(const weft_request *q)
+{
+    return !q->body_done && (q->awaits_100 || q->body_broken || weft__body_too_large(q));
+}
+
+/* Write the head. size -1: not known. */
 static int begin(weft_request *q, int status, const char *type, int64_t size)
 {
     weft__request *r = q->r;
@@ -55,9 +61,7 @@ static int begin(weft_request *q, int status, const char *type, int64_t size)
         return -EALREADY;
     if (status < 200 || status > 599 || size < -1)
         return -EINVAL;
-    if (!q->body_done && (q->awaits_100 || weft__body_too_large(q)))
-        r->close = true; /* it will not be read */
-    r->close |= weft__request_is_last(r);
+    r->close |= gives_body_up(q) || weft__request_is_last(r);
     bool chunked = size < 0 && r->head.minor > 0 && !bodiless(status);
     if (size < 0 && !chunked && !bodiless(status))
         r->close = true;
@@ -138,8 +142,7 @@ int weft__answer_end(weft_request *q, int result)
             return begin(q, 204, NULL, 0);
         int status = result >= 400 && result <= 599 ? result : 500;
         weft__request *r = q->r;
-        r->close |= !q->body_done && (q->awaits_100 || q->body_broken);
-        r->close |= weft__request_is_last(r);
+        r->close |= gives_body_up(q) || weft__request_is_last(r);
         return weft__answer_error_with(r, status, (weft__span){q->fields.data, q->fields.len});
     }
     if (q->state == WEFT__ANSWER_SILENT || q->state == WEFT__ANSWER_SWITCHED)

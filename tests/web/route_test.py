@@ -194,6 +194,12 @@ def bad_bodies(service):
         ask(c, "GET /countdown?from=0 HTTP/1.1")
         status, _ = head_and_rest(c)
         check(status == 200 and b"data: 0" in chunks(c), "the request behind an unread body")
+    for method, path, status in (("DELETE", "/notes/none", 404), ("POST", "/notes/x", 405), ("OPTIONS", "/notes/x", 204)):
+        with Client(service) as c:  # too large to be read, and nobody has tried: the answer says that it is the last
+            ask(c, f"{method} {path} HTTP/1.1\nContent-Length: {(1 << 20) + 1}")
+            a = c.answer()
+            check((a.status, a["Connection"]) == (status, "close"), f"{method} with a large body: {a.status} {a.fields}")
+            check(c.at_end(), f"{method} with a large body: the connection goes on")
     with Client(service) as c:  # it waits for 100 and is refused: nobody knows what follows
         ask(c, "DELETE /notes/none HTTP/1.1\nContent-Length: 5\nExpect: 100-continue")
         a = c.answer()
