@@ -202,6 +202,7 @@ static int serve_one(weft__request *r, size_t have)
             weft__free(copy);
             return err;
         }
+        r->now = weft__sys_coarse_times();
         more = true; /* perhaps: not worth knowing */
     }
     r->close = !r->head.keep_alive || weft__request_is_last(r);

@@ -53,7 +53,7 @@ void weft__begin_head(weft__request *r, weft__out *o, int status)
 {
     r->status = status;
     weft__out_status(o, status);
-    put_origin(o, r->site, r->now.wall / 1000000000);
+    put_origin(o, r->site, weft__sys_coarse_times().wall / 1000000000); /* a route may have taken its time */
     weft__out_span(o, weft__connection_line(r));
 }
 

@@ -5,11 +5,13 @@
 #include <weft/co.h>
 #include <weft/websocket.h>
 
+#include "http/date.h"
 #include "http/site.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static int hello(weft_request *q, void *arg)
 {
@@ -71,6 +73,18 @@ static int long_chunks(weft_request *q, void *arg)
     return take_time(err < 0 ? err : weft_response_flush(q));
 }
 
+/* Answers a second after it was asked, and tells when that is. */
+static int late(weft_request *q, void *arg)
+{
+    (void)arg;
+    char text[WEFT__DATE_LEN];
+    time_t asked = time(NULL);
+    while (time(NULL) == asked)
+        CHECK_OK(weft_sleep(weft_in_ms(20)));
+    weft__date_format(time(NULL), text);
+    return weft_respond(q, 200, NULL, text, sizeof text);
+}
+
 /* ---- a limit below what has been read ---- */
 
 static int change_its_mind(weft_request *q, void *arg)
@@ -94,6 +108,7 @@ static running start_with(const serve_kind *kind, weft_server_options options)
     CHECK_OK(weft_http_route(r.site, "GET /events", long_events, NULL));
     CHECK_OK(weft_http_route(r.site, "GET /socket", long_socket, NULL));
     CHECK_OK(weft_http_route(r.site, "GET /chunks", long_chunks, NULL));
+    CHECK_OK(weft_http_route(r.site, "GET /late", late, NULL));
     CHECK_OK(weft_http_route(r.site, "POST /body", change_its_mind, NULL));
     CHECK_OK(weft_http_add_status(r.site, "/status"));
     return run_site(kind, r, options);
@@ -215,6 +230,24 @@ SERVE_CASE(body_limit_below_what_was_read_ends_the_connection_and_says_so)
         client_expect_end(fd);
         client_close(fd);
     }
+    stop(r);
+}
+
+/* RFC 9110 6.6.1: the moment just before the content is made; a cache takes what is older for aged. */
+TEST(date_is_that_of_the_answer_and_not_of_the_request)
+{
+    char head[1024], text[WEFT__DATE_LEN];
+    int64_t said, answered;
+    running r = start(&serve_epoll);
+    int fd = client_open(weft_server_port(r.server));
+    client_say(fd, "GET /late HTTP/1.1\r\nHost: t\r\n\r\n");
+    read_head(fd, head, sizeof head);
+    client_recv_all(fd, text, sizeof text);
+    const char *date = strstr(head, "\r\nDate: ");
+    CHECK(date != NULL && weft__date_parse((weft__span){date + 8, sizeof text}, 0, &said));
+    CHECK(weft__date_parse((weft__span){text, sizeof text}, 0, &answered));
+    CHECK(said >= answered);
+    client_close(fd);
     stop(r);
 }
 
