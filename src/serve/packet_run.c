@@ -306,6 +306,7 @@ static int receive(weft__mail *m)
     int n = weft_datagram_recv_many(m->socket, m->items, m->ntaken, WEFT_FOREVER);
     weft_lock_acquire(&m->lock);
     m->receiving = false;
+    store_seq_cst(&m->receiver->cancel, 0); /* what has come all the same has the whole grace */
     weft_lock_release(&m->lock);
     return n;
 }

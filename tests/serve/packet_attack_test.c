@@ -1,0 +1,123 @@
+/* packet_attack_test.c - what clients of a datagram server can do on purpose, or a stop at a bad moment, and what must
+ * not come of it. X-08, X-13; S001-18, S001-139. Clients are plain sockets. */
+#include "serve/serve_support.h"
+
+#include <weft/co.h>
+#include <weft/packet.h>
+
+#include "base/atomic.h"
+#include "park/park.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define ALL_MODELS(name)                                                                                               \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__EVERY(60, name, )                                                                                           \
+    static void name(const serve_kind *kind)
+
+/* ---- the handler: what a datagram begins with says what is done ----
+ *      r...   a millisecond of sleep; it comes back, if that was not cut short
+ *      w      at work until `go`; nothing comes back
+ *      others, and nothing at all, come back */
+struct work {
+    uint32_t cut, working, go; /* atomic */
+    bool forks;
+};
+
+static void handle(weft_packet *p, void *arg)
+{
+    struct work *s = arg;
+    char what = p->size > 0 ? *(const char *)p->data : 'e';
+    if (what == 'r' && weft_sleep(weft_in_ms(1)) < 0) {
+        add_seq_cst(&s->cut, 1);
+        return;
+    }
+    if (what == 'w') {
+        add_seq_cst(&s->working, 1);
+        while (load_seq_cst(&s->go) == 0)
+            if (weft__park(&s->go, 0, WEFT_FOREVER, s->forks ? WEFT__SHARED_WORD : 0, "test") < 0)
+                return;
+        return;
+    }
+    (void)weft_packet_answer(p, p->data, p->size);
+}
+
+static struct work *new_work(const serve_kind *kind)
+{
+    struct work *s = test_shared(sizeof *s);
+    s->forks = kind->forks;
+    return s;
+}
+
+
+static weft_server *serve(const serve_kind *kind, weft_server_options o, struct work *s)
+{
+    o.packet.handler = handle;
+    o.arg = s;
+    o.stack_size = 256 * 1024; /* sanitizers need it */
+    o.host = serve_own_host();
+    return serve_start(kind, o);
+}
+
+static weft_packet_stats stats_of(weft_server *s)
+{
+    weft_packet_stats stats;
+    weft_packet_get_stats(s, &stats);
+    return stats;
+}
+
+/* ---- clients ---- */
+
+static int open_client(weft_server *s)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0);
+    struct timeval limit = {.tv_sec = (time_t)(20 * test_limit_factor())};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)weft_server_port(s))};
+    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
+    CHECK_INT(0, connect(fd, (struct sockaddr *)&a, sizeof a));
+    return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+    CHECK_INT(strlen(text), send(fd, text, strlen(text), MSG_NOSIGNAL));
+}
+
+static void expect(int fd, const char *text)
+{
+    char got[2048];
+    ssize_t n = recv(fd, got, sizeof got - 1, 0);
+    if (n < 0)
+        FAIL("instead of '%.20s': %s", text, strerror(errno));
+    got[n] = 0;
+    CHECK_STR(text, got);
+}
+
+/* ---- a stop at a bad moment ---- */
+
+/* Who is told to take nothing more while he takes the last one handles that one like any other. */
+ALL_MODELS(packet_that_comes_together_with_a_stop_has_its_grace)
+{
+    struct work *work = new_work(kind);
+    for (int i = 0; i < 20; i++) {
+        weft_server *s = serve(kind, (weft_server_options){0}, work);
+        int fd = open_client(s);
+        send_text(fd, "e");
+        expect(fd, "e");
+        send_text(fd, "r");
+        weft_server_stop(s, weft_in_seconds(3600));
+        CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+        CHECK_INT(stats_of(s).received, stats_of(s).handled);
+        weft_server_close(s);
+        close(fd);
+    }
+    CHECK_INT(0, load_seq_cst(&work->cut));
+}
