@@ -35,7 +35,7 @@ typedef struct weft__slot {
 
 struct weft__peer {
     weft__peer *next;  /* in its chain */
-    weft__list by_age; /* who has been silent longest first */
+    weft__list by_age; /* who may go first, is to go first: as a rule who has been silent longest */
     weft__list ready;  /* M2 */
     weft__mail *mail;
     weft__slot *first, **last;
@@ -133,6 +133,9 @@ void weft__mail_drop(weft__mail *m, const weft_address *from, size_t size, enum 
 
 /* The longest silent, NULL: there is none. Pre: locked. */
 weft__peer *weft__peer_oldest(weft__mail *m);
+
+/* p's thread or process has ended: of all peers it is the first who may go. Pre: locked. */
+void weft__peer_left(weft__mail *m, weft__peer *p);
 
 /* Forget p, which is neither running nor in a line. Pre: locked. */
 void weft__peer_forget(weft__mail *m, weft__peer *p);

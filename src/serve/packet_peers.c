@@ -135,36 +135,52 @@ static bool is_silent(const weft__peer *p)
     return p != NULL && !p->running && p->count == 0;
 }
 
+/* So that those who stay do not stand before those who may go. */
+static void move_back(weft__mail *m, weft__peer *p)
+{
+    list_remove(&p->by_age);
+    list_push_back(&m->by_age, &p->by_age);
+}
+
+void weft__peer_left(weft__mail *m, weft__peer *p)
+{
+    p->running = p->leaving = false;
+    list_remove(&p->by_age);
+    list_push_front(&m->by_age, &p->by_age);
+}
+
 /* A few whose time is over. Costs a look at the oldest. */
 static void forget_silent(weft__mail *m, int64_t now)
 {
     int64_t limit = m->server->options.idle_timeout;
     for (int i = 0; i < FORGET_AT_ONCE && limit >= 0; i++) {
         weft__peer *p = weft__peer_oldest(m);
-        if (!is_silent(p) || now - p->seen < limit)
+        if (p != NULL && p->count > 0)
+            move_back(m, p);
+        else if (is_silent(p) && now - p->seen >= limit)
+            weft__peer_forget(m, p);
+        else
             return;
-        weft__peer_forget(m, p);
     }
 }
 
-/* All places are taken: by one who is silent, who goes; or who has a thread, which is told to end. */
+/* All places are taken: by one who is silent, who goes; or who has a thread or process, which is told to end. Of those
+ * who stay for now, a newcomer's datagram pays for a look at some, and the next one's for the others. */
 static bool make_room(weft__mail *m)
 {
-    int looks = LOOKS;
-    list_each (l, &m->by_age) {
-        weft__peer *p = container_of(l, weft__peer, by_age);
+    weft__peer *p;
+    for (int looks = LOOKS; looks > 0 && (p = weft__peer_oldest(m)) != NULL; looks--) {
         if (is_silent(p)) {
             weft__peer_forget(m, p);
             return true;
         }
+        move_back(m, p);
         if (p->count == 0 && !p->leaving) {
             p->leaving = true;
             add_seq_cst(&p->word, 1);
             weft__wake(&p->word, 1, 0);
             return false;
         }
-        if (--looks == 0)
-            break;
     }
     return false;
 }
@@ -202,8 +218,7 @@ static weft__peer *peer_of(weft__mail *m, const weft_address *a, int64_t now)
         p->next = *chain;
         *chain = p;
     } else {
-        list_remove(&p->by_age);
-        list_push_back(&m->by_age, &p->by_age);
+        move_back(m, p);
     }
     p->seen = now;
     return p;

@@ -155,7 +155,7 @@ static void bury(post *po, struct child *c)
     if (left > 0)
         weft__mail_count(po->mail, WEFT__PACKET_CUT, left);
     tell_to_leave(c);
-    c->peer->running = c->peer->leaving = false;
+    weft__peer_left(po->mail, c->peer);
     c->peer = NULL;
     po->running--;
 }
@@ -198,15 +198,15 @@ static void receive(post *po)
 
 /* ---- the supervisor: time, and the stop ---- */
 
-/* Those whose peers have been silent are told to leave; returns when to look again. */
+/* Those whose peers have been silent, or whose place is wanted, are told to leave; returns when to look again. */
 static int64_t look_for_silent(post *po, int64_t now)
 {
     int64_t idle = po->server->options.idle_timeout, next = INT64_MAX;
-    for (unsigned i = 0; i < po->n && idle >= 0; i++) {
+    for (unsigned i = 0; i < po->n; i++) {
         struct child *c = &po->children[i];
         if (c->peer == NULL || c->line < 0)
             continue;
-        int64_t due = c->peer->seen + idle;
+        int64_t due = idle < 0 ? INT64_MAX : c->peer->seen + idle;
         bool room_wanted = c->peer->leaving && in_hand(po, c) == 0;
         if (room_wanted || (due <= now && in_hand(po, c) == 0))
             tell_to_leave(c);

@@ -244,7 +244,7 @@ static void *peer_main(void *arg)
     weft__worker *w = m->worker;
     weft_lock_acquire(&m->lock);
     serve_peer(m, p);
-    p->running = p->leaving = false;
+    weft__peer_left(m, p);
     weft_lock_release(&m->lock);
     weft__thread_eventfd_close();
     count_out(&w->coming);

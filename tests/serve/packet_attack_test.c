@@ -55,6 +55,11 @@ static struct work *new_work(const serve_kind *kind)
     return s;
 }
 
+static void let_go(struct work *s)
+{
+    store_seq_cst(&s->go, 1);
+    weft__wake(&s->go, UINT32_MAX, s->forks ? WEFT__SHARED_WORD : 0);
+}
 
 static weft_server *serve(const serve_kind *kind, weft_server_options o, struct work *s)
 {
@@ -121,3 +126,58 @@ ALL_MODELS(packet_that_comes_together_with_a_stop_has_its_grace)
     }
     CHECK_INT(0, load_seq_cst(&work->cut));
 }
+
+/* ---- places that are taken ---- */
+
+struct calls {
+    struct work *work;
+    weft_server *server;
+    uint32_t count;
+};
+
+static bool are_working(void *arg)
+{
+    struct calls *c = arg;
+    return load_seq_cst(&c->work->working) >= c->count;
+}
+
+/* Peers whose handlers are slow keep their own places only: a newcomer gets that of one who is silent, however many of
+ * those who have been there for longer are at work. */
+static void packet_peers_at_work_do_not_keep_newcomers_out(const serve_kind *kind)
+{
+    enum {
+        BUSY = 20,
+        SILENT = 20
+    };
+    struct work *work = new_work(kind);
+    weft_server_options o = {.max_connections = BUSY + SILENT, .threads = 1, .idle_timeout = -1};
+    weft_server *s = serve(kind, o, work);
+    int fd[BUSY + SILENT];
+    for (int i = 0; i < BUSY; i++)
+        send_text(fd[i] = open_client(s), "w");
+    wait_until(are_working, &(struct calls){work, s, BUSY}, "all are at work");
+    for (int i = BUSY; i < BUSY + SILENT; i++) {
+        send_text(fd[i] = open_client(s), "e");
+        expect(fd[i], "e");
+    }
+    int newcomer = open_client(s);
+    struct timeval soon = {.tv_usec = 20000};
+    setsockopt(newcomer, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+    char byte;
+    int tries = 0;
+    do { /* what is lost is sent again: those who look for a place look at some only, and a process has to end first */
+        if (tries++ == 200)
+            FAIL("no place for a newcomer");
+        send_text(newcomer, "e");
+    } while (recv(newcomer, &byte, 1, 0) != 1);
+    let_go(work);
+    for (int i = 0; i < BUSY + SILENT; i++)
+        close(fd[i]);
+    close(newcomer);
+    serve_stop(s);
+}
+
+SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, thread)
+SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, process)
+SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, epoll)
+SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, uring)
