@@ -1,5 +1,6 @@
-/* unix.c - see unix.h. Whether somebody has a socket open is asked by connecting to it: refused means nobody. The mode
- * is set between bind and listen, when nobody can connect yet, so that there is no moment with another one. */
+/* unix.c - see unix.h. Whether somebody has a socket open is asked by connecting to it: refused means nobody. The
+ * mode is given to the socket before its file is made, as one for datagrams can be sent to from then on, and to the
+ * file, whatever the umask, before anybody listens: so there is no moment in which others may than who shall. */
 #include "sys/unix.h"
 
 #include "sys/sys.h"
@@ -56,6 +57,7 @@ static int bind_path(int fd, const weft__address *a, unsigned mode, weft__socket
 {
     int type = SOCK_STREAM;
     struct stat st;
+    (void)fchmod(fd, mode != 0 ? mode : 0600); /* the file begins with that, less the umask */
     int err = weft__sys_bind(fd, a);
     if (err == -EADDRINUSE && weft__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type) == 0 && is_stale(a, type)) {
         unlink(a->un.sun_path);

@@ -2,8 +2,12 @@
 #include "io/io_support.h"
 
 #include <weft/co.h>
+#include <weft/datagram.h>
+
+#include "base/atomic.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -149,6 +153,40 @@ TEST(unix_listener_does_not_wait_for_who_locks_its_directory)
     CHECK_OK(weft_unix_listen(&l, path_of("socket"), NULL));
     weft_stream_close(l);
     close(directory);
+}
+
+/* Looks at a file that comes and goes until `stop`. */
+struct look {
+    const char *path;
+    uint32_t stop, seen; /* atomic; seen: the bits of the modes that it has had */
+};
+
+static void *look_at_modes(void *arg)
+{
+    struct look *l = arg;
+    struct stat st;
+    while (!load_seq_cst(&l->stop))
+        if (lstat(l->path, &st) == 0)
+            or_acq_rel(&l->seen, (uint32_t)st.st_mode & 0777);
+    return NULL;
+}
+
+/* A datagram could be sent to it from the moment on in which it is there. */
+TEST(unix_datagram_file_has_its_mode_from_the_first_moment)
+{
+    struct look l = {.path = path_of("socket")};
+    pthread_t thread;
+    weft_datagram *d;
+    mode_t old = umask(0);
+    CHECK_INT(0, pthread_create(&thread, NULL, look_at_modes, &l));
+    for (int i = 0; i < 2000 || load_seq_cst(&l.seen) == 0; i++) {
+        CHECK_OK(weft_unix_datagram_open(&d, l.path, NULL));
+        weft_datagram_close(d);
+    }
+    store_seq_cst(&l.stop, 1);
+    CHECK_INT(0, pthread_join(thread, NULL));
+    CHECK_INT(0600, load_seq_cst(&l.seen));
+    umask(old);
 }
 
 TEST(unix_socket_file_is_its_owners_alone)
