@@ -1,4 +1,5 @@
-/* weft/packet.h - a datagram server (UDP): weft_server with one handler for datagrams, under the same models.
+/* weft/packet.h - a datagram server (UDP, Unix sockets): weft_server with one handler for datagrams, under the same
+ * models.
  *
  *     static void echo(weft_packet *p, void *arg)
  *     {
@@ -40,6 +41,15 @@ extern "C" {
  * Peers that have vanished. That an answer was refused (ICMP says so to the server's host) never ends the server and is
  * never the result of another call; `on_error` is told with the address, if it is given.
  *
+ * Unix sockets. With the host "unix:PATH" or "unix:@NAME" the server has a Unix socket for datagrams, whose file is
+ * made, replaced and removed as server.h says of streams. A client that has bound its socket to a name is answered
+ * there; of one without, packet.from has size 0, an answer is -EDESTADDRREQ, and all of them are one peer. That a
+ * client has gone is the result of the answer to it (-ECONNREFUSED, -ENOENT), and `on_error` is not called. There is
+ * one socket, and loops and processes take from it in turn: only where there is one of them is what is said of a
+ * peer's order true, so "coroutine" has one loop then, unless `threads` is given. Answers are sent at once, each by
+ * itself, and wait up to write_timeout for a client that does not read. What it has not read counts against the
+ * server's send buffer, so one client can hold up the answers to all: let in only whom you trust.
+ *
  * Options. Of weft_server_options count: arg, host, port, model, poller, threads, processes, stack_size, write_timeout
  * (how long an answer may wait for the kernel to have room), idle_timeout (a peer is forgotten after it; here 0 = 10 s)
  * and max_connections (peers known to a process or loop; 0 = 10,000, in the model "process" 512; when all are at work,
@@ -69,8 +79,8 @@ struct weft_packet {
 /* Send a datagram to the peer, any number of times. The bytes are copied; answers may be gathered until the datagrams
  * that came together have been handled, or until the handler waits ("iterative" and "prefork": until it returns); see
  * flush. Returns 0; -EMSGSIZE (more than 65507 bytes), -ETIMEDOUT (write_timeout), -ECANCELED (at the end of the
- * grace), or another error; an error of what was gathered is counted only. By the handler and the coroutines and
- * threads that it waits for; may wait. */
+ * grace), -EDESTADDRREQ (the peer has no name), or another error; an error of what was gathered is counted only. By the
+ * handler and the coroutines and threads that it waits for; may wait. */
 WEFT_API int weft_packet_answer(weft_packet *p, const void *data, size_t size);
 
 /* The same to anybody, from the server's own address; at once. */

@@ -1,5 +1,5 @@
-/* weft/server.h - a server over TCP or a Unix socket (and for UDP: weft/packet.h): one handler in blocking style, run
- * by the model of your choice.
+/* weft/server.h - a server over TCP or a Unix socket (and for datagrams: weft/packet.h): one handler in blocking style,
+ * run by the model of your choice.
  *
  *     static int echo(weft_conn *c, void *arg)
  *     {
@@ -64,8 +64,8 @@ extern "C" {
  * comes in the same moment is answered before the close.
  *
  * Unix sockets. With the host "unix:/run/mine.sock" the server listens on a Unix socket, under every model, plain or
- * with TLS; not for datagrams (-EINVAL). Its file is for this user alone (mode 0600, from its first moment; chmod it
- * once the server is open to let in others) and is removed as soon as nobody is accepted any more, by the process that
+ * with TLS; for datagrams see weft/packet.h. Its file is for this user alone (mode 0600, from its first moment; chmod
+ * it once the server is open to let in others) and is removed as soon as nobody is accepted any more, by the process that
  * has opened the server: but not when other programs may have the socket (listeners, weft_server_listeners,
  * weft_server_retire), as it is the way to them. A file that nobody listens on is replaced. A path that is not
  * absolute has to lead to the file at the end too. "unix:@NAME" is a name without a file, and anybody on this machine
@@ -126,7 +126,7 @@ typedef struct weft_server_options {
                              nothing to "iterative", "thread", "process" and "prefork" */
     int run_here;         /* 1: weft_server_run serves on the thread that calls it, see there; 0: on other threads */
     unsigned processes;   /* that serve; 0 = none but this one, "prefork" 8; at most 1024; not with "process" */
-    const int *listeners; /* listening TCP or Unix sockets (datagrams: bound UDP ones) to use instead of host and port:
+    const int *listeners; /* listening TCP or Unix sockets (datagrams: bound ones) to use instead of host and port:
                              see weft/handover.h. The server's, once it is open; closed at its end and never shut down,
                              as others may have them too */
     unsigned listener_count; /* at most one an event loop; loops beyond that share them. Datagrams: weft/packet.h */

@@ -188,7 +188,7 @@ static int take(weft_datagram *d, weft_datagram_item *items, unsigned n)
     int got = weft__sys_recvmmsg(d->stream.fd, messages, n, MSG_DONTWAIT | MSG_TRUNC);
     for (int i = 0; i < got; i++) {
         items[i].size = messages[i].msg_len;
-        items[i].address.size = messages[i].msg_hdr.msg_namelen;
+        items[i].address.size = weft__address_size(messages[i].msg_hdr.msg_namelen);
         weft__address_unmap(&items[i].address);
     }
     return got;

@@ -7,6 +7,7 @@
  * worker's long computation would stop everybody's accepts.
  * SO_REUSEPORT also lets a second server take the same port unnoticed. Therefore the first socket is bound without it,
  * which fails if anybody has the port, and gets it only afterwards, for our others.
+ * Datagrams on a Unix socket are likewise taken by whoever is free.
  * Sockets that are given (by a predecessor, by a service manager) are never shut down: others may go on with them. With
  * fewer of them than workers some share one.
  * A Unix socket is one for all workers, as its name can be bound once. It is never shut down either: the first worker
@@ -100,12 +101,17 @@ static int check_given(const weft_server *s, int fd)
         err = weft__sys_local(fd, &a);
     if (err != 0)
         return err;
-    bool fits = weft__is_packet(s)
-                    ? type == SOCK_DGRAM && weft__address_port(&a) != 0 && weft__sys_peer(fd, &peer) == -ENOTCONN
-                    : type == SOCK_STREAM && listens;
-    bool knows = a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6 ||
-                 (a.any.sa_family == AF_UNIX && !weft__is_packet(s));
+    bool local = a.any.sa_family == AF_UNIX;
+    bool named = local ? a.size > offsetof(struct sockaddr_un, sun_path) : weft__address_port(&a) != 0;
+    bool fits = weft__is_packet(s) ? type == SOCK_DGRAM && named && weft__sys_peer(fd, &peer) == -ENOTCONN
+                                   : type == SOCK_STREAM && listens;
+    bool knows = local || a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6;
     return fits && knows ? 0 : -EINVAL;
+}
+
+static bool is_unix(const weft_server *s)
+{
+    return s->address.any.sa_family == AF_UNIX;
 }
 
 /* What a mailbox gets that others have had, and may have still. */
@@ -115,23 +121,23 @@ static int prepare_mailbox(weft_server *s, int fd, bool more)
     int err = 0;
     if (buffer != 0)
         err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, buffer < INT32_MAX ? (int)buffer : INT32_MAX);
-    if (err == 0 && more)
+    if (err == 0 && more && !is_unix(s))
         err = weft__sys_setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     s->packets_lost -= weft__sys_socket_drops(fd); /* not here */
     return err;
 }
 
-/* Sockets 0 to `from` are given. Have the others: of listening ones duplicates will do; a mailbox has to be one of its
- * own, as two readers would handle one peer's datagrams at the same time. */
+/* Sockets 0 to `from` are given. Have the others: of listening ones duplicates will do, and of Unix ones they have to;
+ * another mailbox has to be one of its own, as two readers would handle one peer's datagrams at the same time. */
 static int have_others(weft_server *s, unsigned from, unsigned n)
 {
     const weft_server_options *o = &s->options;
     int err = 0;
     for (unsigned i = 0; i < from && weft__is_packet(s) && err == 0; i++)
         err = prepare_mailbox(s, o->listeners[i], n > 1);
+    bool own = weft__is_packet(s) && !is_unix(s);
     for (unsigned i = from, k = 0; i < n && err >= 0; i++, k = k + 1 < from ? k + 1 : 0)
-        err = s->listeners[i] =
-            weft__is_packet(s) ? open_listener(o, &s->address, true) : weft__sys_dup(o->listeners[k]);
+        err = s->listeners[i] = own ? open_listener(o, &s->address, true) : weft__sys_dup(o->listeners[k]);
     return err < 0 ? err : 0;
 }
 
@@ -162,13 +168,7 @@ fail:
     return err;
 }
 
-static bool is_unix(const weft_server *s)
-{
-    return s->address.any.sa_family == AF_UNIX;
-}
-
-/* Once, by whoever comes first of all who close a descriptor of the socket. */
-static void remove_file(weft_server *s)
+void weft__listen_remove_file(weft_server *s)
 {
     if (!load_seq_cst(&s->shared) && swap_seq_cst(&s->has_file, 0))
         weft__sys_unbind_unix(&s->file);
@@ -177,9 +177,10 @@ static void remove_file(weft_server *s)
 static int listen_unix(weft_server *s, unsigned n)
 {
     const weft_server_options *o = &s->options;
-    const weft__unix_request request = {.type = SOCK_STREAM, .backlog = o->backlog};
-    if (weft__is_packet(s))
-        return -EINVAL;
+    const bool packets = weft__is_packet(s);
+    const weft__unix_request request = {.type = packets ? SOCK_DGRAM : SOCK_STREAM,
+                                        .backlog = packets ? 0 : o->backlog,
+                                        .recv_buffer = packets ? o->packet.recv_buffer : 0};
     int err = weft_address_parse(&s->address, o->host);
     if (err < 0)
         return err;
@@ -237,6 +238,7 @@ fail:
 /* The sockets of worker i, of all processes. */
 static void close_mailboxes(weft_server *s, unsigned i)
 {
+    weft__listen_remove_file(s);
     for (unsigned n = weft__packet_sockets(s); i < n; i += s->nworkers) {
         int fd = s->listeners[i];
         store_relaxed(&s->listeners[i], -1);
@@ -254,7 +256,7 @@ void weft__listen_close(weft_server *s, unsigned i)
         return;
     }
     if (s->listeners[i] >= 0) {
-        remove_file(s);
+        weft__listen_remove_file(s);
         /* io_uring may hold the socket a little longer than its descriptor; so the port is free all the same. */
         if (!weft__listen_is_shared(s) && !is_unix(s)) /* else others have it too */
             (void)weft__sys_shutdown(s->listeners[i], SHUT_RDWR);

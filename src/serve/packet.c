@@ -104,7 +104,9 @@ int weft_packet_send(weft_packet *p, const void *data, size_t size, const weft_a
 {
     weft__mail *m = p->inner;
     int64_t limit = m->server->options.write_timeout;
-    ssize_t n = weft_datagram_send(m->socket, data, size, to, limit < 0 ? WEFT_FOREVER : weft_in(limit));
+    ssize_t n = to->size == 0
+                    ? -EDESTADDRREQ
+                    : weft_datagram_send(m->socket, data, size, to, limit < 0 ? WEFT_FOREVER : weft_in(limit));
     weft__mail_count(m, n < 0 ? WEFT__PACKET_UNSENT : WEFT__PACKET_ANSWERED, 1);
     return n < 0 ? (int)n : 0;
 }
@@ -113,6 +115,9 @@ int weft_packet_answer(weft_packet *p, const void *data, size_t size)
 {
     weft__mail *m = p->inner;
     bool gathers = m->kind == WEFT__MAIL_INLINE || m->kind == WEFT__MAIL_LOOP;
+    /* To a Unix socket an answer may have to wait for its reader, and others are not to wait with it. */
+    if (p->from.size == 0 || p->from.any.sa_family == AF_UNIX)
+        gathers = false;
     if (gathers && m->out_bytes != NULL && size <= SIZE_MOST) {
         if (gather(m, &p->from, data, size))
             return 0;

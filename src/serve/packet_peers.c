@@ -89,15 +89,28 @@ void weft__mail_close(weft__mail *m)
 
 /* ---- peers ---- */
 
+/* Of a Unix socket; all that have no name (size 0) are one peer, as nobody can tell them apart. */
+static bool is_local(const weft_address *a)
+{
+    return a->size == 0 || a->any.sa_family == AF_UNIX;
+}
+
 static weft__peer **chain_of(weft__mail *m, const weft_address *a)
 {
-    uint64_t parts[3] = {0, 0, weft_address_port(a)};
-    if (a->any.sa_family == AF_INET6)
-        memcpy(parts, &a->in6.sin6_addr, 16);
-    else
-        memcpy(parts, &a->in.sin_addr, 4);
+    uint64_t parts[(sizeof a->un + 7) / 8] = {0};
+    size_t n = 3;
+    if (is_local(a)) {
+        n = WEFT__ARRAY_LEN(parts);
+        memcpy(parts, &a->un, a->size);
+    } else {
+        parts[2] = weft_address_port(a);
+        if (a->any.sa_family == AF_INET6)
+            memcpy(parts, &a->in6.sin6_addr, 16);
+        else
+            memcpy(parts, &a->in.sin_addr, 4);
+    }
     uint64_t h = weft__words.seed;
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < n; i++)
         h = (h ^ parts[i] ^ h >> 29) * (weft__words.seed ^ UINT64_C(0xff51afd7ed558cce)) + h % 65521;
     h = (h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
     return &m->chains[h >> 40 & (m->nchains - 1)];
@@ -105,6 +118,8 @@ static weft__peer **chain_of(weft__mail *m, const weft_address *a)
 
 static bool same(const weft_address *a, const weft_address *b)
 {
+    if (is_local(a) || is_local(b))
+        return a->size == b->size && memcmp(&a->un, &b->un, a->size) == 0;
     if (a->any.sa_family != b->any.sa_family)
         return false;
     if (a->any.sa_family == AF_INET)

@@ -450,6 +450,7 @@ static void serve(weft__mail *m)
     weft_lock_release(&m->lock);
     receive_all(m);
     weft_shield(1);
+    weft__listen_remove_file(m->server); /* nobody takes what comes there from now on */
     drain(m);
     end_helpers(m);
     weft_lock_acquire(&w->lock);

@@ -346,6 +346,10 @@ void weft__thread_serve_one(weft_server *s, int fd);
 int weft__listen(weft_server *s, unsigned n);
 void weft__listen_close(weft_server *s, unsigned i);
 
+/* Remove the file of a Unix socket, if there is one and nobody else may have the socket. Once, by whoever comes first
+ * of all who end with it. */
+void weft__listen_remove_file(weft_server *s);
+
 /* Others may have the listening sockets as well, and accept from them. */
 static inline bool weft__listen_is_shared(const weft_server *s)
 {

@@ -127,6 +127,28 @@ static void fill_connections(weft_server *s)
         o->max_connections = held;
 }
 
+/* Is it for the one socket that a Unix address has? */
+static bool is_for_unix(const weft_server_options *o)
+{
+    weft__address a;
+    if (o->listener_count > 0)
+        return weft__sys_local(o->listeners[0], &a) == 0 && a.any.sa_family == AF_UNIX;
+    return strncmp(o->host, "unix:", 5) == 0;
+}
+
+static int fill_packets(weft_server *s)
+{
+    bool one = s->options.threads == 0 && is_for_unix(&s->options);
+    int err = weft__packet_options(s);
+    if (err < 0)
+        return err;
+    fill_threads(s);
+    if (one) /* several loops would handle one peer's datagrams at the same time: only for who asks for them */
+        s->nworkers = 1;
+    s->inner = s->model = weft__packet_model(s);
+    return 0;
+}
+
 static int fill_options(weft_server *s, const weft_server_options *given)
 {
     weft_server_options *o = &s->options;
@@ -169,14 +191,8 @@ static int fill_options(weft_server *s, const weft_server_options *given)
     int err = fill_processes(s);
     if (err < 0)
         return err;
-    if (weft__is_packet(s)) {
-        err = weft__packet_options(s);
-        if (err < 0)
-            return err;
-        fill_threads(s);
-        s->inner = s->model = weft__packet_model(s);
-        return 0;
-    }
+    if (weft__is_packet(s))
+        return fill_packets(s);
     fill_threads(s);
     fill_connections(s);
     if (strcmp(weft_io_kind(), "select") == 0 && o->max_connections > SELECT_MOST)

@@ -416,14 +416,17 @@ int weft__sys_local(int fd, weft__address *a)
         a->size = 0;
         return -errno;
     }
+    a->size = weft__address_size(a->size);
     return 0;
 }
 
 int weft__sys_peer(int fd, weft__address *a)
 {
     a->size = sizeof a->un;
-    if (getpeername(fd, &a->any, &a->size) == 0)
+    if (getpeername(fd, &a->any, &a->size) == 0) {
+        a->size = weft__address_size(a->size);
         return 0;
+    }
     int err = -errno;
     /* A connection that was reset has no peer any more, but the kernel still knows whose it was. It tells that to who
      * asks for as many bytes as there are, and no more: an address of this end's family has them. */

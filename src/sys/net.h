@@ -20,6 +20,13 @@ int weft__address_parse(weft__address *a, const char *host, unsigned port);
  * the text is cut to size. */
 int weft__address_text(const weft__address *a, char *text, size_t size);
 
+/* The size of an address of the kernel's: it says one more than there is room for of a Unix path that fills it, and
+ * has no final 0. */
+static inline socklen_t weft__address_size(socklen_t told)
+{
+    return told < sizeof(struct sockaddr_un) ? told : (socklen_t)sizeof(struct sockaddr_un);
+}
+
 /* The host part alone, without brackets. */
 int weft__address_host(const weft__address *a, char *text, size_t size);
 unsigned weft__address_port(const weft__address *a);
