@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define COMMAND "weft compare"
@@ -147,6 +148,22 @@ static int read_clients(compare_result *r)
     }
 }
 
+/* Each client is a descriptor: who cannot be made here would be told of as refused by the server. */
+static int check_files(const compare_result *r)
+{
+    enum {
+        OTHERS = 16
+    };
+    struct rlimit files;
+    unsigned most = 0;
+    for (unsigned i = 0; i < r->nsteps; i++)
+        most = r->clients[i] > most ? r->clients[i] : most;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_max >= most + OTHERS)
+        return 0;
+    return cmd_usage(COMMAND, "%u clients need more than the %llu open files that this user may have", most,
+                     (unsigned long long)files.rlim_max);
+}
+
 static enum compare_job job_of(const char *name)
 {
     for (int i = 0; i < COMPARE_JOBS; i++)
@@ -218,7 +235,8 @@ int cmd_compare(int argc, char **argv)
         return err;
     if (set.help)
         return print_help();
-    if ((err = read_models(&r)) != 0 || (err = read_clients(&r)) != 0 || (err = check_models(&r)) != 0)
+    if ((err = read_models(&r)) != 0 || (err = read_clients(&r)) != 0 || (err = check_models(&r)) != 0 ||
+        (err = check_files(&r)) != 0)
         return err;
     r.job = job_of(set.job);
     if (set.tls && (err = prepare_tls(&r)) != 0)

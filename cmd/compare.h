@@ -2,6 +2,7 @@
 #ifndef COMPARE_H
 #define COMPARE_H
 
+#include <weft/base.h>
 #include <weft/tls.h>
 
 #include <stdbool.h>
@@ -73,6 +74,8 @@ typedef struct compare_result {
     char certificate[WEFT_TLS_PEM_MAX], key[WEFT_TLS_PEM_MAX];
     compare_model models[COMPARE_MODELS_MAX];
 } compare_result;
+
+#define COMPARE_COMING (60 * WEFT_SECOND) /* clients that have not come by then are not waited for */
 
 extern const char *const compare_jobs[COMPARE_JOBS];
 

@@ -27,7 +27,6 @@ enum {
 #define LOST_AFTER (WEFT_SECOND / 2)  /* a datagram; the server may need to start a process for it first */
 #define PAUSE      (WEFT_SECOND / 2)  /* between two requests of who is there while others come */
 #define TICK       (WEFT_SECOND / 32) /* how often both are looked for */
-#define COMING     (60 * WEFT_SECOND) /* who has not come by then is not waited for */
 #define UNHEARD    (5 * WEFT_SECOND)  /* nor if nobody has come for so long: a lost SYN is sent anew after 1 and 3 s */
 #define STUCK      WEFT_SECOND        /* nor those who only wait for a handshake or a first answer, after as long */
 
@@ -392,7 +391,7 @@ static int go_all(run *r, int64_t duration, void (*begun)(void *arg), void *arg)
     compare_load *l = r->out;
     int64_t begin = weft_now();
     r->moved = begin;
-    int err = go(r, weft_in(COMING));
+    int err = go(r, weft_in(COMPARE_COMING));
     if (err < 0)
         return err;
     l->whole_answered = l->answered;

@@ -12,6 +12,7 @@
 #include <weft/server.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,14 +104,21 @@ static void close_pipe(int ends[2])
     close_end(&ends[1]);
 }
 
+/* Whether something comes in time, be it the end. */
+static bool comes(int fd, int64_t within)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int64_t ms = within / WEFT_MS + 1;
+    return poll(&p, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0;
+}
+
 /* So many bytes, if they come in time: 0, -ETIMEDOUT, or -EPIPE: who was to write them is gone. */
 static int read_all(int fd, void *to, size_t size, int64_t within)
 {
     weft_until until = weft_in(within);
     for (size_t got = 0; got < size;) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
         int64_t left = weft_left(until);
-        if (left == 0 || poll(&p, 1, (int)(left / WEFT_MS) + 1) <= 0)
+        if (left == 0 || !comes(fd, left))
             return -ETIMEDOUT;
         ssize_t n = read(fd, (char *)to + got, size - got);
         if (n <= 0)
@@ -277,11 +285,12 @@ static int load_it(task *t, pid_t server, compare_step *step)
     close_end(&t->loads[1]);
     compare_use held = {0};
     char begun;
-    if (read_all(t->loads[0], &begun, 1, 30 * WEFT_SECOND) == 0) {
-        weft_sleep(weft_in(t->result->duration * 3 / 4));
+    err = read_all(t->loads[0], &begun, 1, COMPARE_COMING + 30 * WEFT_SECOND);
+    if (err == 0) {
+        (void)comes(t->loads[0], t->result->duration * 3 / 4); /* not in that time, as long as they live */
         add_process(server, &held);
+        err = read_all(t->loads[0], &step->load, sizeof step->load, t->result->duration + 30 * WEFT_SECOND);
     }
-    err = read_all(t->loads[0], &step->load, sizeof step->load, t->result->duration + 30 * WEFT_SECOND);
     step->use = held;
     if (err != -EPIPE)
         weft_process_kill(&clients);

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 WEFT = os.environ.get("WEFT", "build/weft")
@@ -211,6 +212,33 @@ def killed():
         check(time.monotonic() - start < 25, "nobody waits for the dead", time.monotonic() - start)
 
 
+def arrive_late(result):
+    """Clients that need long to come: what they say of it is read as that. How long makes no difference to the others,
+    so it goes on beside them."""
+    command = [WEFT, "compare", "--models", "iterative", "--clients", "2", "--duration", "0.2", "--json"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    while len(children(run.pid)) < 2:
+        time.sleep(0.001)
+    clients = children(run.pid)[1]
+    os.kill(clients, signal.SIGSTOP)  # one of them waits for an answer that does not come, which alone takes a second
+    time.sleep(32)
+    os.kill(clients, signal.SIGCONT)
+    result.append(json.loads(run.communicate(timeout=240)[0])["models"][0]["steps"][0])
+
+
+def check_late(step):
+    check(step.get("clients") == 2, "clients that came late", step)
+    check_step("iterative, late", step)
+
+
+def files():
+    """A client that cannot be made is nobody whom the server refuses."""
+    command = "ulimit -n 100 && exec \"$0\" compare --models epoll --clients 1,200 --duration 0.1"
+    done = subprocess.run(["sh", "-c", command, WEFT], capture_output=True, timeout=240)
+    check((done.returncode, done.stdout, done.stderr.decode()) ==
+          (2, b"", "weft compare: 200 clients need more than the 100 open files that this user may have\n"), "too few files", done)
+
+
 def interrupted():
     """No process and no empty page is left."""
     with tempfile.TemporaryDirectory() as folder:
@@ -239,6 +267,9 @@ def wrong_options():
     check("Examples:" in out and all(m in out for m in MODELS), "help with examples and models", out)
 
 
+late = []
+beside = threading.Thread(target=arrive_late, args=(late,))
+beside.start()
 every_model()
 jobs_and_hybrids()
 all_come()
@@ -249,5 +280,8 @@ over_tls()
 killed()
 interrupted()
 wrong_options()
+files()
+beside.join()
+check_late(late[0] if late else {})
 print("compare_test: %s" % ("all true" if not failures else "%d not true" % len(failures)))
 sys.exit(1 if failures else 0)
