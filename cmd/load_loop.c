@@ -133,11 +133,12 @@ static void look(load_worker *w, int64_t now)
 static void end_window(load_worker *w, int64_t now)
 {
     int64_t until = now;
-    if (load_opt.rate > 0 && !load_interrupted) {
-        int64_t after_last = w->begin + (int64_t)((double)w->scheduled * w->interval);
+    if (load_opt.rate > 0 && w->scheduled > 0 && !load_interrupted) {
+        double last = (double)(w->scheduled - 1) * w->interval;
+        int64_t after_last = w->begin + (int64_t)(last + w->interval / load_opt.threads);
         until = after_last > now ? after_last : now;
     }
-    w->window = (until < w->end ? until : w->end) - w->begin;
+    w->window = (until < w->end ? until : w->end) - start.begin;
     w->window = w->window > 0 ? w->window : 1;
     w->counted = w->answered;
     w->counted_received = w->received;
