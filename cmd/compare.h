@@ -106,7 +106,7 @@ double compare_rate(const compare_load *l);       /* answers a second */
 double compare_switches(const compare_step *s);   /* for each answer */
 unsigned compare_waiting(const compare_load *l);  /* had no answer, and have not been turned away */
 const char *compare_tls(const compare_result *r); /* what was spoken; "" without TLS, or where nobody came so far */
-const compare_step *compare_best(const compare_result *r, const compare_model *m);
+const compare_step *compare_best(const compare_result *r, const compare_model *m); /* one with an error: all have */
 void compare_breaks(const compare_result *r, const compare_model *m, char *text, size_t size);
 void compare_print_table(const compare_result *r);
 void compare_print_json(const compare_result *r, FILE *f);

@@ -71,16 +71,25 @@ static const char *show_ms(double ms, char text[24])
 
 /* ---- bars ---- */
 
-typedef double value_fn(const compare_result *r, const compare_model *m);
+typedef double value_fn(const compare_result *r, const compare_model *m); /* negative: there is none */
+typedef const char *show_fn(double v, char text[24]);
 
 static double best_rate(const compare_result *r, const compare_model *m)
 {
-    return compare_rate(&compare_best(r, m)->load);
+    const compare_step *s = compare_best(r, m);
+    return s->error == 0 ? compare_rate(&s->load) : -1;
 }
 
 static double last_memory(const compare_result *r, const compare_model *m)
 {
-    return (double)m->steps[r->nsteps - 1].use.memory / (1 << 20);
+    const compare_step *s = &m->steps[r->nsteps - 1];
+    return s->error == 0 ? (double)s->use.memory / (1 << 20) : -1;
+}
+
+static const char *show_mib(double v, char text[24])
+{
+    snprintf(text, 24, "%.1f MiB", v);
+    return text;
 }
 
 static void begin_section(FILE *f, const char *id, const char *title, const char *text)
@@ -93,7 +102,7 @@ static void begin_svg(FILE *f, int height, const char *label)
     fprintf(f, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", WIDTH, height, label);
 }
 
-static void draw_bars(FILE *f, const compare_result *r, value_fn *value, const char *unit, const char *label)
+static void draw_bars(FILE *f, const compare_result *r, value_fn *value, show_fn *show, const char *label)
 {
     double most = 0;
     for (unsigned i = 0; i < r->nmodels; i++)
@@ -103,12 +112,13 @@ static void draw_bars(FILE *f, const compare_result *r, value_fn *value, const c
         char text[24];
         double v = value(r, &r->models[i]);
         int y = (int)i * BAR + 4;
-        double w = most > 0 ? v / most * (WIDTH - LEFT - RIGHT) : 0;
+        double w = most > 0 && v > 0 ? v / most * (WIDTH - LEFT - RIGHT) : 0;
         fprintf(f, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>", LEFT - 8, y + 16, r->models[i].name);
-        fprintf(f, "<rect class=\"bar\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\" fill=\"%s\"/>", LEFT,
-                y + 2, fmax(w, 1), BAR - 7, colour(i));
-        fprintf(f, "<text class=\"soft\" x=\"%.1f\" y=\"%d\">%s%s</text>\n", LEFT + w + 8, y + 16, show_rate(v, text),
-                unit);
+        if (v >= 0)
+            fprintf(f, "<rect class=\"bar\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\" fill=\"%s\"/>",
+                    LEFT, y + 2, fmax(w, 1), BAR - 7, colour(i));
+        fprintf(f, "<text class=\"soft\" x=\"%.1f\" y=\"%d\">%s</text>\n", LEFT + w + 8, y + 16,
+                v >= 0 ? show(v, text) : "not measured");
     }
     fputs("</svg></section>\n", f);
 }
@@ -119,11 +129,16 @@ static void draw_shares(FILE *f, const compare_result *r)
     static const char *const fills[] = {"#59a14f", "#edc948", "#f28e2b", "#e15759"};
     begin_svg(f, (int)r->nmodels * BAR + 8, "Clients held, waiting, broken and refused");
     for (unsigned i = 0; i < r->nmodels; i++) {
-        const compare_load *l = &r->models[i].steps[r->nsteps - 1].load;
+        const compare_step *s = &r->models[i].steps[r->nsteps - 1];
+        const compare_load *l = &s->load;
         double parts[] = {l->held, compare_waiting(l), l->broken, l->refused};
         double x = LEFT, scale = l->clients > 0 ? l->clients : 1;
         int y = (int)i * BAR + 4;
         fprintf(f, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>", LEFT - 8, y + 16, r->models[i].name);
+        if (s->error != 0) {
+            fprintf(f, "<text class=\"soft\" x=\"%d\" y=\"%d\">not measured</text>\n", LEFT + 8, y + 16);
+            continue;
+        }
         for (int k = 0; k < 4; k++) {
             double w = parts[k] / scale * (WIDTH - LEFT - RIGHT);
             if (w > 0)
@@ -145,7 +160,6 @@ static void draw_shares(FILE *f, const compare_result *r)
 /* ---- lines ---- */
 
 typedef double point_fn(const compare_step *s); /* negative: there is none */
-typedef const char *show_fn(double v, char text[24]);
 
 static double rate_point(const compare_step *s)
 {
@@ -315,7 +329,7 @@ int compare_write_html(const compare_result *r, const char *file)
             (double)r->duration / 1e9, r->processors, r->processors == 1 ? "" : "s", r->tls ? " TLS: " : "",
             compare_tls(r), r->tls ? ", whole handshakes, the certificate&rsquo;s key is on P-256." : "");
     begin_section(f, "best", "Answers a second", "The best of its steps.");
-    draw_bars(f, r, best_rate, "", "Answers a second by model");
+    draw_bars(f, r, best_rate, show_rate, "Answers a second by model");
     begin_section(f, "rate", "Answers a second as clients are added", "A model that holds on stays level.");
     draw_lines(f, r, rate_point, show_rate, false, "Answers a second by number of clients");
     begin_section(f, "time", "Response time",
@@ -326,7 +340,7 @@ int compare_write_html(const compare_result *r, const char *file)
     begin_section(f, "held", "Clients held", text);
     draw_shares(f, r);
     begin_section(f, "memory", "Memory with the most clients", "All processes of the server together.");
-    draw_bars(f, r, last_memory, " MiB", "Memory by model");
+    draw_bars(f, r, last_memory, show_mib, "Memory by model");
     write_tables(f, r);
     fputs("</main></body></html>\n", f);
     int err = fflush(f) != 0 ? -errno : ferror(f) ? -EIO : 0;

@@ -31,7 +31,7 @@ const compare_step *compare_best(const compare_result *r, const compare_model *m
 {
     const compare_step *best = &m->steps[0];
     for (unsigned i = 1; i < r->nsteps; i++)
-        if (m->steps[i].error == 0 && compare_rate(&m->steps[i].load) > compare_rate(&best->load))
+        if (m->steps[i].error == 0 && (best->error != 0 || compare_rate(&m->steps[i].load) > compare_rate(&best->load)))
             best = &m->steps[i];
     return best;
 }
@@ -112,7 +112,8 @@ void compare_print_table(const compare_result *r)
     }
     double best = 0;
     for (unsigned i = 0; i < r->nmodels; i++) {
-        double rate = compare_rate(&compare_best(r, &r->models[i])->load);
+        const compare_step *s = compare_best(r, &r->models[i]);
+        double rate = s->error == 0 ? compare_rate(&s->load) : 0;
         best = rate > best ? rate : best;
     }
     printf("\nOnline are the clients connected at the same time; held those that had an answer and had not lost their\n"

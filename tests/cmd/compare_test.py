@@ -7,6 +7,7 @@ test. Environment: WEFT.
 import html.parser
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -64,6 +65,9 @@ def every_model():
         check(by_name["select"]["capacity"] <= 960 < by_name["process"]["capacity"] + 512, "places", by_name)
         check(by_name["iterative"]["steps"][1]["served"] <= 1, "iterative serves one client", by_name["iterative"])
         check_page(page)
+        with open(page, encoding="utf-8") as f:
+            memory = re.findall(r">([0-9.]+) MiB</text>", f.read())
+        check(memory == ["%.1f" % (m["steps"][1]["memory"] / 2**20) for m in report["models"]], "memory as it is measured", memory)
 
 
 class Page(html.parser.HTMLParser):
@@ -210,6 +214,18 @@ def killed():
         check_step("epoll", second)
         check(run.returncode == 1, "a step that could not be run is a failure", run.returncode)
         check(time.monotonic() - start < 25, "nobody waits for the dead", time.monotonic() - start)
+    with tempfile.TemporaryDirectory() as folder:  # what was not measured is no 0 in the page
+        path = os.path.join(folder, "report.html")
+        run = subprocess.Popen([WEFT, "compare", "--models", "epoll", "--clients", "4", "--duration", "1", "--html", path],
+                               stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        while len(children(run.pid)) < 2:
+            time.sleep(0.001)
+        os.kill(children(run.pid)[0], signal.SIGKILL)
+        out = run.communicate(timeout=240)[0].decode()
+        with open(path, encoding="utf-8") as f:
+            page = f.read()
+        check(page.count("not measured</text>") == 3 and "MiB</text>" not in page and "of 4</text>" not in page, "bars of nothing", page[-6000:])
+        check("the best here: 0." in out, "nor is what was answered before it died", out)
 
 
 def arrive_late(result):
