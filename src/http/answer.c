@@ -62,6 +62,8 @@ static int begin(weft_request *q, int status, const char *type, int64_t size)
     if (status < 200 || status > 599 || size < -1)
         return -EINVAL;
     r->close |= gives_body_up(q) || weft__request_is_last(r);
+    if (status == 205)
+        size = 0; /* it has no body either, but has to say so */
     bool chunked = size < 0 && r->head.minor > 0 && !bodiless(status);
     if (size < 0 && !chunked && !bodiless(status))
         r->close = true;
@@ -76,10 +78,10 @@ static int begin(weft_request *q, int status, const char *type, int64_t size)
     if (o.overflow)
         return -EINVAL; /* only by a type of a kilobyte */
     q->answer_left = size >= 0 ? (uint64_t)size : 0;
-    q->state = weft__request_is_head(r) || bodiless(status) ? WEFT__ANSWER_SILENT
-               : size >= 0                                  ? WEFT__ANSWER_SIZED
-               : chunked                                    ? WEFT__ANSWER_CHUNKED
-                                                            : WEFT__ANSWER_CLOSED;
+    q->state = weft__request_is_head(r) || bodiless(status) || status == 205 ? WEFT__ANSWER_SILENT
+               : size >= 0                                                   ? WEFT__ANSWER_SIZED
+               : chunked                                                     ? WEFT__ANSWER_CHUNKED
+                                                                             : WEFT__ANSWER_CLOSED;
     return weft__send_head(r, &o, NULL, 0);
 }
 

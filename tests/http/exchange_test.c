@@ -37,6 +37,11 @@ static int half(weft_request *q, void *arg)
     return err < 0 ? err : 500;
 }
 
+static int reset(weft_request *q, void *arg)
+{
+    return arg == NULL ? weft_respond(q, 205, "text/plain", "body", 4) : weft_response_begin(q, 205, NULL, -1);
+}
+
 /* ---- handlers that take their time; when, in memory that processes share ---- */
 
 typedef struct times {
@@ -109,6 +114,8 @@ static running start_with(const serve_kind *kind, weft_server_options options)
     CHECK_OK(weft_http_route(r.site, "GET /socket", long_socket, NULL));
     CHECK_OK(weft_http_route(r.site, "GET /chunks", long_chunks, NULL));
     CHECK_OK(weft_http_route(r.site, "GET /late", late, NULL));
+    CHECK_OK(weft_http_route(r.site, "GET /reset", reset, NULL));
+    CHECK_OK(weft_http_route(r.site, "GET /reset/begun", reset, &took));
     CHECK_OK(weft_http_route(r.site, "POST /body", change_its_mind, NULL));
     CHECK_OK(weft_http_add_status(r.site, "/status"));
     return run_site(kind, r, options);
@@ -145,6 +152,25 @@ SERVE_CASE(events_for_a_head_request_end_at_once)
     CHECK(strstr(head, "Content-Length: 5\r\n") != NULL);
     client_expect(fd, "hello");
     client_expect_end(fd);
+    client_close(fd);
+    stop(r);
+}
+
+/* RFC 9110 15.3.6: and other than 204 and 304 it has to say so. */
+TEST(reset_content_has_none_whatever_the_handler_gives)
+{
+    char head[1024];
+    running r = start(&serve_epoll);
+    int fd = client_open(weft_server_port(r.server));
+    client_say(fd, "GET /reset HTTP/1.1\r\nHost: t\r\n\r\nGET /reset/begun HTTP/1.1\r\nHost: t\r\n\r\n"
+                   "GET /hello HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    for (unsigned i = 0; i < 2; i++) {
+        read_head(fd, head, sizeof head);
+        CHECK(strncmp(head, "HTTP/1.1 205 Reset Content\r\n", 28) == 0);
+        CHECK(strstr(head, "Content-Length: 0\r\n") != NULL && strstr(head, "Transfer-Encoding") == NULL);
+    }
+    read_head(fd, head, sizeof head);
+    CHECK(strncmp(head, "HTTP/1.1 200 OK\r\n", 17) == 0);
     client_close(fd);
     stop(r);
 }
