@@ -4,6 +4,7 @@
 
 #include "http/parse_scan.h"
 #include "http/target.h"
+#include "serve/begun.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -181,7 +182,7 @@ ssize_t weft_request_read(weft_request *q, void *buf, size_t size, weft_until un
     weft_until limit = weft_in(q->r->site->body_timeout);
     while (!q->body_done) {
         const void *view;
-        ssize_t n = weft_conn_fill(q->r->conn, 0, &view, until.at < limit.at ? until : limit);
+        ssize_t n = weft__conn_fill_begun(q->r->conn, &view, until.at < limit.at ? until : limit);
         if (n == -ETIMEDOUT || n == -ECANCELED)
             return n;
         if (n <= 0)

@@ -11,6 +11,7 @@
 #include "http/chunk.h"
 #include "http/exchange.h"
 #include "http/site.h"
+#include "serve/begun.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ enum {
 static ssize_t next_input(weft__request *r, const char **view, weft_until until)
 {
     const void *bytes;
-    ssize_t n = weft_conn_fill(r->conn, 0, &bytes, until);
+    ssize_t n = weft__conn_fill_begun(r->conn, &bytes, until);
     *view = bytes;
     return n > 0 ? n : n == -ETIMEDOUT ? STATUS - 408 : n == 0 ? STATUS - 400 : n;
 }

@@ -8,6 +8,7 @@
  * I1  unread == sum of `used` of the chain - at; the chain is empty exactly when unread is 0.
  * I2  the view that fill gave stays in place until the next call that reads, or waits for input.
  * Pinned by tests/serve/conn_test.c. */
+#include "serve/begun.h"
 #include "serve/serve.h"
 
 #include "base/panic.h"
@@ -109,7 +110,8 @@ static int as_of_input(int err)
     return err == -ETIMEDOUT ? -EPIPE : err;
 }
 
-static WEFT__NOINLINE ssize_t fill_slow(weft_conn *c, size_t have, const void **view, weft_until until)
+/* `first`: what it waits for, where nothing is unread, is the first byte of a request. */
+static WEFT__NOINLINE ssize_t fill_slow(weft_conn *c, size_t have, const void **view, weft_until until, bool first)
 {
     const weft__model *model = c->worker->server->model;
     ssize_t err = 0;
@@ -133,7 +135,7 @@ static WEFT__NOINLINE ssize_t fill_slow(weft_conn *c, size_t have, const void **
             continue; /* input may have come meanwhile */
         }
         weft__input_compact(c);
-        err = model->wait_input(c, c->unread == 0 && have == 0, until.at);
+        err = model->wait_input(c, first && c->unread == 0 && have == 0, until.at);
         if (err < 0 && c->unread <= have)
             break;
     }
@@ -150,7 +152,12 @@ ssize_t weft_conn_fill(weft_conn *c, size_t have, const void **view, weft_until 
 {
     if (likely(c->unread > have && c->in->next == NULL))
         return show_input(c, view);
-    return fill_slow(c, have, view, until);
+    return fill_slow(c, have, view, until, true);
+}
+
+ssize_t weft__conn_fill_begun(weft_conn *c, const void **view, weft_until until)
+{
+    return fill_slow(c, 0, view, until, false);
 }
 
 void weft_conn_consume(weft_conn *c, size_t n)
@@ -181,7 +188,7 @@ ssize_t weft_conn_recv(weft_conn *c, void *buf, size_t size, weft_until until)
         return 0;
     if (c->unread == 0) {
         const void *view;
-        ssize_t n = fill_slow(c, 0, &view, until);
+        ssize_t n = fill_slow(c, 0, &view, until, true);
         if (n <= 0)
             return n;
     }

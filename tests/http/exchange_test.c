@@ -259,6 +259,33 @@ SERVE_CASE(body_limit_below_what_was_read_ends_the_connection_and_says_so)
     stop(r);
 }
 
+/* docs/guide/web.md, "finish what is under way": also a request whose body is still coming, be it read by a route or
+ * dropped (S001-30). */
+SERVE_MANY_CASE(body_that_is_still_coming_when_the_server_stops_is_awaited)
+{
+    static const char *const requests[] = {"POST /body", "GET /none"}, *const answers[] = {"200 OK", "404 Not Found"};
+    for (unsigned i = 0; i < 2; i++) {
+        char request[256], head[1024], status[64];
+        running r = start(kind);
+        int idle = client_open(weft_server_port(r.server)), fd = client_open(weft_server_port(r.server));
+        client_say(idle, "GET /hello HTTP/1.1\r\nHost: t\r\n\r\n");
+        read_head(idle, head, sizeof head);
+        client_expect(idle, "hello");
+        snprintf(request, sizeof request,
+                 "%s HTTP/1.1\r\nHost: t\r\nContent-Length: 16\r\nExpect: 100-continue\r\n\r\n", requests[i]);
+        client_say(fd, request);
+        client_expect(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+        weft_server_stop(r.server, weft_in_seconds(30));
+        client_expect_end(idle);
+        client_say(fd, "0123456789abcdef");
+        snprintf(status, sizeof status, "HTTP/1.1 %s\r\n", answers[i]);
+        client_expect(fd, status);
+        client_close(fd);
+        client_close(idle);
+        stop(r);
+    }
+}
+
 /* RFC 9110 6.6.1: the moment just before the content is made; a cache takes what is older for aged. */
 TEST(date_is_that_of_the_answer_and_not_of_the_request)
 {
