@@ -66,12 +66,12 @@ WEFT_API int weft_websocket_accept(weft_websocket **ws, weft_request *r, const w
 /* The subprotocol that was agreed on; "" for none. */
 WEFT_API const char *weft_websocket_protocol(const weft_websocket *ws);
 
-/* Wait for the next message. Returns 0; -WEFT_EEOF: the client has closed, or this side has, or the server is
- * stopping (the closing handshake is done); -ETIMEDOUT (nothing is lost, call again); -ECANCELED; -EPROTO: the client
- * broke the protocol and has been told why by the code of the close; -EMSGSIZE: a message above message_max;
- * -ECONNRESET, -EPIPE. A message that comes together with the deadline wins. A ping that is due is sent also when
- * `until` comes first, or is WEFT_NOW; a handler that does not receive pings nobody, and then its client has the whole
- * time for the answer. Pings and pongs are sent as by weft_websocket_send. */
+/* Wait for the next message. Returns 0; -WEFT_EEOF: the client has closed, or this side has, or the server is stopping
+ * and no message has been begun (the client has been told); -ETIMEDOUT (nothing is lost, call again); -ECANCELED;
+ * -EPROTO: the client broke the protocol and has been told why by the code of the close; -EMSGSIZE: a message above
+ * message_max; -ECONNRESET, -EPIPE. A message that comes together with the deadline wins. A ping that is due is sent
+ * also when `until` comes first, or is WEFT_NOW; a handler that does not receive pings nobody, and then its client has
+ * the whole time for the answer. Pings and pongs are sent as by weft_websocket_send. */
 WEFT_API int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_until until);
 
 /* Send one message, at once. The client must take it in the server's write_timeout. Returns 0; -EPIPE: it is closed;

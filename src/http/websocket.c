@@ -8,6 +8,7 @@
 #include "http/exchange.h"
 #include "http/frame.h"
 #include "http/parse_scan.h"
+#include "serve/begun.h"
 #include "sys/sys.h"
 
 #include <weft/co.h>
@@ -422,6 +423,15 @@ static int show(weft_websocket *ws, weft_websocket_message *m)
     return 0;
 }
 
+/* Wait for more than the unfinished head. A message that has been begun is under way to a stop, also where all that has
+ * come of it is taken. */
+static ssize_t wait_for_bytes(weft_websocket *ws, const void **view, weft_until until)
+{
+    bool begun = ws->in_message || ws->in_frame;
+    return begun && ws->have == 0 ? weft__conn_fill_begun(ws->conn, view, until)
+                                  : weft_conn_fill(ws->conn, ws->have, view, until);
+}
+
 int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_until until)
 {
     unsigned late = 0;
@@ -430,7 +440,7 @@ int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_u
     while (ws->error == 0) {
         const void *view;
         int64_t at = patience(ws);
-        ssize_t n = weft_conn_fill(ws->conn, ws->have, &view, at < until.at ? (weft_until){at} : until);
+        ssize_t n = wait_for_bytes(ws, &view, at < until.at ? (weft_until){at} : until);
         if (n == -ETIMEDOUT) {
             if (at >= until.at && weft_now() < at)
                 return -ETIMEDOUT;

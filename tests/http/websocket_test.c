@@ -354,3 +354,40 @@ SERVE_ALL_CASE(websocket_close_of_what_is_too_large_is_not_lost_to_a_reset)
     stop(r);
     CHECK_ERR(-EMSGSIZE, seen->err);
 }
+
+/* ---- the stop ---- */
+
+static int echo(weft_request *q, void *arg)
+{
+    (void)arg;
+    weft_websocket *ws;
+    weft_websocket_message m;
+    int err = weft_websocket_accept(&ws, q, NULL);
+    while (err == 0 && (err = weft_websocket_receive(ws, &m, WEFT_FOREVER)) == 0)
+        err = weft_websocket_send(ws, m.text, m.data, m.size);
+    return 0;
+}
+
+/* Whether it was cut in a head or behind one: what has been begun is awaited, and no more (S001-30). */
+SERVE_ALL_CASE(websocket_message_that_is_still_coming_when_the_server_stops_is_awaited)
+{
+    static const char *const starts[] = {"\x81", "\x81\x85\1\1\1\1he", "\x01\x85\1\1\1\1hello"};
+    static const char *const rests[] = {"\x85\1\1\1\1hello", "llo", "\x80\x80\1\1\1\1"};
+    for (unsigned i = 0; i < 3; i++) {
+        running r = start(kind, echo);
+        int fd = open_socket(r), idle = open_socket(r);
+        client_send(fd, "\x89\x80\1\1\1\1", 6);
+        client_send(fd, starts[i], strlen(starts[i]));
+        client_expect(fd, "\x8a");
+        char size;
+        CHECK_INT(1, client_recv(fd, &size, 1));
+        CHECK_INT(0, size);
+        weft_server_stop(r.server, weft_in_seconds(30));
+        client_expect(idle, "\x88\x02\x03\xe9"); /* 1001 */
+        client_send(fd, rests[i], strlen(rests[i]));
+        client_expect(fd, "\x81\x05idmmn\x88\x02\x03\xe9");
+        client_close(fd);
+        client_close(idle);
+        stop(r);
+    }
+}
