@@ -127,7 +127,85 @@ ALL_MODELS(packet_that_comes_together_with_a_stop_has_its_grace)
     CHECK_INT(0, load_seq_cst(&work->cut));
 }
 
+/* What was taken from the kernel is handled, or it is counted why not. */
+static uint64_t accounted(const weft_packet_stats *stats)
+{
+    return stats->handled + stats->too_large + stats->over_rate + stats->too_many + stats->no_room + stats->cut;
+}
+
+/* With handlers at work, lines full, and more in the kernel's queue: whatever the grace, all is accounted for. */
+ALL_MODELS(packet_stop_in_a_flood_accounts_for_all)
+{
+    enum {
+        CLIENTS = 12
+    };
+    for (int i = 0; i < 6; i++) {
+        struct work *work = new_work(kind);
+        weft_server_options o = {.packet = {.queue = 16, .peer_queue = 3}, .max_connections = 8};
+        weft_server *s = serve(kind, o, work);
+        int fd[CLIENTS];
+        for (int k = 0; k < CLIENTS; k++) {
+            fd[k] = open_client(s);
+            for (int n = 0; n < 8; n++)
+                send_text(fd[k], k < i ? "w" : n % 2 ? "e" : "r");
+        }
+        weft_server_stop(s, i % 2 ? WEFT_NOW : weft_in_ms(5));
+        CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+        weft_packet_stats stats = stats_of(s);
+        CHECK_INT(stats.received, accounted(&stats));
+        CHECK(stats.received + stats.lost <= CLIENTS * 8);
+        weft_server_close(s);
+        for (int k = 0; k < CLIENTS; k++)
+            close(fd[k]);
+    }
+}
+
 /* ---- places that are taken ---- */
+
+struct flood {
+    weft_server *server;
+    uint64_t sent;
+};
+
+static bool is_settled(void *arg)
+{
+    struct flood *f = arg;
+    weft_packet_stats stats = stats_of(f->server);
+    return stats.received + stats.lost >= f->sent && accounted(&stats) == stats.received;
+}
+
+/* Sources without end displace each other; one who stays and asks again is served in the midst of them. */
+ALL_MODELS(packet_flood_of_many_sources_leaves_room_for_one_who_stays)
+{
+    enum {
+        SOURCES = 300,
+        AT_ONCE = 20
+    };
+    weft_server *s = serve(kind, (weft_server_options){.max_connections = 4}, new_work(kind));
+    struct flood flood = {s, 0};
+    int stays = open_client(s), fd[AT_ONCE];
+    for (int i = 0; i < SOURCES; i += AT_ONCE) {
+        for (int k = 0; k < AT_ONCE; k++, flood.sent++)
+            send_text(fd[k] = open_client(s), k % 3 ? "e" : "");
+        wait_until(is_settled, &flood, "the flood is settled");
+        struct timeval soon = {.tv_usec = 20000};
+        setsockopt(stays, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+        char byte;
+        int tries = 0;
+        do { /* what is lost is sent again: a thread or process has to end first */
+            if (tries++ == 300)
+                FAIL("no place for one who stays");
+            send_text(stays, "e");
+            flood.sent++;
+        } while (recv(stays, &byte, 1, 0) != 1);
+        for (int k = 0; k < AT_ONCE; k++)
+            close(fd[k]);
+    }
+    wait_until(is_settled, &flood, "all is settled");
+    CHECK_INT(flood.sent, stats_of(s).received + stats_of(s).lost);
+    close(stays);
+    serve_stop(s);
+}
 
 struct calls {
     struct work *work;

@@ -351,6 +351,24 @@ static void packet_unix_client_that_does_not_read_keeps_nobody_waiting(const ser
     serve_stop(s);
 }
 
+/* Also an answer that waits is cut at the end of the grace. */
+ALL_MODELS(packet_unix_stop_cuts_answers_that_wait)
+{
+    place p = place_of("socket"), own = place_of("own");
+    struct record *r;
+    weft_server *s = serve(kind, (weft_server_options){.host = p.host, .write_timeout = -1}, &r);
+    int fd = open_socket(SOCK_DGRAM, path_of(&own));
+    send_many_to(fd, path_of(&p), 20); /* more than the kernel keeps for one who does not read */
+    wait_until(has_taken, &(struct taken){s, 12}, "more have been taken in hand than can be answered");
+    weft_server_stop(s, weft_in_ms(1));
+    CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+    weft_packet_stats stats = stats_of(s);
+    CHECK_INT(stats.received, stats.handled + stats.cut);
+    CHECK(!exists(&p));
+    weft_server_close(s);
+    close(fd);
+}
+
 /* ---- the file ---- */
 
 ALL_MODELS(packet_unix_server_replaces_the_file_of_a_dead_one)
