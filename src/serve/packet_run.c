@@ -251,18 +251,22 @@ static void *peer_main(void *arg)
     return NULL;
 }
 
-/* There is no thread for p: what it has sent is dropped. Pre: locked. */
-static void drop_line(weft__mail *m, weft__peer *p)
+/* For those in this line there are no threads. */
+static void drop_line(weft__mail *m, weft__slot *first)
 {
-    p->running = false;
-    for (weft__slot *slot; (slot = take_first(p)) != NULL;) {
+    for (weft__slot *slot = first; slot != NULL; slot = slot->next)
+        weft__mail_drop(m, &slot->from, slot->size, WEFT__PACKET_NO_ROOM);
+    weft_lock_acquire(&m->lock);
+    for (weft__slot *slot = first, *next; slot != NULL; slot = next) {
+        next = slot->next;
         free_slot(m, slot);
-        weft__mail_count(m, WEFT__PACKET_NO_ROOM, 1);
     }
+    weft_lock_release(&m->lock);
 }
 
 static void start_threads(weft__mail *m)
 {
+    weft__slot *lost = NULL;
     weft_lock_acquire(&m->lock);
     for (weft__list *l; (l = list_pop_front(&m->ready)) != NULL;) {
         weft__peer *p = container_of(l, weft__peer, ready);
@@ -270,10 +274,15 @@ static void start_threads(weft__mail *m)
         add_seq_cst(&m->worker->coming, 1);
         if (weft__sys_thread(peer_main, p, m->server->options.stack_size) < 0) {
             sub_seq_cst(&m->worker->coming, 1);
-            drop_line(m, p);
+            p->running = false;
+            *p->last = lost;
+            lost = p->first;
+            p->first = NULL;
+            p->last = &p->first;
         }
     }
     weft_lock_release(&m->lock);
+    drop_line(m, lost);
 }
 
 /* ---- receiving ---- */

@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "park/park.h"
+#include "sys/sys.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -259,3 +260,52 @@ SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, thread)
 SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, process)
 SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, epoll)
 SERVE__ONE(60, packet_peers_at_work_do_not_keep_newcomers_out, uring)
+
+/* ---- no thread for a peer ---- */
+
+struct drops {
+    uint32_t count, why; /* atomic; without its sign */
+};
+
+static void note_drop(const weft_address *from, size_t size, int why, void *arg)
+{
+    struct drops *d = arg;
+    CHECK(weft_address_port(from) != 0);
+    CHECK_INT(3, size);
+    store_seq_cst(&d->why, (uint32_t)-why);
+    add_seq_cst(&d->count, 1);
+}
+
+static void echo(weft_packet *p, void *arg)
+{
+    (void)arg;
+    (void)weft_packet_answer(p, p->data, p->size);
+}
+
+static bool is_told(void *arg)
+{
+    return load_seq_cst(&((struct drops *)arg)->count) > 0;
+}
+
+/* What is dropped for want of one is told like all that is dropped; and the next one finds a thread again. */
+static void packet_for_which_there_is_no_thread_is_told(const serve_kind *kind);
+SERVE__ONE(30, packet_for_which_there_is_no_thread_is_told, thread)
+static void packet_for_which_there_is_no_thread_is_told(const serve_kind *kind)
+{
+    struct drops drops = {0};
+    weft_server_options o = {.packet = {.handler = echo, .on_drop = note_drop}, .arg = &drops};
+    o.host = serve_own_host();
+    o.stack_size = 256 * 1024;
+    weft_server *s = serve_start(kind, o);
+    int fd = open_client(s);
+    weft__sys_plan(WEFT__SYS_THREAD, 1, 1, -EAGAIN, 0);
+    send_text(fd, "one");
+    wait_until(is_told, &drops, "that it was dropped");
+    weft__sys_plan_none();
+    CHECK_INT(EUSERS, load_seq_cst(&drops.why));
+    CHECK_INT(1, stats_of(s).no_room);
+    send_text(fd, "two");
+    expect(fd, "two");
+    close(fd);
+    serve_stop(s);
+}
