@@ -213,7 +213,7 @@ TEST(route_makes_way_for_who_stands_in_line)
     stop(r);
 }
 
-/* docs/design/server.md, "A full server": who has had his answer waits for the rest of his next head as anybody does. */
+/* docs/design/server.md, "A full server": who has had an answer waits for the rest of the next head as anybody does. */
 SERVE_ALL_CASE(route_that_has_answered_leaves_a_client_that_makes_way)
 {
     char head[1024];
