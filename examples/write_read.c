@@ -39,7 +39,8 @@ int main(int argc, char **argv)
     weft_process writer = WEFT_PROCESS_INIT, reader = WEFT_PROCESS_INIT;
     must(weft_shared_queue_new(&q, NULL));
     must(weft_process_start(&writer, write_all, NULL, NULL));
-    must(weft_process_start(&reader, read_all, NULL, NULL));
+    /* Who reads for ever is a daemon, and ends with this process, however that ends. */
+    must(weft_process_start(&reader, read_all, NULL, &(weft_process_options){.daemon = 1}));
     must(weft_process_join(&writer, NULL, WEFT_FOREVER));
     must(weft_shared_queue_join(q, WEFT_FOREVER)); /* without it the last value might be lost with the reader */
     must(weft_process_terminate(&reader));

@@ -482,6 +482,14 @@ def test_write_read():  # S004-25, -26: each is got once, in order, after it was
         check(lines.index(f"Put {c} to queue...") < lines.index(f"Get {c} from queue."), "write_read: put, then got", lines)
     check(sorted(re.sub(r"\d+", "N", line) for line in lines if line.startswith("Process")) ==
           ["Process to read:N", "Process to write:N"] and len(lines) == 8, "write_read: the processes", lines)
+    ended = subprocess.Popen([WEFT, "lesson", "run", "write_read"], stdout=subprocess.PIPE)
+    while b"read" not in ended.stdout.readline():
+        pass
+    ended.terminate()  # and with it the reader, who would wait for ever
+    try:
+        ended.communicate(timeout=60)  # the end of the pipe, which all of them have
+    except subprocess.TimeoutExpired:
+        check(False, "write_read: nobody is left when it is ended")
 
 
 def test_loop():  # S004-30, -31
