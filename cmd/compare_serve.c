@@ -1,8 +1,9 @@
 /* compare_serve.c - one step of `weft compare`: a server and its clients, in two processes of their own, so that each
  * model begins afresh, may have its own poller, and what it uses can be told from what the clients use.
  *
- * The server's process says on one pipe where it listens; when the other is closed it stops, and says what it has used:
- * getrusage of itself and of the children that it has waited for. Memory is looked at from outside, in the middle. */
+ * The server's process says on one pipe where it listens; when the other is closed it stops, and says what it has used
+ * in between: getrusage of itself, and of the children that it has waited for. Memory is looked at from outside, in the
+ * middle. */
 #include "cmd.h"
 #include "compare.h"
 
@@ -195,17 +196,20 @@ static int serve(void *arg)
         h.port = weft_server_port(s);
         h.capacity = weft_server_capacity(s);
     }
+    compare_use before = {0}, use = {0};
+    add_usage(RUSAGE_SELF, &before);
     if (write(t->report[1], &h, sizeof h) != (ssize_t)sizeof h || h.error != 0)
         return 1;
     while (read(t->stop[0], &byte, 1) < 0 && errno == EINTR)
         continue;
+    add_usage(RUSAGE_SELF, &use); /* before it stops: to start and to stop a thousand threads is not to serve */
+    use.cpu -= before.cpu;
+    use.switches -= before.switches;
     weft_server_stop(s, weft_in_ms(200));
     weft_server_wait(s, weft_in_seconds(5));
     weft_server_close(s);
     weft_tls_free(tls);
-    compare_use use = {0};
-    add_usage(RUSAGE_SELF, &use);
-    add_usage(RUSAGE_CHILDREN, &use);
+    add_usage(RUSAGE_CHILDREN, &use); /* of those only as a whole, when they have ended */
     return write(t->report[1], &use, sizeof use) == (ssize_t)sizeof use ? 0 : 1;
 }
 

@@ -163,6 +163,14 @@ def held():
     check("%s held," % rows[0][3] in " ".join(rows[1]), "and the line below it", rows)
 
 
+def used():
+    """No server has used more than the processors: that a thousand threads are started and stopped is not in it."""
+    out = compare("--models", "epoll,coroutine", "--threads", "1024", "--clients", "5", "--duration", "0.1")
+    shares = [int(share) for share in re.findall(r" (\d+)% ", out)]
+    most = 120 * int(re.search(r"on (\d+) processors", out)[1])
+    check(len(shares) == 2 and all(share <= most for share in shares), "processor time", shares)
+
+
 def no_answer():
     """Where there was no answer there is no time either."""
     report = json.loads(compare("--models", "prefork", "--processes", "1", "--job", "io", "--clients", "1", "--duration", "0.0001", "--json"))
@@ -291,6 +299,7 @@ jobs_and_hybrids()
 all_come()
 not_for_all()
 held()
+used()
 no_answer()
 over_tls()
 killed()
