@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 enum {
-    TEXT_MAX = 96 << 10,
-    SLEEPERS_MAX = 200 /* are listed; the rest is counted */
+    LISTED_MAX = 200,     /* sleepers, and threads; the rest is counted */
+    TEXT_MAX = 128 << 10, /* where all their names are escaped, too */
 };
 
 /* ---- text that grows ---- */
@@ -75,7 +75,7 @@ static void put_sleeper(const weft_sleeper *s, void *arg)
 {
     text *t = arg;
     count_sleeper(s, t);
-    if (t->sleepers++ >= SLEEPERS_MAX)
+    if (t->sleepers++ >= LISTED_MAX)
         return;
     put(t, "%s{\"id\":%u,\"kind\":\"%s\",\"name\":", t->sleepers > 1 ? "," : "", s->id, s->kind);
     put_string(t, s->name);
@@ -87,7 +87,9 @@ static void put_sleeper(const weft_sleeper *s, void *arg)
 static void put_thread(const weft_thread_info *i, void *arg)
 {
     text *t = arg;
-    put(t, "%s{\"name\":", t->threads++ > 0 ? "," : "");
+    if (t->threads++ >= LISTED_MAX)
+        return;
+    put(t, "%s{\"name\":", t->threads > 1 ? "," : "");
     put_string(t, i->name);
     put(t, ",\"native_id\":%d,\"daemon\":%s}", i->native_id, i->daemon ? "true" : "false");
 }

@@ -3,6 +3,8 @@
 #include "http/site_support.h"
 
 #include <weft/co.h>
+#include <weft/event.h>
+#include <weft/thread.h>
 #include <weft/websocket.h>
 
 #include "http/date.h"
@@ -302,6 +304,38 @@ TEST(date_is_that_of_the_answer_and_not_of_the_request)
     CHECK(said >= answered);
     client_close(fd);
     stop(r);
+}
+
+static int wait_for_event(void *event)
+{
+    return weft_event_wait(event, WEFT_FOREVER);
+}
+
+/* the page is of use where there is much to see. */
+TEST_LIMIT(60, status_is_told_however_many_threads_there_are)
+{
+    enum {
+        MANY = 500
+    };
+    static weft_thread threads[MANY];
+    weft_event over;
+    char head[1024];
+    weft_thread_options options = {.name = "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1",
+                                   .stack_size = 64 << 10};
+    CHECK_OK(weft_event_init(&over, 0));
+    for (unsigned i = 0; i < MANY; i++)
+        CHECK_OK(weft_thread_start(&threads[i], wait_for_event, &over, &options));
+    running r = start(&serve_epoll);
+    int fd = client_open(weft_server_port(r.server));
+    client_say(fd, "GET /status.json HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    read_head(fd, head, sizeof head);
+    CHECK(strncmp(head, "HTTP/1.1 200 OK\r\n", 17) == 0);
+    client_close(fd);
+    stop(r);
+    weft_event_set(&over);
+    for (unsigned i = 0; i < MANY; i++)
+        CHECK_OK(weft_thread_join(&threads[i], NULL, WEFT_FOREVER));
+    weft_event_destroy(&over);
 }
 
 /* Ask for it, read to the end, stop the server: how long that request took, as it was counted. */
