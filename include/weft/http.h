@@ -89,8 +89,8 @@ WEFT_API void weft_http_attach(weft_http *site, weft_server_options *options);
 WEFT_API int weft_http_reopen_log(weft_http *site);
 
 /* Open the root anew by its name, which may lead elsewhere by now (a link that was turned to the next release), and the
- * log file. Requests under way end with the old one; what is cached is looked over. Returns 0, or what opening gave
- * (then the old one stays). Contexts as weft_http_reopen_log. */
+ * log file. Requests under way end with the old one; what is cached is looked over. Returns 0, or what opening the one
+ * or the other gave first (then the old one stays). Contexts as weft_http_reopen_log. */
 WEFT_API int weft_http_reload(weft_http *site);
 
 /* For weft_server_tell: a server that the site is attached to does the same in all its processes. */

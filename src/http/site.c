@@ -69,7 +69,8 @@ int weft_http_reload(weft_http *s)
     int err = s->root >= 0 ? reopen_root(s) : 0;
     if (err == 0)
         weft__cache_look_over(s->cache);
-    return err == 0 && s->log.name != NULL ? weft__log_reopen(&s->log) : err;
+    int log = s->log.name != NULL ? weft__log_reopen(&s->log) : 0; /* a rotation does not hang on the root */
+    return err < 0 ? err : log;
 }
 
 static int read_index(weft_http *s, const char *names)

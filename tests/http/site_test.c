@@ -99,6 +99,23 @@ TEST(site_open_fails_whole)
     }
 }
 
+/* S001-135: a log that was rotated while the release is being exchanged. */
+TEST(site_reload_opens_the_log_anew_also_where_there_is_no_root)
+{
+    char root[4200], log[4200], old[4200];
+    weft_http *site;
+    snprintf(root, sizeof root, "%s/root", test_dir());
+    snprintf(log, sizeof log, "%s/log", test_dir());
+    snprintf(old, sizeof old, "%s/log.1", test_dir());
+    CHECK_OK(mkdir(root, 0700));
+    CHECK_OK(weft_http_open(&site, &(weft_http_options){.root = root, .log = log}));
+    CHECK_OK(rmdir(root));
+    CHECK_OK(rename(log, old));
+    CHECK_ERR(-ENOENT, weft_http_reload(site));
+    CHECK_OK(access(log, F_OK));
+    weft_http_close(site);
+}
+
 static running start(const serve_kind *kind, weft_http_options o)
 {
     running r;
