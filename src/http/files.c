@@ -112,6 +112,13 @@ static const weft__form *choose_form(weft__request *r, weft__entry *e)
     return a.identity > 0 ? &e->plain : NULL;
 }
 
+/* A condition that is there but too long to be put together holds for nothing: absent it would not be asked. */
+static weft__span condition(const weft__request *r, enum weft__http_field id, char scratch[SCRATCH])
+{
+    weft__span value;
+    return weft__http_joined(&r->head, r->buf, id, scratch, SCRATCH, &value) < 0 ? WEFT__SPAN("") : value;
+}
+
 static int evaluate(const weft__request *r, const weft__entry *e, const weft__form *f)
 {
     char match[SCRATCH], none_match[SCRATCH], modified[64], unmodified[64], if_range[SCRATCH], range[SCRATCH];
@@ -122,13 +129,13 @@ static int evaluate(const weft__request *r, const weft__entry *e, const weft__fo
         .etag = {f->etag, f->etag_len},
         .modified = e->version.modified / 1000000000,
         .now = r->now.wall / 1000000000,
+        .if_match = condition(r, WEFT__FIELD_IF_MATCH, match),
+        .if_none_match = condition(r, WEFT__FIELD_IF_NONE_MATCH, none_match),
+        .if_range = condition(r, WEFT__FIELD_IF_RANGE, if_range),
     };
-    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_MATCH, match, sizeof match, &c.if_match);
-    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_NONE_MATCH, none_match, sizeof none_match, &c.if_none_match);
     weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_MODIFIED_SINCE, modified, sizeof modified, &c.if_modified_since);
     weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_UNMODIFIED_SINCE, unmodified, sizeof unmodified,
                       &c.if_unmodified_since);
-    weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_RANGE, if_range, sizeof if_range, &c.if_range);
     weft__http_joined(&r->head, r->buf, WEFT__FIELD_RANGE, range, sizeof range, &c.range);
     return weft__conditions_evaluate(&c);
 }

@@ -106,6 +106,10 @@ def date(seconds):
     return email.utils.formatdate(seconds, usegmt=True)
 
 
+def long_lines(name):
+    return f'{name}: "{"x" * 900}"\r\n' * 3
+
+
 def conditions(server):
     a = get(server, "/a.txt")
     tag, modified = a["ETag"], a["Last-Modified"]
@@ -131,6 +135,9 @@ def conditions(server):
         (f"If-Match: {tag}\r\nIf-Unmodified-Since: {earlier}\r\n", 200),
         (f"If-Match: {tag}\r\nIf-None-Match: {tag}\r\n", 304),
         (f'If-Match: "x"\r\nIf-None-Match: {tag}\r\n', 412),
+        # Longer than is put together of several lines: there all the same.
+        (long_lines("If-Match"), 412),
+        (f"{long_lines('If-None-Match')}If-Modified-Since: {later}\r\n", 200),
     ]:
         expect(server, "/a.txt", fields, status)
         expect(server, "/a.txt", fields, status, method="HEAD")
@@ -166,7 +173,7 @@ def ranges(server):
     for fields, status in [
         (f"If-Range: {tag}\r\n", 206), (f"If-Range: W/{tag}\r\n", 200), ('If-Range: "x"\r\n', 200),
         (f"If-Range: {modified}\r\n", (200, 206)), ("If-Range: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 200), ("If-Range: x\r\n", 200),
-        ('If-Match: "x"\r\n', 412), (f"If-None-Match: {tag}\r\n", 304),
+        ('If-Match: "x"\r\n', 412), (f"If-None-Match: {tag}\r\n", 304), (long_lines("If-Range"), 200),
     ]:
         a = get(server, "/digits.bin", "Range: bytes=0-9\r\n" + fields)
         check(a.status in (status if isinstance(status, tuple) else (status,)), f"{fields!r}: {a.status}, not {status}")
