@@ -84,6 +84,7 @@ typedef struct weft__entry {
     struct weft__entry *chain;
     weft__version version; /* of the identity form's file */
     weft__version gz;      /* of the .gz file, all zero if there is none */
+    int64_t last_modified; /* seconds; of a time to come it is the time of loading: RFC 9110 8.8.2.1 */
     weft__span type;       /* Content-Type */
     bool vary;             /* the answer depends on Accept-Encoding */
     weft__form plain, gzip;

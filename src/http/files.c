@@ -127,12 +127,15 @@ static int evaluate(const weft__request *r, const weft__entry *e, const weft__fo
         .get = r->head.method == WEFT__HTTP_GET,
         .exists = true,
         .etag = {f->etag, f->etag_len},
-        .modified = e->version.modified / 1000000000,
+        .modified = e->last_modified,
         .now = r->now.wall / 1000000000,
         .if_match = condition(r, WEFT__FIELD_IF_MATCH, match),
         .if_none_match = condition(r, WEFT__FIELD_IF_NONE_MATCH, none_match),
         .if_range = condition(r, WEFT__FIELD_IF_RANGE, if_range),
     };
+    bool to_come = e->version.modified / 1000000000 != e->last_modified;
+    if (to_come && c.if_range.len > 0 && c.if_range.data[0] != '"') /* a date that does not tell one version of it */
+        c.if_range = WEFT__SPAN("");
     weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_MODIFIED_SINCE, modified, sizeof modified, &c.if_modified_since);
     weft__http_joined(&r->head, r->buf, WEFT__FIELD_IF_UNMODIFIED_SINCE, unmodified, sizeof unmodified,
                       &c.if_unmodified_since);

@@ -178,7 +178,7 @@ static size_t put_fields(char *buf, const weft__entry *e, const weft__form *f, b
     weft__out o = weft__out_over(buf, FIELDS_MAX);
     weft__out_field(&o, WEFT__SPAN("Content-Type"), e->type);
     weft__out_field_u64(&o, WEFT__SPAN("Content-Length"), f->size);
-    weft__out_field_date(&o, WEFT__SPAN("Last-Modified"), e->version.modified / 1000000000);
+    weft__out_field_date(&o, WEFT__SPAN("Last-Modified"), e->last_modified);
     weft__out_field(&o, WEFT__SPAN("ETag"), (weft__span){f->etag, f->etag_len});
     if (gzip)
         weft__out_text(&o, "Content-Encoding: gzip\r\n");
@@ -274,6 +274,8 @@ static int load_forms(weft__resolved *x, weft__entry *e)
         weft__sys_file_close(fd);
         return x->cached ? -EAGAIN : -ESTALE;
     }
+    int64_t now = weft__sys_coarse_times().wall;
+    e->last_modified = (e->version.modified < now ? e->version.modified : now) / 1000000000;
     e->type = weft__mime_type(x->site->mime, (weft__span){x->path, x->path_len});
     bool offer = x->site->gzip && x->gz.ino == 0 && weft__mime_compressible(e->type) &&
                  e->version.size >= WEFT__GZIP_FILE_MIN && e->version.size <= WEFT__GZIP_FILE_MAX;

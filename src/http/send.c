@@ -195,7 +195,7 @@ int weft__send_whole(weft__request *r, weft__entry *e, const weft__form *f)
 /* What is said of the representation in 206: all that 200 says but for its length and ranges. */
 static void put_fields(weft__out *o, const weft__entry *e, const weft__form *f)
 {
-    weft__out_field_date(o, WEFT__SPAN("Last-Modified"), e->version.modified / 1000000000);
+    weft__out_field_date(o, WEFT__SPAN("Last-Modified"), e->last_modified);
     weft__out_field(o, WEFT__SPAN("ETag"), (weft__span){f->etag, f->etag_len});
     weft__out_text(o, "Accept-Ranges: bytes\r\n");
     if (e->vary)

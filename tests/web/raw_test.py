@@ -45,6 +45,8 @@ def build(t):
     t.write("stale.css", TEXT)
     t.write("stale.css.gz", gzip.compress(b"too old"))
     os.utime(os.path.join(t.path, "stale.css.gz"), (1, 1))
+    for name, size in (("to-come.txt", 10), ("to-come.bin", 200000)):
+        os.utime(t.write(name, "x" * size), (4000000000, 4000000000))
     for name, to in (("inside.txt", "a.txt"), ("outside", "../../etc/passwd"), ("absolute", "/etc/passwd"),
                      ("outdir", "/etc"), ("loop", "loop")):
         os.symlink(to, os.path.join(t.path, name))
@@ -146,6 +148,17 @@ def conditions(server):
     expect(server, "/none", "If-None-Match: *\r\n", 404)
     expect(server, "/none", "If-Match: *\r\n", 404)
     expect(server, "/text.txt", f"If-None-Match: {get(server, '/text.txt')['ETag']}\r\n", 304, Vary="Accept-Encoding")
+
+
+def modified_in_time_to_come(server):
+    """RFC 9110 8.8.2.1: Last-Modified is not after Date; a date that was given for want of a better names no version."""
+    for path in ("/to-come.txt", "/to-come.bin"):
+        a = get(server, path)
+        said, now = (email.utils.parsedate_to_datetime(a[name]).timestamp() for name in ("Last-Modified", "Date"))
+        check(said <= now + 1, f"{path}: modified {said - now} s after Date")  # it was loaded, and a second began
+        check("2096" not in get(server, path, "Range: bytes=0-0\r\n")["Last-Modified"], f"{path}: nor with a part")
+        expect(server, path, f"Range: bytes=0-0\r\nIf-Range: {a['Last-Modified']}\r\n", 200)
+        expect(server, path, f"Range: bytes=0-0\r\nIf-Range: {a['ETag']}\r\n", 206)
 
 
 def ranges(server):
@@ -367,8 +380,8 @@ def idle(server):
 
 CASES = [(c[0], lambda s, c=c: run_case(s, c)) for c in FRAMING + METHODS + TARGETS + TYPES] + [
     (f.__name__.replace("_", " "), f)
-    for f in (conditions, ranges, multipart, coding, byte_by_byte, cut_anywhere, vanish_anywhere, half_close, half_a_head,
-              continues, refusal_is_read, large_pipeline, slow_head, idle)
+    for f in (conditions, modified_in_time_to_come, ranges, multipart, coding, byte_by_byte, cut_anywhere, vanish_anywhere,
+              half_close, half_a_head, continues, refusal_is_read, large_pipeline, slow_head, idle)
 ]
 
 SERVERS = [["--model", "thread"]] + [["--poller", p] for p in ("epoll", "epoll-et", "uring", "poll", "select")] + [
