@@ -309,3 +309,51 @@ static void packet_for_which_there_is_no_thread_is_told(const serve_kind *kind)
     close(fd);
     serve_stop(s);
 }
+
+/* ---- calls that fail ---- */
+
+static void serve_with_a_failure(const serve_kind *kind)
+{
+    weft_server *s;
+    weft_server_options o = {.packet = {.handler = echo}, .model = kind->model, .poller = kind->poller, .threads = 2};
+    o.host = serve_own_host();
+    o.processes = kind->processes;
+    o.stack_size = 256 * 1024;
+    if (weft_server_open(&s, &o) < 0)
+        return;
+    if (weft_server_start(s) == 0) {
+        int fd = open_client(s);
+        struct timeval soon = {.tv_usec = 20000};
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+        char byte;
+        for (int i = 0; i < 3; i++)
+            send_text(fd, "e");
+        for (int tries = 0; recv(fd, &byte, 1, 0) != 1; tries++) {
+            if (tries == 300)
+                FAIL("no answer any more");
+            send_text(fd, "e");
+        }
+        close(fd);
+        weft_server_stop(s, WEFT_FOREVER);
+        CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
+        weft_packet_stats stats = stats_of(s);
+        CHECK_INT(stats.received, accounted(&stats));
+    }
+    weft_server_close(s);
+}
+
+/* One call in a server's life fails: it says so, or it serves; and it ends. */
+ALL_MODELS(packet_server_survives_each_failing_call)
+{
+    static const enum weft__sys_call calls[] = {WEFT__SYS_MALLOC, WEFT__SYS_MMAP, WEFT__SYS_THREAD,
+                                                WEFT__SYS_SOCKET, WEFT__SYS_BIND, WEFT__SYS_SOCKOPT,
+                                                WEFT__SYS_FORK,   WEFT__SYS_SEND, WEFT__SYS_RECV};
+    /* By the last two the processes speak to each other as well. */
+    size_t n = sizeof calls / sizeof calls[0] - (kind->forks ? 2 : 0);
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t nth = 1; nth <= 12; nth++) {
+            weft__sys_plan(calls[i], nth, 1, calls[i] == WEFT__SYS_MALLOC ? -ENOMEM : -ENOBUFS, 0);
+            serve_with_a_failure(kind);
+            weft__sys_plan_none();
+        }
+}

@@ -351,6 +351,34 @@ static void packet_unix_client_that_does_not_read_keeps_nobody_waiting(const ser
     serve_stop(s);
 }
 
+/* Descriptors that come along are nobody's: they are closed where they arrive. */
+ALL_MODELS(packet_unix_server_keeps_no_descriptors_that_clients_send)
+{
+    place p = place_of("socket"), own = place_of("own");
+    struct record *r;
+    weft_server *s = serve(kind, (weft_server_options){.host = p.host}, &r);
+    int fd = open_client(path_of(&p), path_of(&own)), ends[2];
+    CHECK_INT(0, pipe(ends));
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.align = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+    memcpy(CMSG_DATA(&control.align), &ends[1], sizeof(int));
+    for (int i = 0; i < 20; i++) {
+        struct iovec piece = {(char[]){"e"}, 1};
+        struct msghdr m = {
+            .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+        CHECK_INT(1, sendmsg(fd, &m, 0));
+        expect(fd, "e");
+    }
+    close(ends[1]);
+    char byte;
+    CHECK_INT(0, read(ends[0], &byte, 1)); /* nobody has the other end */
+    close(ends[0]);
+    close(fd);
+    serve_stop(s);
+}
+
 /* Also an answer that waits is cut at the end of the grace. */
 ALL_MODELS(packet_unix_stop_cuts_answers_that_wait)
 {
