@@ -128,17 +128,9 @@ static void look(load_worker *w, int64_t now)
     }
 }
 
-/* In open loop the time that belongs to the last request is of the window, also if it has its answer sooner: one a
- * second that is answered in a millisecond is not a thousand a second. */
 static void end_window(load_worker *w, int64_t now)
 {
-    int64_t until = now;
-    if (load_opt.rate > 0 && w->scheduled > 0 && !load_interrupted) {
-        double last = (double)(w->scheduled - 1) * w->interval;
-        int64_t after_last = w->begin + (int64_t)(last + w->interval / load_opt.threads);
-        until = after_last > now ? after_last : now;
-    }
-    w->window = (until < w->end ? until : w->end) - start.begin;
+    w->window = (now < w->end ? now : w->end) - start.begin;
     w->window = w->window > 0 ? w->window : 1;
     w->counted = w->answered;
     w->counted_received = w->received;
@@ -146,9 +138,22 @@ static void end_window(load_worker *w, int64_t now)
         w->ending = true;
 }
 
+/* Open loop: the time that belongs to the last request is of the run, also when it has its answer sooner: one a second
+ * that is answered in a millisecond is not a thousand a second. NEVER while there are more to come. */
+static int64_t ends_at(const load_worker *w)
+{
+    if (next_due(w) < w->end)
+        return NEVER;
+    if (w->scheduled == 0)
+        return 0; /* others have them all */
+    double last = (double)(w->scheduled - 1) * w->interval;
+    int64_t at = w->begin + (int64_t)(last + w->interval / load_opt.threads);
+    return at < w->end ? at : w->end;
+}
+
 static bool is_over(load_worker *w, int64_t now)
 {
-    bool all_given = load_opt.rate > 0 ? next_due(w) >= w->end : w->ending || w->given >= w->budget;
+    bool all_given = load_opt.rate > 0 ? now >= ends_at(w) : w->ending || w->given >= w->budget;
     if (all_given && w->outstanding == 0)
         return true;
     if (load_opt.rate == 0 || now - load_opt.timeout < w->end)
@@ -166,6 +171,10 @@ static int64_t wake_at(const load_worker *w)
         int64_t due = next_due(w);
         if (due < at && due < w->end)
             at = due;
+    }
+    if (load_opt.rate > 0 && w->outstanding == 0) {
+        int64_t end = ends_at(w);
+        at = end < at ? end : at;
     }
     return at;
 }

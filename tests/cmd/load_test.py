@@ -278,8 +278,10 @@ def test_requests():
         told = subprocess.run([WEFT, "load", server.url, "--requests", "7", "--connections", "2", "--quiet"], capture_output=True).stdout.decode()
         for words in (r"online +2 ", r"asked +7 +[0-9.]+/s \(QPS\)", r"answers +7 +[0-9.]+/s \(TPS\) in "):
             check(re.search(r"\n  " + words, told), "S001-136: it says " + words, told)
-        for rate, seconds in ((1, 1), (2, 1.5), (10, 0.5)):  # the time of the last request counts to its end
+        for rate, seconds in ((1, 1), (2, 1.5), (10, 0.5)):  # the time of the last request goes on to its end
+            begin = time.monotonic()
             report = load(server.url, "--rate", rate, "--duration", seconds)
+            check(time.monotonic() - begin > seconds, "%d a second for %g s takes as long" % (rate, seconds), report)
             check(abs(report["seconds"] - seconds) < 0.01 and report["answers"] == rate * seconds and
                   report["rate"] < rate + 0.2, "%d a second for %g s is so many a second" % (rate, seconds), report)
         for threads in (1, 2, 5):  # also when it is the only one of its thread
