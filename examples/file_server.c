@@ -30,7 +30,10 @@ static void use_folder(const char *path)
     if (*path == 0)
         return;
     folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    must(folder < 0 ? -errno : 0);
+    if (folder < 0) {
+        fprintf(stderr, "lesson: %s: %s\n", path, strerror(errno));
+        exit(1);
+    }
 }
 
 /* Receive a line, without its end. The count, 0 at the peer's end; what is too long ends the connection as well. */

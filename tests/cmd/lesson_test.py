@@ -563,6 +563,8 @@ def nobody_listens():
             out, err = done.stdout.decode(), done.stderr.decode()
             check(done.returncode == 1, f"{name}: without a server its client fails", (done.returncode, out, err))
             check(err == "lesson: Connection refused\n", f"{name}: and says why", (out, err))
+    status, _, err = weft("lesson", "run", "file_server", "--server=0", "--folder=/no/such")
+    check(status == 1 and err.endswith("\nlesson: /no/such: No such file or directory\n"), "file_server: which folder is not there", err)
 
 
 def test_addresses():  # S001-06, S001-08
