@@ -156,7 +156,10 @@ static int run(void)
     } else if (err == -ECANCELED) {
         fprintf(stderr, LOAD_COMMAND ": interrupted before %s was reached\n", load_opt.authority);
     } else if (err < 0) {
-        fprintf(stderr, LOAD_COMMAND ": %s cannot be reached: %s\n", load_opt.authority, weft_strerror(err));
+        const char *help = err == -WEFT_ECERTIFICATE ? "; --ca says whom to trust, --insecure takes any certificate"
+                           : err == -WEFT_EHOSTNAME  ? "; --insecure takes any certificate"
+                                                     : "";
+        fprintf(stderr, LOAD_COMMAND ": %s cannot be reached: %s%s\n", load_opt.authority, weft_strerror(err), help);
     } else {
         load_show_report(workers, n);
         status = load_had_errors(workers, n) ? CMD_FAILED : CMD_OK;

@@ -215,9 +215,9 @@ def load():
             check("handshakes" in text and "TLSv1.3" in text, f"the report: {text}")
             for arguments in (("--ca", other.certificate), ()):
                 got = weft_load(url, "--requests", 3, *arguments, exits=1)
-                check(b"cannot be reached" in got.stderr and b"certificate" in got.stderr, f"an unknown authority: {got}")
+                check(b"cannot be reached" in got.stderr and b"--ca says whom to trust" in got.stderr, f"an unknown authority: {got}")
             got = weft_load(f"https://127.0.0.1:{s.port}/", "--ca", tls.certificate, "--requests", 3, exits=1)
-            check(b"cannot be reached" in got.stderr, f"a certificate for another host: {got}")
+            check(b"for another host; --insecure" in got.stderr, f"a certificate for another host: {got}")
         with Server(t.path) as plain:
             got = weft_load(f"https://localhost:{plain.port}/", "--insecure", "--requests", 3, exits=1)
             check(b"cannot be reached" in got.stderr, f"no TLS there: {got}")
