@@ -150,16 +150,17 @@ static int run(void)
     if (workers == NULL)
         return cmd_usage(LOAD_COMMAND, "out of memory");
     load_show_begin();
+    const char *where = set.connect != NULL ? set.connect : load_opt.authority;
     int status = CMD_FAILED, err = load_run(workers, n, load_show_now);
     if (err == -ENOMEM) {
         status = cmd_usage(LOAD_COMMAND, "there is not enough memory for %u connections", load_opt.connections);
     } else if (err == -ECANCELED) {
-        fprintf(stderr, LOAD_COMMAND ": interrupted before %s was reached\n", load_opt.authority);
+        fprintf(stderr, LOAD_COMMAND ": interrupted before %s was reached\n", where);
     } else if (err < 0) {
         const char *help = err == -WEFT_ECERTIFICATE ? "; --ca says whom to trust, --insecure takes any certificate"
                            : err == -WEFT_EHOSTNAME  ? "; --insecure takes any certificate"
                                                      : "";
-        fprintf(stderr, LOAD_COMMAND ": %s cannot be reached: %s%s\n", load_opt.authority, weft_strerror(err), help);
+        fprintf(stderr, LOAD_COMMAND ": %s cannot be reached: %s%s\n", where, weft_strerror(err), help);
     } else {
         load_show_report(workers, n);
         status = load_had_errors(workers, n) ? CMD_FAILED : CMD_OK;

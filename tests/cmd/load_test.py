@@ -357,7 +357,7 @@ def test_unix_sockets():
                 report = load("http://localhost/", "--connect", "unix:%s/short" % directory, "--requests", 60, "--connections", 20, *more)
                 check(report["answers"] == 60, "a short queue is no error %s" % more, report)
         out, err = run("http://localhost/", "--connect", "unix:%s/nobody" % directory, "--requests", 1, exits=1)
-        check("cannot be reached: No such file or directory" in err, "nobody there", (out, err))
+        check(err == "weft load: unix:%s/nobody cannot be reached: No such file or directory\n" % directory, "nobody there", (out, err))
 
 
 def test_datagrams():
