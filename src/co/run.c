@@ -32,7 +32,8 @@ enum {
     TRUST_LOST = 4,   /* by looking in vain: below four successes in five it ends soon */
     IDLES_MIN = 64,   /* between two tries, while the last one succeeded */
     IDLES_MAX = 1024, /* ... and after many in vain */
-    UNDISTURBED = 32  /* idle times for each that another thread took the processor away */
+    UNDISTURBED = 32, /* idle times for each that another thread took the processor away */
+    AGAIN_MS = 20     /* until one that waits for a stack tries anew: memory may be there without a coroutine's end */
 };
 
 WEFT__TLS weft__sched *weft__sched_self;
@@ -109,13 +110,21 @@ static void retry_starved(weft__sched *s)
     weft__run_enqueue(s, co);
 }
 
-/* There is no stack for co. It waits for one that another coroutine of this thread leaves; without any, it fails. */
+static void try_again(weft__timer *t)
+{
+    weft__sched *s = container_of(t, weft__sched, again);
+    if (s->starved != NULL)
+        retry_starved(s);
+}
+
+/* There is no stack for co. It waits for one that another coroutine of this thread leaves, or for memory; without any
+ * other, it fails. */
 WEFT__COLD static void starve(weft__sched *s, weft_co *co)
 {
     static uint32_t warned;
     if (swap_acq_rel(&warned, 1) == 0)
         weft__warn("no memory for more coroutine stacks (or no mapping: see /proc/sys/vm/max_map_count); "
-                   "coroutines wait until others end");
+                   "coroutines wait until others end, or there is memory again");
     if (s->live == 0) {
         publish(s, co, -ENOMEM);
         if (s->starved != NULL)
@@ -125,6 +134,8 @@ WEFT__COLD static void starve(weft__sched *s, weft_co *co)
     store_relaxed(&starved, 1);
     co->next = s->starved;
     s->starved = co;
+    s->again.fire = try_again;
+    weft__wheel_set(&s->wheel, &s->again, weft__sys_now() + AGAIN_MS * WEFT_MS);
 }
 
 bool weft__sched_starved(void)
@@ -150,6 +161,8 @@ static bool begin(weft__sched *s, weft_co *co)
         starve(s, co);
         return false;
     }
+    if (unlikely(s->starved != NULL)) /* there may be more where this one came from */
+        retry_starved(s);
     own_stack(s, co, stack);
     /* The tops of all stacks have the same address modulo the page, which a processor's first cache would have to keep
      * in eight places: spread them over 1 KiB. */

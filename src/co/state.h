@@ -61,7 +61,8 @@ struct weft__sched {
     weft_co *pool; /* free slots */
     uint32_t pool_count;
     uint32_t index;
-    weft_co *starved; /* not started for want of a stack */
+    weft_co *starved;  /* not started for want of a stack */
+    weft__timer again; /* set while there are such: one of them tries anew */
     weft__context own;
     void *poller;
     weft__waiter waiter; /* what the thread is on its own stack */

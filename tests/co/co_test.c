@@ -419,29 +419,55 @@ static int park_and_return(void *arg)
     return wait_for_flag(NULL);
 }
 
-static int starve_others(void *arg)
+/* More coroutines than there are stacks, the last of which have to wait for theirs. */
+enum {
+    HOLD = 16, /* as many as the first chunk of stacks has room for, the caller included */
+    LATE = 8
+};
+
+static void starve(weft_co *held[HOLD - 1], weft_co *late[LATE])
 {
-    (void)arg;
-    enum {
-        HOLD = 16 /* as many as the first chunk of stacks has room for, this coroutine included */
-    };
-    weft_co *held[HOLD], *late[8];
     for (int i = 0; i < HOLD - 1; i++)
         held[i] = start(park_and_return, NULL);
     while (weft__sleepers(&flag) < HOLD - 1)
         weft_yield();
     weft__sys_plan(WEFT__SYS_MMAP, 1, UINT32_MAX, -ENOMEM, 0);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < LATE; i++)
         late[i] = start(returns, (void *)6);
     CHECK_ERR(-ETIMEDOUT, weft_co_join(late[0], NULL, weft_in_ms(2)));
     weft_co *refused;
     CHECK_ERR(-ENOMEM, weft_co_start(&refused, returns, NULL, NULL));
+}
+
+static void join_all(weft_co *const *cos, int n, int result)
+{
+    for (int i = 0; i < n; i++)
+        CHECK_INT(result, join(cos[i])); /* nobody's work was lost */
+}
+
+static int starve_until_others_end(void *arg)
+{
+    weft_co *held[HOLD - 1], *late[LATE];
+    (void)arg;
+    starve(held, late);
     raise_flag();
-    for (int i = 0; i < HOLD - 1; i++)
-        CHECK_OK(join(held[i]));
-    for (int i = 0; i < 8; i++)
-        CHECK_INT(6, join(late[i])); /* nobody's work was lost */
+    join_all(held, HOLD - 1, 0);
+    join_all(late, LATE, 6);
     CHECK_INT(2, join(start(returns, (void *)2)));
+    return 0;
+}
+
+static int starve_until_there_is_memory(void *arg)
+{
+    weft_co *held[HOLD - 1], *late[LATE];
+    (void)arg;
+    starve(held, late);
+    CHECK_OK(weft_sleep(weft_in_ms(50))); /* it has been tried in vain meanwhile */
+    weft__sys_plan_none();
+    join_all(late, LATE, 6); /* though none of the others has ended */
+    CHECK_INT(2, join(start(returns, (void *)2)));
+    raise_flag();
+    join_all(held, HOLD - 1, 0);
     return 0;
 }
 
@@ -449,7 +475,14 @@ TEST(co_without_memory_for_a_stack_waits_for_one)
 {
     weft_co_threads(1);
     weft_sleep(WEFT_NOW); /* this thread's own first wait needs memory, too */
-    CHECK_OK(join(start(starve_others, NULL)));
+    CHECK_OK(join(start(starve_until_others_end, NULL)));
+}
+
+TEST(co_without_memory_for_a_stack_starts_once_there_is_some)
+{
+    weft_co_threads(1);
+    weft_sleep(WEFT_NOW);
+    CHECK_OK(join(start(starve_until_there_is_memory, NULL)));
 }
 
 /* ---- misuse ---- */
