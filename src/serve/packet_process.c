@@ -314,9 +314,11 @@ int weft__packet_supervise(void *arg)
     weft__processes_hold_signal(s);
     weft__sys_ignore(SIGINT); /* the owner tells us what it means */
     int32_t err = open_post(&po);
-    (void)weft__sys_send(s->owner_fds[1], &err, sizeof err, MSG_DONTWAIT);
-    if (err < 0)
+    ssize_t told = weft__sys_send(s->owner_fds[1], &err, sizeof err, MSG_DONTWAIT);
+    if (err < 0 || told < 0) { /* it sees our end, and why */
+        store_seq_cst(&s->front->result, err < 0 ? err : (int32_t)told);
         return 1;
+    }
     for (;;) {
         weft_poll_event events[EVENTS];
         int64_t until = do_due(&po);

@@ -109,7 +109,8 @@ static int await_start(weft_server *s)
         return n;
     if (cases[0].got != 0 && weft__sys_recv(s->owner_fds[0], &result, sizeof result, MSG_DONTWAIT) != sizeof result)
         result = -ECHILD;
-    return result;
+    int32_t why = result == -ECHILD ? load_seq_cst(&s->front->result) : 0; /* it could not say more than this */
+    return why < 0 ? why : result;
 }
 
 static void end_supervisor(weft_server *s)

@@ -191,11 +191,13 @@ static void give_up(supervisor *sup, int err)
     stop(sup);
 }
 
-static void tell_owner(supervisor *sup, int err)
+/* How the start went: 0 if it knows. It would wait for ever for what could not be said, but sees our end. */
+static int tell_owner(supervisor *sup, int err)
 {
     int32_t result = err;
     sup->told = true;
-    (void)weft__sys_send(sup->owner, &result, sizeof result, MSG_DONTWAIT);
+    ssize_t n = weft__sys_send(sup->owner, &result, sizeof result, MSG_DONTWAIT);
+    return n < 0 ? (int)n : 0;
 }
 
 /* One of the first generation has started or failed: when all have, the owner is told. */
@@ -209,9 +211,9 @@ static void note_start(supervisor *sup, struct child *c, int err)
         all &= sup->children[i].reported;
     if (!all || sup->told)
         return;
-    tell_owner(sup, sup->start_error);
-    if (sup->start_error < 0)
-        give_up(sup, sup->start_error);
+    int told = tell_owner(sup, sup->start_error);
+    if (sup->start_error < 0 || told < 0)
+        give_up(sup, sup->start_error < 0 ? sup->start_error : told);
 }
 
 /* Is there one that has got over its first second? */
@@ -574,10 +576,11 @@ int weft__processes_supervise(void *arg)
     weft__processes_hold_signal(s);
     weft__sys_ignore(SIGINT); /* Ctrl-C reaches the whole group of a terminal; the owner tells us what it means */
     int err = open_supervisor(&sup);
-    if (err < 0 || sup.single)
-        tell_owner(&sup, err);
-    if (err < 0)
+    int told = err < 0 || sup.single ? tell_owner(&sup, err) : 0;
+    if (err < 0 || told < 0) {
+        store_seq_cst(&sup.front->result, err < 0 ? err : told);
         return 1;
+    }
     while (!sup.stopping || sup.running > 0) {
         weft_poll_event events[EVENTS];
         int64_t until = do_due(&sup);
@@ -588,6 +591,6 @@ int weft__processes_supervise(void *arg)
             handle(&sup, events[i].data);
     }
     if (!sup.told) /* stopped before anybody was started */
-        tell_owner(&sup, 0);
+        (void)tell_owner(&sup, 0);
     return 0;
 }

@@ -357,6 +357,28 @@ TEST(server_start_tells_why_no_worker_process_can_be_made)
     weft_server_close(s);
 }
 
+static void ignore(weft_packet *p, void *arg)
+{
+    (void)p;
+    (void)arg;
+}
+
+/* Who starts the processes has one message for whoever waits for the start. If it is lost he does not wait on. */
+TEST(server_start_of_processes_ends_where_nobody_can_tell_how_it_went)
+{
+    const weft_server_options options[] = {{.handler = nothing, .model = "prefork", .processes = 2},
+                                           {.handler = nothing, .model = "process"},
+                                           {.packet.handler = ignore, .model = "process"}};
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        weft_server *s;
+        CHECK_OK(weft_server_open(&s, &options[i]));
+        weft__sys_plan(WEFT__SYS_SEND, 1, 1, -ENOBUFS, 0);
+        CHECK_ERR(-ENOBUFS, weft_server_start(s));
+        weft__sys_plan_none();
+        weft_server_close(s);
+    }
+}
+
 /* ---- faults: each call fails once and several times; the server serves on ---- */
 
 static void with_fault(weft_server *s, enum weft__sys_call call, unsigned count, int err)
