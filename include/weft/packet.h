@@ -97,7 +97,7 @@ typedef struct weft_packet_stats {
     uint64_t too_large; /* dropped: more than size_max */
     uint64_t over_rate; /* dropped: more than the peer's rate */
     uint64_t too_many;  /* dropped: the peer had peer_queue in hand */
-    uint64_t no_room;   /* dropped: max_connections peers at work, or no thread or process for it */
+    uint64_t no_room;   /* dropped: max_connections at work; or no thread or process, or no room on the way to it */
     uint64_t cut;       /* dropped at the end of the grace, or with their process */
     uint64_t lost;      /* by the kernel: there was no room in its queue */
     uint64_t answered;  /* answers handed to the kernel */

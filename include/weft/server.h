@@ -103,8 +103,8 @@ typedef struct weft_packet_options {
     unsigned recv_buffer; /* of the kernel, bytes; 0 = the system's default */
 
     /* One of these was dropped: why is -EMSGSIZE (size_max; `size` is its whole size), -EBUSY (rate), -ENOBUFS
-     * (peer_queue), -EUSERS (max_connections, or there is no thread or process for it). NULL: it is only counted. Must
-     * not wait. */
+     * (peer_queue), -EUSERS (max_connections, or there is no thread or process for it, or no room on the way there).
+     * NULL: it is only counted. Must not wait. */
     void (*on_drop)(const struct weft_address *from, size_t size, int why, void *arg);
 
     /* What the network says of a datagram that was sent to `to`: err is -ECONNREFUSED (nobody listens there: the peer

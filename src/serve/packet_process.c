@@ -103,6 +103,13 @@ static uint64_t in_hand(const post *po, const struct child *c)
     return c->passed - load_seq_cst(&po->handled[c - po->children]);
 }
 
+static void tell_to_leave(struct child *c)
+{
+    if (c->line >= 0)
+        weft__sys_close(c->line);
+    c->line = -1;
+}
+
 static int start_child(post *po, weft__peer *p)
 {
     unsigned i = 0;
@@ -134,16 +141,9 @@ static int start_child(post *po, weft__peer *p)
     po->running++;
     return 0;
 fail:
-    weft__sys_close(c->line);
+    tell_to_leave(c); /* nobody closes the number again, which may be somebody else's by then */
     c->peer = NULL;
     return err;
-}
-
-static void tell_to_leave(struct child *c)
-{
-    if (c->line >= 0)
-        weft__sys_close(c->line);
-    c->line = -1;
 }
 
 static void bury(post *po, struct child *c)
@@ -176,8 +176,10 @@ static int pass(post *po, const weft_datagram_item *item, int64_t now)
     struct child *c = &po->children[p->process];
     if (c->line < 0)
         return WEFT__PACKET_NO_ROOM; /* it is on its way out */
-    if (in_hand(po, c) >= o->peer_queue || weft__sys_send(c->line, po->bytes, item->size + 1, MSG_DONTWAIT) < 0)
+    if (in_hand(po, c) >= o->peer_queue)
         return WEFT__PACKET_TOO_MANY;
+    if (weft__sys_send(c->line, po->bytes, item->size + 1, MSG_DONTWAIT) < 0)
+        return WEFT__PACKET_NO_ROOM; /* its process has died, and we have yet to see that; or the way to it is full */
     c->passed++;
     return 0;
 }

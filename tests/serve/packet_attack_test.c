@@ -310,6 +310,77 @@ static void packet_for_which_there_is_no_thread_is_told(const serve_kind *kind)
     serve_stop(s);
 }
 
+/* ---- no way to a peer's process ---- */
+
+enum {
+    HEAVY = 60000 /* bytes: a few fill a socket's room */
+};
+
+/* "w" waits for `go`; "s" also shuts the way to here, as if this process had died and nobody had seen it yet. */
+static void shut_or_wait(weft_packet *p, void *arg)
+{
+    struct work *s = arg;
+    int type;
+    socklen_t size = sizeof type;
+    for (int fd = 3; fd < 64 && *(const char *)p->data == 's'; fd++)
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET)
+            (void)shutdown(fd, SHUT_RDWR);
+    add_seq_cst(&s->working, 1);
+    while (load_seq_cst(&s->go) == 0)
+        (void)weft__park(&s->go, 0, WEFT_FOREVER, WEFT__SHARED_WORD, "test");
+}
+
+static weft_server *serve_far(struct work *work, int *fd)
+{
+    weft_server_options o = {.packet = {.handler = shut_or_wait}, .arg = work};
+    o.host = serve_own_host();
+    weft_server *s = serve_start(&serve_process, o);
+    *fd = open_client(s);
+    return s;
+}
+
+static void await_received(weft_server *s, uint64_t n)
+{
+    while (stats_of(s).received < n)
+        (void)weft_sleep(weft_in_ms(1));
+    (void)weft_server_tell(s, 1, WEFT_FOREVER); /* it is past what it has received */
+}
+
+TEST_LIMIT(30, packet_for_which_there_is_no_process_any_more_has_no_room)
+{
+    struct work *work = new_work(&serve_process);
+    int fd;
+    weft_server *s = serve_far(work, &fd);
+    send_text(fd, "s");
+    while (load_seq_cst(&work->working) == 0)
+        (void)weft_sleep(weft_in_ms(1));
+    send_text(fd, "late");
+    await_received(s, 2);
+    CHECK_INT(0, stats_of(s).too_many);
+    CHECK_INT(1, stats_of(s).no_room);
+    let_go(work);
+    close(fd);
+    serve_stop(s);
+}
+
+TEST_LIMIT(30, packet_for_which_the_way_to_its_process_is_full_has_no_room)
+{
+    static char heavy[HEAVY];
+    struct work *work = new_work(&serve_process);
+    int fd;
+    weft_server *s = serve_far(work, &fd);
+    send_text(fd, "w");
+    for (uint64_t n = 2; stats_of(s).no_room + stats_of(s).too_many == 0; n++) {
+        CHECK_INT(HEAVY, send(fd, heavy, HEAVY, 0));
+        await_received(s, n);
+    }
+    CHECK_INT(0, stats_of(s).too_many);
+    CHECK_INT(1, stats_of(s).no_room);
+    let_go(work);
+    close(fd);
+    serve_stop(s);
+}
+
 /* ---- calls that fail ---- */
 
 static void serve_with_a_failure(const serve_kind *kind)
