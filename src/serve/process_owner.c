@@ -141,7 +141,7 @@ static void *watch_supervisor(void *arg)
         (void)weft_process_close(&s->supervisor);
         close_owner(s);
         if (!weft__server_stopping(s) && load_seq_cst(&s->front->result) == 0 &&
-            load_seq_cst(&s->front->grace) == INT64_MAX)
+            load_seq_cst(&s->front->stopping) == WEFT__STOP_NOT)
             store_seq_cst(&s->front->result, -ECHILD); /* somebody has killed it */
         s->result = load_seq_cst(&s->front->result);
     }

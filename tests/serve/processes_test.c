@@ -537,16 +537,18 @@ TEST(processes_that_do_not_stop_are_killed_after_the_grace)
 
 static int stop_server(weft_conn *c, void *arg)
 {
-    (void)arg;
-    weft_server_stop(weft_conn_server(c), weft_in_ms(5000));
+    const weft_until *grace = arg;
+    weft_server_stop(weft_conn_server(c), *grace);
     return weft_conn_write(c, "bye\n", 4) < 0 ? -EPIPE : WEFT_CONN_CLOSE;
 }
 
-/* Whoever of them is asked: the whole server stops. */
-TEST(processes_all_stop_when_a_handler_says_so)
+/* Whoever of them is asked: the whole server stops, and its owner is told of no failure. */
+static void stop_by_a_handler(const char *model, weft_until grace)
 {
     weft_server *s;
-    CHECK_OK(weft_server_open(&s, &(weft_server_options){.handler = stop_server, .model = "epoll", .processes = 3}));
+    weft_server_options o = {
+        .handler = stop_server, .arg = &grace, .model = model, .processes = model[0] == 'e' ? 3 : 0};
+    CHECK_OK(weft_server_open(&s, &o));
     CHECK_OK(weft_server_start(s));
     int fd = client_open(weft_server_port(s));
     client_expect_reply(fd, "x", "bye\n");
@@ -554,6 +556,17 @@ TEST(processes_all_stop_when_a_handler_says_so)
     client_close(fd);
     CHECK_OK(weft_server_wait(s, weft_in_seconds(25 * test_limit_factor())));
     weft_server_close(s);
+}
+
+TEST(processes_all_stop_when_a_handler_says_so)
+{
+    stop_by_a_handler("epoll", weft_in_ms(5000));
+}
+
+TEST(processes_stop_when_a_handler_says_so_and_gives_them_all_the_time)
+{
+    stop_by_a_handler("epoll", WEFT_FOREVER);
+    stop_by_a_handler("process", WEFT_FOREVER);
 }
 
 static pid_t owner;
