@@ -2,8 +2,8 @@
  *
  *     static int greet(weft_request *r, void *arg)
  *     {
- *         char text[200];
- *         int n = snprintf(text, sizeof text, "Hello, %s!\n", weft_request_param(r, "name"));
+ *         char text[200]; // the name is as long as a client likes: cut, so that n is not more than there is
+ *         int n = snprintf(text, sizeof text, "Hello, %.100s!\n", weft_request_param(r, "name"));
  *         return weft_respond(r, 200, "text/plain; charset=utf-8", text, (size_t)n);
  *     }
  *     ...
