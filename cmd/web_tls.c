@@ -53,7 +53,7 @@ int web_tls_open(weft_tls **tls, const cmd_texts *certificates, const cmd_texts 
     if (err < 0)
         return cmd_usage(WEB_COMMAND, "the certificate or its key cannot be used: %s%s",
                          error[0] != 0 ? error : weft_strerror(err),
-                         keys->count == 0 && strncmp(error, "no private key", strlen("no private key")) == 0
+                         keys->count == 0 && strstr(error, "no private key") != NULL
                              ? "; --tls-key names the file of the key, if it is not in that of the certificate"
                              : "");
     for (unsigned i = 0; i < certificates->count; i++)

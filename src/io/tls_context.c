@@ -58,6 +58,16 @@ static int wrong(const weft_tls_options *o, const char *what)
     return code != 0 && ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE ? -ENOMEM : -EINVAL;
 }
 
+/* What is said is about this file: of several certificates it is the one to look at. */
+static void name_before(const weft_tls_options *o, const char *file)
+{
+    char words[300];
+    if (o->error == NULL || o->error_size == 0)
+        return;
+    snprintf(words, sizeof words, "%s", o->error);
+    snprintf(o->error, o->error_size, "%s: %s", file, words);
+}
+
 /* ---- files ---- */
 
 /* All of fd as text with a final 0. */
@@ -89,7 +99,8 @@ static int read_file(const weft_tls_options *o, const char *name, char **text)
     if (fd >= 0)
         weft__sys_file_close(fd);
     if (err < 0 && o->error != NULL && o->error_size > 0)
-        snprintf(o->error, o->error_size, "%s: %s", name, weft_strerror(err));
+        snprintf(o->error, o->error_size, "%s: %s", name,
+                 err == -EINVAL ? "no plain file, or too large" : weft_strerror(err));
     return err;
 }
 
@@ -108,6 +119,8 @@ static int with_text(void *to, const weft_tls_options *o, const char *text, cons
     }
     BIO *pem = BIO_new_mem_buf(text, -1);
     int err = pem != NULL ? use(to, o, pem) : -ENOMEM;
+    if (err == -EINVAL && own != NULL)
+        name_before(o, file);
     BIO_free(pem);
     if (own != NULL)
         OPENSSL_cleanse(own, strlen(own));
@@ -115,9 +128,12 @@ static int with_text(void *to, const weft_tls_options *o, const char *text, cons
     return err;
 }
 
+/* arg: a bool that tells whether one was asked for, or NULL. */
 static int no_password(char *buf, int size, int writing, void *arg)
 {
-    (void)buf, (void)size, (void)writing, (void)arg;
+    (void)buf, (void)size, (void)writing;
+    if (arg != NULL)
+        *(bool *)arg = true;
     return -1;
 }
 
@@ -160,8 +176,11 @@ static int use_certificate(void *arg, const weft_tls_options *o, BIO *pem)
 static int use_key(void *arg, const weft_tls_options *o, BIO *pem)
 {
     identity *id = arg;
-    id->key = PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL);
-    return id->key != NULL ? 0 : wrong(o, "no private key");
+    bool encrypted = false;
+    id->key = PEM_read_bio_PrivateKey(pem, NULL, no_password, &encrypted);
+    if (id->key != NULL)
+        return 0;
+    return wrong(o, encrypted ? "the private key has a password, and there is nobody to ask for it" : "no private key");
 }
 
 /* Would OpenSSL use it, and does the key belong to it? */
@@ -185,7 +204,12 @@ static int read_identity(identity *id, const weft_tls_options *o, const weft_tls
     int err = with_text(id, o, c->certificate_text, c->certificate, use_certificate);
     if (err == 0)
         err = with_text(id, o, apart ? c->key_text : c->certificate_text, apart ? c->key : c->certificate, use_key);
-    return err < 0 ? err : try_identity(id, o);
+    if (err < 0)
+        return err;
+    err = try_identity(id, o);
+    if (err == -EINVAL && c->certificate_text == NULL)
+        name_before(o, c->certificate);
+    return err;
 }
 
 static void leave_identities(weft__tls_identities *all)

@@ -160,6 +160,9 @@ def mistakes():
         one, two = Certificate(t.path, "one"), Certificate(t.path, "two")
         t.write("empty", "")
         empty, none = os.path.join(t.path, "empty"), os.path.join(t.path, "none")
+        locked = os.path.join(t.path, "locked.key")
+        subprocess.run(["openssl", "pkcs8", "-topk8", "-in", one.key, "-passout", "pass:x", "-out", locked], check=True)
+        os.chmod(locked, 0o600)
         for arguments, words in (
                 (("--tls-cert", one.certificate), "; --tls-key names the file"),
                 (("--log", os.path.join(none, "log")), none),
@@ -168,7 +171,12 @@ def mistakes():
                 (("--tls-cert", one.certificate, "--tls-key", two.key), "the private key is not the certificate's"),
                 (("--tls-cert", none, "--tls-key", one.key), none),
                 (("--tls-cert", one.certificate, "--tls-key", none), none),
-                (("--tls-cert", empty, "--tls-key", one.key), "no certificate"),
+                (("--tls-cert", empty, "--tls-key", one.key), f"{empty}: no certificate"),
+                (("--tls-cert", one.certificate, "--tls-key", empty), f"{empty}: no private key"),
+                (("--tls-cert", one.certificate, "--tls-key", locked), f"{locked}: the private key has a password"),
+                (("--tls-cert", t.path, "--tls-key", one.key), f"{t.path}: no plain file"),
+                (("--tls-cert", one.certificate, "--tls-key", one.key, "--tls-cert", two.certificate, "--tls-key", one.key),
+                 f"{two.certificate}: the private key is not the certificate's"),
                 (("--tls-key", one.key), "--tls-key needs --tls-cert"),
                 (("--tls-cert", one.certificate, "--tls-cert", two.certificate, "--tls-key", one.key),
                  "give each certificate its key")):
