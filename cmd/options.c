@@ -196,6 +196,23 @@ const char *cmd_why_no_processes(const char *model)
 
 /* ---- the command line ---- */
 
+/* The one name among `words` of which `part` is what lies between dashes: "cert" of "tls-cert". */
+static bool name_with_part(const char *part, const char *words, char *out, size_t size)
+{
+    size_t want = strlen(part);
+    unsigned found = 0;
+    for (const char *p = words; *p != 0; p += strspn(p, " ")) {
+        size_t len = strcspn(p, " ");
+        for (const char *q = p; q < p + len; q += strcspn(q, "- "), q += *q == '-')
+            if (strcspn(q, "- ") == want && strncmp(q, part, want) == 0 && len < size) {
+                found++;
+                snprintf(out, size, "%.*s", (int)len, p);
+            }
+        p += len;
+    }
+    return found == 1;
+}
+
 static int unknown_option(const char *command, const cmd_option *options, size_t n, const char *name)
 {
     char words[1024] = "help", near[64];
@@ -203,10 +220,19 @@ static int unknown_option(const char *command, const cmd_option *options, size_t
         size_t at = strlen(words);
         snprintf(words + at, sizeof words - at, " %s", options[i].name);
     }
-    if (cmd_nearest(name, words, near, sizeof near))
+    if (name_with_part(name, words, near, sizeof near) || cmd_nearest(name, words, near, sizeof near))
         return cmd_usage(command, "there is no option --%s; did you mean --%s? ('%s --help' lists them)", name, near,
                          command);
     return cmd_usage(command, "there is no option --%s ('%s --help' lists them)", name, command);
+}
+
+static int too_many(const char *command, const cmd_option *options, size_t n, const char *arg)
+{
+    bool number = arg[0] != 0 && arg[strspn(arg, "0123456789")] == 0;
+    for (size_t i = 0; number && i < n; i++)
+        if (strcmp(options[i].name, "port") == 0)
+            return cmd_usage(command, "'%s' is one argument too many; a port is given as --port %s", arg, arg);
+    return cmd_usage(command, "'%s' is one argument too many ('%s --help' shows how)", arg, command);
 }
 
 int cmd_read_options(const char *command, const cmd_option *options, size_t n, int argc, char **argv, const char **rest,
@@ -222,7 +248,7 @@ int cmd_read_options(const char *command, const cmd_option *options, size_t n, i
         }
         if (only_arguments || arg[0] != '-' || arg[1] == 0) {
             if (*count == room)
-                return cmd_usage(command, "'%s' is one argument too many ('%s --help' shows how)", arg, command);
+                return too_many(command, options, n, arg);
             rest[(*count)++] = arg;
             continue;
         }

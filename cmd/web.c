@@ -208,6 +208,13 @@ static int path_error(const char *path, int err)
     }
 }
 
+/* The port of what others write as one, ":8000" or "127.0.0.1:8000", or NULL. */
+static const char *port_behind(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    return colon != NULL && colon[1] != 0 && colon[1 + strspn(colon + 1, "0123456789")] == 0 ? colon + 1 : NULL;
+}
+
 static int server_error(int err)
 {
     int told = unix_path() != NULL ? path_error(unix_path(), err) : 0;
@@ -225,6 +232,9 @@ static int server_error(int err)
         return cmd_usage(COMMAND, "port %u may not be opened by this user; choose one from 1024 up with --port",
                          set.port);
     case -ENOENT:
+        if (port_behind(set.bind) != NULL)
+            return cmd_usage(COMMAND, "--bind '%s' is no address; the port has an option of its own: --port %s",
+                             set.bind, port_behind(set.bind));
         return cmd_usage(COMMAND, "--bind '%s' is neither an address nor a name that resolves", set.bind);
     case -ENOSYS:
     case -EOPNOTSUPP:

@@ -48,6 +48,12 @@ expect 2 "there is no directory '/no/such'" "$weft" web /no/such
 expect 2 "is not a directory" "$weft" web "$dir/site/index.html"
 expect 2 "one argument too many" "$weft" web "$dir/site" more
 expect 2 "did you mean --port" "$weft" web "$dir/site" --prot 80
+# What those write who come from other servers.
+expect 2 "given as --port 8080" "$weft" web "$dir/site" 8080
+expect 2 "did you mean --tls-cert" "$weft" web "$dir/site" --cert site.pem
+expect 2 "there is no option --timeout ('weft" "$weft" web "$dir/site" --timeout 5
+expect 2 "--port 8000" "$weft" web "$dir/site" --bind 127.0.0.1:8000
+expect 2 "--port 8000" "$weft" web "$dir/site" --bind :8000
 expect 2 "there is no option --frobnicate" "$weft" web "$dir/site" --frobnicate
 expect 2 "two dashes" "$weft" web "$dir/site" -p 80
 expect 2 "--port takes a value" "$weft" web "$dir/site" --port
