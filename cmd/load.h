@@ -119,9 +119,9 @@ typedef struct load_conn {
 } load_conn;
 
 struct load_worker {
-    /* Read by others meanwhile. */
-    volatile uint64_t answered, received;
-    volatile uint64_t errors[LOAD_ERRORS];
+    /* Read by others meanwhile, see load_count. */
+    uint64_t answered, received;
+    uint64_t errors[LOAD_ERRORS];
     load_hist raw;       /* from when it was given to a connection */
     load_hist corrected; /* from when it was due; only in open loop */
 

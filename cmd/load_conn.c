@@ -114,7 +114,7 @@ void load_conn_fail(load_worker *w, load_conn *c, enum load_error kind, int64_t 
     load_conn_was_tried(w, c);
     if (w->running) {
         uint64_t n = c->count > 0 ? c->count : 1;
-        w->errors[kind] += n;
+        load_count(&w->errors[kind], n);
     }
     for (; c->count > 0; c->count--) {
         const load_due *d = &c->ring[c->first];
@@ -209,7 +209,7 @@ static void answered(load_worker *w, load_conn *c, int64_t now)
     c->count--;
     c->answers++;
     w->outstanding--;
-    w->answered++;
+    load_count(&w->answered, 1);
     load_hist_add(&w->raw, now - d->given);
     if (load_opt.rate > 0)
         load_hist_add(&w->corrected, now - d->due);
@@ -222,7 +222,7 @@ static enum load_outcome take_http(load_worker *w, load_conn *c, const char *p, 
     if (o == LOAD_DONE) {
         w->status[c->scan.status]++;
         if (c->scan.status >= 400)
-            w->errors[LOAD_ERROR_STATUS]++;
+            load_count(&w->errors[LOAD_ERROR_STATUS], 1);
     }
     return o;
 }
@@ -311,7 +311,7 @@ static void peer_ended(load_worker *w, load_conn *c, bool broken, int64_t now)
     if (o == LOAD_DONE && c->count > 0) {
         w->status[c->scan.status]++;
         if (c->scan.status >= 400)
-            w->errors[LOAD_ERROR_STATUS]++;
+            load_count(&w->errors[LOAD_ERROR_STATUS], 1);
         answered(w, c, now);
         w->reopened += load_opt.keep_alive;
         begin_again(w, c, now);
@@ -340,7 +340,7 @@ static void receive(load_worker *w, load_conn *c)
         peer_ended(w, c, n < 0, now);
         return;
     }
-    w->received += (uint64_t)n;
+    load_count(&w->received, (uint64_t)n);
     if (kept > 0)
         memcpy(w->input, c->part, kept);
     c->part_size = 0;

@@ -14,11 +14,27 @@ enum {
     LOAD_HIST_BUCKETS = (LOAD_HIST_TOP - LOAD_HIST_BITS + 1) * LOAD_HIST_SUB
 };
 
+/* All atomic: written by one thread, read by others. */
 typedef struct load_hist {
-    volatile uint64_t count[LOAD_HIST_BUCKETS]; /* written by one thread, read as a whole word by others */
-    volatile uint64_t total;
-    uint64_t max, min, sum;
+    uint64_t count[LOAD_HIST_BUCKETS];
+    uint64_t total, max, min, sum;
 } load_hist;
+
+static inline uint64_t load_read(const uint64_t *n)
+{
+    return __atomic_load_n(n, __ATOMIC_RELAXED);
+}
+
+static inline void load_write(uint64_t *n, uint64_t value)
+{
+    __atomic_store_n(n, value, __ATOMIC_RELAXED);
+}
+
+/* One thread counts, so the addition need not be atomic, which would cost it a locked instruction. */
+static inline void load_count(uint64_t *n, uint64_t by)
+{
+    load_write(n, *n + by);
+}
 
 static inline unsigned load_hist_bucket(uint64_t v)
 {
@@ -40,13 +56,13 @@ static inline uint64_t load_hist_edge(unsigned b)
 static inline void load_hist_add(load_hist *h, int64_t ns)
 {
     uint64_t v = ns > 0 ? (uint64_t)ns : 0;
-    h->count[load_hist_bucket(v)]++;
-    h->total++;
-    h->sum += v;
+    load_count(&h->count[load_hist_bucket(v)], 1);
+    load_count(&h->total, 1);
+    load_count(&h->sum, v);
     if (v > h->max)
-        h->max = v;
+        load_write(&h->max, v);
     if (v < h->min || h->total == 1)
-        h->min = v;
+        load_write(&h->min, v);
 }
 
 /* Add what `from` holds. It may be added to meanwhile; then min, max and sum are of no use. */
@@ -54,17 +70,18 @@ static inline void load_hist_merge(load_hist *h, const load_hist *from)
 {
     uint64_t before = h->total;
     for (unsigned b = 0; b < LOAD_HIST_BUCKETS; b++) {
-        uint64_t n = from->count[b];
+        uint64_t n = load_read(&from->count[b]);
         h->count[b] += n;
         h->total += n;
     }
     if (h->total == before)
         return;
-    h->sum += from->sum;
-    if (from->max > h->max)
-        h->max = from->max;
-    if (before == 0 || from->min < h->min)
-        h->min = from->min;
+    uint64_t max = load_read(&from->max), min = load_read(&from->min);
+    h->sum += load_read(&from->sum);
+    if (max > h->max)
+        h->max = max;
+    if (before == 0 || min < h->min)
+        h->min = min;
 }
 
 /* The upper edge of the bucket that holds the sample of rank ceil(q * total); 0 when there is none. */

@@ -102,7 +102,7 @@ static void give_up(load_worker *w, int64_t now)
             load_conn_fail(w, &w->conns[i], LOAD_ERROR_TIMEOUT, now);
     for (int64_t due; (due = next_due(w)) < w->end && due <= now; w->scheduled++) {
         load_hist_add(&w->corrected, now - due);
-        w->errors[LOAD_ERROR_TIMEOUT]++;
+        load_count(&w->errors[LOAD_ERROR_TIMEOUT], 1);
     }
 }
 

@@ -97,9 +97,9 @@ void load_show_now(load_worker **workers, unsigned n, int64_t begin)
         return;
     add_hists(&now, workers, n);
     for (unsigned i = 0; i < n; i++) {
-        answered += workers[i]->answered;
+        answered += load_read(&workers[i]->answered);
         for (unsigned k = 0; k < LOAD_ERRORS; k++)
-            errors += workers[i]->errors[k];
+            errors += load_read(&workers[i]->errors[k]);
     }
     for (unsigned b = 0; b < LOAD_HIST_BUCKETS; b++) { /* what is new since the last look */
         uint64_t count = now.count[b];
