@@ -34,8 +34,9 @@ struct weft_websocket {
     int64_t heard, pinged; /* when the last byte came, and when the ping since then was sent; 0: there is none */
     size_t have;           /* bytes of an unfinished head, which stay unread */
     bool sent_close;
-    int code;  /* weft_websocket_code */
-    int error; /* that ended it; 0 while it is open */
+    bool leaves; /* the server stops, and has said so: the client does not know it yet */
+    int code;    /* weft_websocket_code */
+    int error;   /* that ended it; 0 while it is open */
 
     weft__ws_head frame; /* under way while in_frame */
     bool in_frame, in_message, text, done;
@@ -450,6 +451,7 @@ int weft_websocket_receive(weft_websocket *ws, weft_websocket_message *m, weft_u
         if (n == -ECANCELED && !weft_conn_stopping(ws->conn))
             return -ECANCELED;
         if (n <= 0 && weft_conn_stopping(ws->conn)) {
+            ws->leaves = true;
             send_close(ws, WEFT_WS_GOING_AWAY, NULL, 0);
             return end(ws, -WEFT_EEOF, WEFT_WS_GOING_AWAY);
         }
@@ -494,7 +496,7 @@ bool weft__websocket_end(weft_websocket *ws)
     weft_websocket_close(ws, WEFT_WS_NORMAL, NULL, weft_in_ms(CLOSE_WAIT_MS));
     weft_shield(was);
     bool told = ws->code != WEFT_WS_BROKEN; /* else our close could not be sent */
-    bool sends_on = told && (ws->error == 0 || ws->error == -EPROTO || ws->error == -EMSGSIZE);
+    bool sends_on = told && (ws->leaves || ws->error == 0 || ws->error == -EPROTO || ws->error == -EMSGSIZE);
     weft__free(ws->message);
     weft__free(ws);
     return sends_on;

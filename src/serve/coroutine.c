@@ -60,7 +60,7 @@ static int resume_input(weft_conn *c)
 static int co_wait_input(weft_conn *c, bool first, int64_t until)
 {
     if (first && weft__server_closing(c->worker->server) && !(c->flags & WEFT__CONN_BUSY)) {
-        c->flags |= WEFT__CONN_ENDED; /* no further request is begun */
+        weft__conn_call_end(c); /* no further request is begun */
         return 0;
     }
     int err = c->flags & WEFT__CONN_HELD ? resume_input(c) : 0;
@@ -154,7 +154,8 @@ static void end_conn(weft_conn *c)
 static void linger(weft_conn *c)
 {
     weft__input_free(c);
-    if ((c->flags & WEFT__CONN_ENDED) || weft__sys_shutdown(c->slot.fd, SHUT_WR) < 0) {
+    if ((c->flags & (WEFT__CONN_ENDED | WEFT__CONN_CALLED)) == WEFT__CONN_ENDED ||
+        weft__sys_shutdown(c->slot.fd, SHUT_WR) < 0) {
         end_conn(c);
         return;
     }
@@ -421,7 +422,7 @@ static void conn_received(weft__fd_slot *slot, weft__buffer *b, ssize_t n)
             weft__recv_stop(slot);
         }
     } else {
-        c->flags |= WEFT__CONN_ENDED;
+        c->flags = (uint8_t)((c->flags | WEFT__CONN_ENDED) & ~WEFT__CONN_CALLED);
         if (n < 0)
             weft__conn_break(c, (int)n);
     }

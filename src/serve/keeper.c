@@ -210,7 +210,7 @@ static void empty(weft__worker *w)
         if (c->state == WEFT__CONN_IDLE) {
             weft__conn_end(c);
         } else if (c->turn != NULL && c->turn->waits == WEFT__WAIT_FIRST && !(c->flags & WEFT__CONN_BUSY)) {
-            c->flags |= WEFT__CONN_ENDED;
+            weft__conn_call_end(c);
             weft__turn_wake(c, 1u << WEFT__WAIT_FIRST);
         }
     }

@@ -53,12 +53,13 @@ enum weft__conn_state {
 };
 
 enum weft__conn_flag {
-    WEFT__CONN_ENDED = 1,    /* the client's end of input (or an error, see error) has been read */
-    WEFT__CONN_TOLD = 2,     /* ... and the handler has been called since */
-    WEFT__CONN_BUSY = 4,     /* weft_conn_busy */
-    WEFT__CONN_HELD = 8,     /* receiving is stopped: enough is unread */
-    WEFT__CONN_REFUSED = 16, /* never was let in: only lingers so that the refusal can be read */
-    WEFT__CONN_UNOPENED = 32 /* on_open has not let it in: on_close is not called */
+    WEFT__CONN_ENDED = 1,     /* the client's end of input (or an error, see error) has been read */
+    WEFT__CONN_TOLD = 2,      /* ... and the handler has been called since */
+    WEFT__CONN_BUSY = 4,      /* weft_conn_busy */
+    WEFT__CONN_HELD = 8,      /* receiving is stopped: enough is unread */
+    WEFT__CONN_REFUSED = 16,  /* never was let in: only lingers so that the refusal can be read */
+    WEFT__CONN_UNOPENED = 32, /* on_open has not let it in: on_close is not called */
+    WEFT__CONN_CALLED = 64    /* loops: ENDED is what the stop has its handler believe; the client may well send on */
 };
 
 /* Whether the kernel holds back a packet that is not full. */
