@@ -92,7 +92,7 @@ int main(int argc, char **argv)
         printf("%s: ", models[i]);
         fflush(stdout);
         weft_server *s = open_server(models[i], lesson_port("--server"));
-        lesson_pair p = {server, s, ask_all};
+        lesson_pair p = {server, s, ask_all, NULL};
         failed |= lesson_run(&p, weft_server_port(s), NULL);
         weft_server_close(s);
     }

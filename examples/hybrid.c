@@ -75,7 +75,7 @@ int main(int argc, char **argv)
         puts(titles[i]);
         all_processes = i == 0;
         must(weft_server_open(&s, &options));
-        lesson_pair p = {server, s, client};
+        lesson_pair p = {server, s, client, NULL};
         failed |= lesson_run(&p, weft_server_port(s), NULL);
         weft_server_close(s);
     }

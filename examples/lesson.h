@@ -194,6 +194,7 @@ typedef struct lesson_pair {
     weft_thread_fn *server; /* serves until it is cancelled, which is what Ctrl-C does to it */
     void *socket;           /* what it is given: a listener, say */
     int (*client)(unsigned port);
+    weft_stream *listener; /* NULL, or what the client's process lets go of: a server that has ended refuses him then */
 } lesson_pair;
 
 static inline void lesson_block(int how, sigset_t *ends)
@@ -234,6 +235,9 @@ static inline int lesson_run(lesson_pair *p, unsigned port, const char *const *t
     lesson_block(SIG_BLOCK, &ends);
     must(weft_process_start(&server, lesson_serve, p, &(weft_process_options){.name = "server", .daemon = 1}));
     sigprocmask(SIG_UNBLOCK, &ends, NULL);
+    if (p->listener != NULL)
+        close(must(weft_stream_detach(p->listener)));
+    p->listener = NULL;
     int failed = p->client(port), code = 1;
     weft_process_signal(&server, SIGINT); /* Ctrl-C */
     must(weft_process_join(&server, &code, WEFT_FOREVER));
@@ -254,9 +258,9 @@ static inline weft_stream *lesson_listen(unsigned backlog)
 static inline int lesson_run_tcp(weft_thread_fn *server, weft_stream *listener, int (*client)(unsigned port),
                                  const char *const *typed)
 {
-    lesson_pair p = {server, listener, client};
+    lesson_pair p = {server, listener, client, listener};
     int failed = lesson_run(&p, listener != NULL ? weft_stream_port(listener) : 0, typed);
-    weft_stream_close(listener);
+    weft_stream_close(p.listener);
     return failed;
 }
 

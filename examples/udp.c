@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     lesson_begin(argc, argv);
     if (lesson_value("--client") == NULL)
         must(weft_udp_open(&d, NULL, lesson_port("--server"), NULL));
-    lesson_pair p = {server, d, client};
+    lesson_pair p = {server, d, client, NULL};
     int failed = lesson_run(&p, d != NULL ? weft_datagram_port(d) : 0, typed);
     weft_datagram_close(d);
     return failed;

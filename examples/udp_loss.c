@@ -93,7 +93,7 @@ int main(int argc, char **argv)
             weft_server_open(&s, &(weft_server_options){.packet = {.handler = confirm, .queue = 4, .recv_buffer = 6000},
                                                         .port = lesson_port("--server"),
                                                         .model = "iterative"}));
-    lesson_pair p = {server, s, client};
+    lesson_pair p = {server, s, client, NULL};
     int failed = lesson_run(&p, s != NULL ? weft_server_port(s) : 0, NULL);
     weft_server_close(s);
     return failed;

@@ -100,7 +100,7 @@ int main(int argc, char **argv)
     }
     if (lesson_value("--client") == NULL)
         server = web_server("127.0.0.1", lesson_port("--server"), made ? folder : html, show_and_serve);
-    lesson_pair p = {start, server, client};
+    lesson_pair p = {start, server, client, NULL};
     int failed = lesson_run(&p, server != NULL ? weft_server_port(server) : 0, typed);
     weft_server_close(server);
     weft_http_close(site);
