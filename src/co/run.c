@@ -143,6 +143,11 @@ bool weft__sched_starved(void)
     return load_relaxed(&starved) != 0;
 }
 
+void weft__sched_starved_after_fork_child(void)
+{
+    store_relaxed(&starved, 0);
+}
+
 static void own_stack(weft__sched *s, weft_co *co, weft__stack *stack)
 {
     co->sched = s;

@@ -439,6 +439,7 @@ void weft__sched_after_fork_child(void)
     dozer = NULL;
     injected = NULL;
     start_lock.word = 0;
+    weft__sched_starved_after_fork_child();
     if (weft__sched_self != NULL) {
         weft__sched_self = NULL;
         weft__idle_poller = NULL;

@@ -124,6 +124,7 @@ int weft__sched_limit(unsigned n);
 
 /* Whether memory for stacks has run out: starts are refused as long as it is so. */
 bool weft__sched_starved(void);
+void weft__sched_starved_after_fork_child(void);
 
 /* Put an unstarted coroutine where it will be found; pinned: co->sched says by whom. */
 void weft__sched_submit(weft_co *co);

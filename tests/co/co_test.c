@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static int add_one(void *arg)
 {
@@ -469,6 +471,33 @@ static int starve_until_there_is_memory(void *arg)
     raise_flag();
     join_all(held, HOLD - 1, 0);
     return 0;
+}
+
+static int starve_and_fork(void *arg)
+{
+    weft_co *held[HOLD - 1], *late[LATE], *co;
+    int status = 0;
+    (void)arg;
+    starve(held, late);
+    weft__sys_plan_none();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(weft_co_start(&co, returns, (void *)7, NULL) < 0 ? 1 : join(co));
+    CHECK(pid > 0);
+    CHECK_INT(pid, waitpid(pid, &status, 0));
+    CHECK(WIFEXITED(status));
+    CHECK_INT(7, WEXITSTATUS(status));
+    raise_flag();
+    join_all(held, HOLD - 1, 0);
+    join_all(late, LATE, 6);
+    return 0;
+}
+
+TEST(co_without_memory_for_a_stack_is_none_of_a_forked_childs)
+{
+    weft_co_threads(1);
+    weft_sleep(WEFT_NOW);
+    CHECK_OK(join(start(starve_and_fork, NULL)));
 }
 
 TEST(co_without_memory_for_a_stack_waits_for_one)
