@@ -433,6 +433,7 @@ def on_terminal(columns, *arguments):
             while more := os.read(leader, 65536):
                 shown += more
     os.close(leader)
+    check(process.returncode == 0, "it ends well on a terminal", (arguments, process.returncode, shown))
     return shown
 
 
@@ -454,15 +455,8 @@ def test_display():
             process.stdout.readline()
             process.stdout.close()  # has read enough; no load for ten minutes that nobody looks at
             check(process.wait(LIMIT) == 1, "it ends when nobody reads", process.returncode)
-        leader, follower = pty.openpty()
-        with subprocess.Popen([WEFT, "load", server.url, "--duration", "2", "--connections", "2"], stdout=follower) as process:
-            os.close(follower)
-            shown = b""
-            with contextlib.suppress(OSError):
-                while more := os.read(leader, 65536):
-                    shown += more
-        os.close(leader)
-        check(process.returncode == 0 and b"\r" in shown.replace(b"\r\n", b""), "one line, rewritten, on a terminal", shown)
+        shown = on_terminal(79, "load", server.url, "--duration", "2", "--connections", "2")
+        check(b"\r" in shown.replace(b"\r\n", b""), "one line, rewritten, on a terminal", shown)
 
 
 def test_interrupt():

@@ -1,9 +1,8 @@
 /* packet_attack_test.c - what clients of a datagram server can do on purpose, or a stop at a bad moment, and what must
  * not come of it. X-08, X-13; S001-18, S001-139. Clients are plain sockets. */
-#include "serve/serve_support.h"
+#include "serve/packet_support.h"
 
 #include <weft/co.h>
-#include <weft/packet.h>
 
 #include "base/atomic.h"
 #include "park/park.h"
@@ -16,11 +15,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-#define ALL_MODELS(name)                                                                                               \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__EVERY(60, name, )                                                                                           \
-    static void name(const serve_kind *kind)
 
 /* ---- the handler: what a datagram begins with says what is done ----
  *      r...   a millisecond of sleep; it comes back, if that was not cut short
@@ -71,57 +65,23 @@ static weft_server *serve(const serve_kind *kind, weft_server_options o, struct 
     return serve_start(kind, o);
 }
 
-static weft_packet_stats stats_of(weft_server *s)
-{
-    weft_packet_stats stats;
-    weft_packet_get_stats(s, &stats);
-    return stats;
-}
-
 /* ---- clients ---- */
-
-static int open_client(weft_server *s)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0);
-    struct timeval limit = {.tv_sec = (time_t)(20 * test_limit_factor())};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)weft_server_port(s))};
-    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
-    CHECK_INT(0, connect(fd, (struct sockaddr *)&a, sizeof a));
-    return fd;
-}
-
-static void send_text(int fd, const char *text)
-{
-    CHECK_INT(strlen(text), send(fd, text, strlen(text), MSG_NOSIGNAL));
-}
-
-static void expect(int fd, const char *text)
-{
-    char got[2048];
-    ssize_t n = recv(fd, got, sizeof got - 1, 0);
-    if (n < 0)
-        FAIL("instead of '%.20s': %s", text, strerror(errno));
-    got[n] = 0;
-    CHECK_STR(text, got);
-}
 
 /* ---- a stop at a bad moment ---- */
 
 /* Who is told to take nothing more while he takes the last one handles that one like any other. */
-ALL_MODELS(packet_that_comes_together_with_a_stop_has_its_grace)
+PACKET_EVERY_MODEL(packet_that_comes_together_with_a_stop_has_its_grace)
 {
     struct work *work = new_work(kind);
     for (int i = 0; i < 20; i++) {
         weft_server *s = serve(kind, (weft_server_options){0}, work);
-        int fd = open_client(s);
-        send_text(fd, "e");
-        expect(fd, "e");
-        send_text(fd, "r");
+        int fd = packet_client(weft_server_port(s));
+        packet_say(fd, "e");
+        packet_expect(fd, "e");
+        packet_say(fd, "r");
         weft_server_stop(s, weft_in_seconds(3600));
         CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
-        CHECK_INT(stats_of(s).received, stats_of(s).handled);
+        CHECK_INT(packet_stats(s).received, packet_stats(s).handled);
         weft_server_close(s);
         close(fd);
     }
@@ -135,7 +95,7 @@ static uint64_t accounted(const weft_packet_stats *stats)
 }
 
 /* With handlers at work, lines full, and more in the kernel's queue: whatever the grace, all is accounted for. */
-ALL_MODELS(packet_stop_in_a_flood_accounts_for_all)
+PACKET_EVERY_MODEL(packet_stop_in_a_flood_accounts_for_all)
 {
     enum {
         CLIENTS = 12
@@ -146,13 +106,13 @@ ALL_MODELS(packet_stop_in_a_flood_accounts_for_all)
         weft_server *s = serve(kind, o, work);
         int fd[CLIENTS];
         for (int k = 0; k < CLIENTS; k++) {
-            fd[k] = open_client(s);
+            fd[k] = packet_client(weft_server_port(s));
             for (int n = 0; n < 8; n++)
-                send_text(fd[k], k < i ? "w" : n % 2 ? "e" : "r");
+                packet_say(fd[k], k < i ? "w" : n % 2 ? "e" : "r");
         }
         weft_server_stop(s, i % 2 ? WEFT_NOW : weft_in_ms(5));
         CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
-        weft_packet_stats stats = stats_of(s);
+        weft_packet_stats stats = packet_stats(s);
         CHECK_INT(stats.received, accounted(&stats));
         CHECK(stats.received + stats.lost <= CLIENTS * 8);
         weft_server_close(s);
@@ -171,12 +131,12 @@ struct flood {
 static bool is_settled(void *arg)
 {
     struct flood *f = arg;
-    weft_packet_stats stats = stats_of(f->server);
+    weft_packet_stats stats = packet_stats(f->server);
     return stats.received + stats.lost >= f->sent && accounted(&stats) == stats.received;
 }
 
 /* Sources without end displace each other; one who stays and asks again is served in the midst of them. */
-ALL_MODELS(packet_flood_of_many_sources_leaves_room_for_one_who_stays)
+PACKET_EVERY_MODEL(packet_flood_of_many_sources_leaves_room_for_one_who_stays)
 {
     enum {
         SOURCES = 300,
@@ -184,10 +144,10 @@ ALL_MODELS(packet_flood_of_many_sources_leaves_room_for_one_who_stays)
     };
     weft_server *s = serve(kind, (weft_server_options){.max_connections = 4}, new_work(kind));
     struct flood flood = {s, 0};
-    int stays = open_client(s), fd[AT_ONCE];
+    int stays = packet_client(weft_server_port(s)), fd[AT_ONCE];
     for (int i = 0; i < SOURCES; i += AT_ONCE) {
         for (int k = 0; k < AT_ONCE; k++, flood.sent++)
-            send_text(fd[k] = open_client(s), k % 3 ? "e" : "");
+            packet_say(fd[k] = packet_client(weft_server_port(s)), k % 3 ? "e" : "");
         wait_until(is_settled, &flood, "the flood is settled");
         struct timeval soon = {.tv_usec = 20000};
         setsockopt(stays, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
@@ -196,14 +156,14 @@ ALL_MODELS(packet_flood_of_many_sources_leaves_room_for_one_who_stays)
         do { /* what is lost is sent again: a thread or process has to end first */
             if (tries++ == 300)
                 FAIL("no place for one who stays");
-            send_text(stays, "e");
+            packet_say(stays, "e");
             flood.sent++;
         } while (recv(stays, &byte, 1, 0) != 1);
         for (int k = 0; k < AT_ONCE; k++)
             close(fd[k]);
     }
     wait_until(is_settled, &flood, "all is settled");
-    CHECK_INT(flood.sent, stats_of(s).received + stats_of(s).lost);
+    CHECK_INT(flood.sent, packet_stats(s).received + packet_stats(s).lost);
     close(stays);
     serve_stop(s);
 }
@@ -233,13 +193,13 @@ static void packet_peers_at_work_do_not_keep_newcomers_out(const serve_kind *kin
     weft_server *s = serve(kind, o, work);
     int fd[BUSY + SILENT];
     for (int i = 0; i < BUSY; i++)
-        send_text(fd[i] = open_client(s), "w");
+        packet_say(fd[i] = packet_client(weft_server_port(s)), "w");
     wait_until(are_working, &(struct calls){work, s, BUSY}, "all are at work");
     for (int i = BUSY; i < BUSY + SILENT; i++) {
-        send_text(fd[i] = open_client(s), "e");
-        expect(fd[i], "e");
+        packet_say(fd[i] = packet_client(weft_server_port(s)), "e");
+        packet_expect(fd[i], "e");
     }
-    int newcomer = open_client(s);
+    int newcomer = packet_client(weft_server_port(s));
     struct timeval soon = {.tv_usec = 20000};
     setsockopt(newcomer, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
     char byte;
@@ -247,7 +207,7 @@ static void packet_peers_at_work_do_not_keep_newcomers_out(const serve_kind *kin
     do { /* what is lost is sent again: those who look for a place look at some only, and a process has to end first */
         if (tries++ == 200)
             FAIL("no place for a newcomer");
-        send_text(newcomer, "e");
+        packet_say(newcomer, "e");
     } while (recv(newcomer, &byte, 1, 0) != 1);
     let_go(work);
     for (int i = 0; i < BUSY + SILENT; i++)
@@ -297,15 +257,15 @@ static void packet_for_which_there_is_no_thread_is_told(const serve_kind *kind)
     o.host = serve_own_host();
     o.stack_size = 256 * 1024;
     weft_server *s = serve_start(kind, o);
-    int fd = open_client(s);
+    int fd = packet_client(weft_server_port(s));
     weft__sys_plan(WEFT__SYS_THREAD, 1, 1, -EAGAIN, 0);
-    send_text(fd, "one");
+    packet_say(fd, "one");
     wait_until(is_told, &drops, "that it was dropped");
     weft__sys_plan_none();
     CHECK_INT(EUSERS, load_seq_cst(&drops.why));
-    CHECK_INT(1, stats_of(s).no_room);
-    send_text(fd, "two");
-    expect(fd, "two");
+    CHECK_INT(1, packet_stats(s).no_room);
+    packet_say(fd, "two");
+    packet_expect(fd, "two");
     close(fd);
     serve_stop(s);
 }
@@ -335,13 +295,13 @@ static weft_server *serve_far(struct work *work, int *fd)
     weft_server_options o = {.packet = {.handler = shut_or_wait}, .arg = work};
     o.host = serve_own_host();
     weft_server *s = serve_start(&serve_process, o);
-    *fd = open_client(s);
+    *fd = packet_client(weft_server_port(s));
     return s;
 }
 
 static void await_received(weft_server *s, uint64_t n)
 {
-    while (stats_of(s).received < n)
+    while (packet_stats(s).received < n)
         (void)weft_sleep(weft_in_ms(1));
     (void)weft_server_tell(s, 1, WEFT_FOREVER); /* it is past what it has received */
 }
@@ -351,13 +311,13 @@ TEST_LIMIT(30, packet_for_which_there_is_no_process_any_more_has_no_room)
     struct work *work = new_work(&serve_process);
     int fd;
     weft_server *s = serve_far(work, &fd);
-    send_text(fd, "s");
+    packet_say(fd, "s");
     while (load_seq_cst(&work->working) == 0)
         (void)weft_sleep(weft_in_ms(1));
-    send_text(fd, "late");
+    packet_say(fd, "late");
     await_received(s, 2);
-    CHECK_INT(0, stats_of(s).too_many);
-    CHECK_INT(1, stats_of(s).no_room);
+    CHECK_INT(0, packet_stats(s).too_many);
+    CHECK_INT(1, packet_stats(s).no_room);
     let_go(work);
     close(fd);
     serve_stop(s);
@@ -369,13 +329,13 @@ TEST_LIMIT(30, packet_for_which_the_way_to_its_process_is_full_has_no_room)
     struct work *work = new_work(&serve_process);
     int fd;
     weft_server *s = serve_far(work, &fd);
-    send_text(fd, "w");
-    for (uint64_t n = 2; stats_of(s).no_room + stats_of(s).too_many == 0; n++) {
+    packet_say(fd, "w");
+    for (uint64_t n = 2; packet_stats(s).no_room + packet_stats(s).too_many == 0; n++) {
         CHECK_INT(HEAVY, send(fd, heavy, HEAVY, 0));
         await_received(s, n);
     }
-    CHECK_INT(0, stats_of(s).too_many);
-    CHECK_INT(1, stats_of(s).no_room);
+    CHECK_INT(0, packet_stats(s).too_many);
+    CHECK_INT(1, packet_stats(s).no_room);
     let_go(work);
     close(fd);
     serve_stop(s);
@@ -393,28 +353,28 @@ static void serve_with_a_failure(const serve_kind *kind)
     if (weft_server_open(&s, &o) < 0)
         return;
     if (weft_server_start(s) == 0) {
-        int fd = open_client(s);
+        int fd = packet_client(weft_server_port(s));
         struct timeval soon = {.tv_usec = 20000};
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
         char byte;
         for (int i = 0; i < 3; i++)
-            send_text(fd, "e");
+            packet_say(fd, "e");
         for (int tries = 0; recv(fd, &byte, 1, 0) != 1; tries++) {
             if (tries == 300)
                 FAIL("no answer any more");
-            send_text(fd, "e");
+            packet_say(fd, "e");
         }
         close(fd);
         weft_server_stop(s, WEFT_FOREVER);
         CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
-        weft_packet_stats stats = stats_of(s);
+        weft_packet_stats stats = packet_stats(s);
         CHECK_INT(stats.received, accounted(&stats));
     }
     weft_server_close(s);
 }
 
 /* One call in a server's life fails: it says so, or it serves; and it ends. */
-ALL_MODELS(packet_server_survives_each_failing_call)
+PACKET_EVERY_MODEL(packet_server_survives_each_failing_call)
 {
     static const enum weft__sys_call calls[] = {WEFT__SYS_MALLOC, WEFT__SYS_MMAP, WEFT__SYS_THREAD,
                                                 WEFT__SYS_SOCKET, WEFT__SYS_BIND, WEFT__SYS_SOCKOPT,

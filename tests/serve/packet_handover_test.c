@@ -1,9 +1,9 @@
 /* packet_handover_test.c - a datagram server is replaced while it serves: under every model each datagram is answered,
  * by the old server or by the new one; what sockets can be given. S001-18, S001-139. Clients are plain sockets. */
 #include "serve/load_support.h"
+#include "serve/packet_support.h"
 
 #include <weft/handover.h>
-#include <weft/packet.h>
 
 #include "base/atomic.h"
 
@@ -17,11 +17,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define ALL_MODELS(name)                                                                                               \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__EVERY(60, name, )                                                                                           \
-    static void name(const serve_kind *kind)
 
 enum {
     SOCKETS = 16,
@@ -68,13 +63,6 @@ static weft_server *succeed(const serve_kind *kind, weft_server *from)
     CHECK_STR(weft_server_address(from), weft_server_address(s));
     CHECK_OK(weft_server_start(s));
     return s;
-}
-
-static weft_packet_stats stats_of(weft_server *s)
-{
-    weft_packet_stats stats;
-    weft_packet_get_stats(s, &stats);
-    return stats;
 }
 
 /* ---- the load ---- */
@@ -168,7 +156,7 @@ static uint64_t end_of(weft_server *s)
 {
     weft_server_retire(s, weft_in_seconds(3600));
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
-    weft_packet_stats stats = stats_of(s);
+    weft_packet_stats stats = packet_stats(s);
     CHECK_INT(stats.received, stats.handled);
     CHECK_INT(stats.received, stats.answered);
     CHECK_INT(0, stats.lost + stats.unsent);
@@ -177,7 +165,7 @@ static uint64_t end_of(weft_server *s)
 }
 
 /* No datagram that was sent is lost on the way from one server to the next; and each is handled once. */
-ALL_MODELS(packet_handover_loses_nothing)
+PACKET_EVERY_MODEL(packet_handover_loses_nothing)
 {
     load *l = test_shared(sizeof *l);
     weft_server_options o = options_of(kind);
@@ -260,7 +248,7 @@ static void expect(int fd, const char *text)
 }
 
 /* What comes while nobody reads is the next server's: a socket outlives the server that gave it away. */
-ALL_MODELS(packet_handover_keeps_what_waits)
+PACKET_EVERY_MODEL(packet_handover_keeps_what_waits)
 {
     weft_server_options o = options_of(kind);
     weft_server *s, *next;
@@ -367,9 +355,9 @@ TEST(packet_handover_earlier_losses_are_not_counted)
     o.listeners = &fd;
     o.listener_count = 1;
     CHECK_OK(weft_server_open(&s, &o));
-    CHECK_INT(0, stats_of(s).lost);
+    CHECK_INT(0, packet_stats(s).lost);
     CHECK_INT(sizeof bytes, send(peer, bytes, sizeof bytes, 0)); /* there is no room still: nobody reads yet */
-    CHECK_INT(1, stats_of(s).lost);
+    CHECK_INT(1, packet_stats(s).lost);
     weft_server_close(s);
     close(peer);
 }

@@ -1,9 +1,8 @@
 /* packet_test.c - datagram servers: one handler under every model, what is dropped and counted, the stop.
  * X-08, X-13; S001-18, S001-38, S001-139, S002-10, S002-11. Clients are plain sockets. */
-#include "serve/serve_support.h"
+#include "serve/packet_support.h"
 
 #include <weft/co.h>
-#include <weft/packet.h>
 
 #include "base/atomic.h"
 #include "park/park.h"
@@ -112,37 +111,10 @@ static weft_server *serve(const serve_kind *kind, weft_server_options o, line_se
 
 /* ---- clients ---- */
 
-static int open_client(unsigned port)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0);
-    struct timeval limit = {.tv_sec = (time_t)(20 * test_limit_factor())};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    CHECK_INT(1, inet_pton(AF_INET, serve_own_host(), &a.sin_addr));
-    CHECK_INT(0, connect(fd, (struct sockaddr *)&a, sizeof a));
-    return fd;
-}
-
-static void send_text(int fd, const char *text)
-{
-    CHECK_INT(strlen(text), send(fd, text, strlen(text), MSG_NOSIGNAL));
-}
-
-static void expect(int fd, const char *text)
-{
-    char got[2048];
-    ssize_t n = recv(fd, got, sizeof got - 1, 0);
-    if (n < 0)
-        FAIL("instead of '%.20s': %s", text, strerror(errno));
-    got[n] = 0;
-    CHECK_STR(text, got);
-}
-
 static void ask(int fd, const char *text, const char *answer)
 {
-    send_text(fd, text);
-    expect(fd, answer);
+    packet_say(fd, text);
+    packet_expect(fd, answer);
 }
 
 static void expect_nothing(int fd)
@@ -150,13 +122,6 @@ static void expect_nothing(int fd)
     char byte;
     CHECK_INT(-1, recv(fd, &byte, 1, MSG_DONTWAIT));
     CHECK(errno == EAGAIN || errno == ECONNREFUSED);
-}
-
-static weft_packet_stats stats_of(weft_server *s)
-{
-    weft_packet_stats stats;
-    weft_packet_get_stats(s, &stats);
-    return stats;
 }
 
 static uint64_t dropped(const weft_packet_stats *stats)
@@ -173,7 +138,7 @@ struct count {
 static bool is_settled(void *arg)
 {
     struct count *c = arg;
-    weft_packet_stats stats = stats_of(c->server);
+    weft_packet_stats stats = packet_stats(c->server);
     return stats.received + stats.lost >= c->count && stats.handled + dropped(&stats) == stats.received;
 }
 
@@ -190,12 +155,12 @@ ALL_MODELS(packet_answers)
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){0}, &service);
     static char big[65507], back[65507];
-    int one = open_client(weft_server_port(s)), two = open_client(weft_server_port(s));
+    int one = packet_client(weft_server_port(s)), two = packet_client(weft_server_port(s));
     ask(one, "e hello", "e hello");
     ask(two, "", "");
     ask(one, "3 times", "3 times");
-    expect(one, "3 times");
-    expect(one, "3 times");
+    packet_expect(one, "3 times");
+    packet_expect(one, "3 times");
     for (size_t i = 0; i < sizeof big; i++)
         big[i] = (char)line_pattern(i);
     big[0] = 'e';
@@ -208,7 +173,7 @@ ALL_MODELS(packet_answers)
     close(two);
     weft_server_stop(s, WEFT_FOREVER);
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER)); /* an answer is counted behind its sending */
-    weft_packet_stats stats = stats_of(s);
+    weft_packet_stats stats = packet_stats(s);
     CHECK_INT(5, stats.handled);
     CHECK_INT(7, stats.answered);
     CHECK_INT(0, dropped(&stats) + stats.unsent + stats.lost);
@@ -223,16 +188,16 @@ ALL_MODELS(packet_keeps_the_order_of_a_peer)
     int fd[3];
     char text[32];
     for (int i = 0; i < 3; i++)
-        fd[i] = open_client(weft_server_port(s));
+        fd[i] = packet_client(weft_server_port(s));
     for (int k = 0; k < 12; k++)
         for (int i = 0; i < 3; i++) {
             snprintf(text, sizeof text, "%c %d", k % 4 == 0 ? 'z' : 'e', k);
-            send_text(fd[i], text);
+            packet_say(fd[i], text);
         }
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 12; k++) {
             snprintf(text, sizeof text, "%c %d", k % 4 == 0 ? 'z' : 'e', k);
-            expect(fd[i], text);
+            packet_expect(fd[i], text);
         }
     for (int i = 0; i < 3; i++)
         close(fd[i]);
@@ -243,12 +208,12 @@ ALL_MODELS(packet_drops_and_counts_what_is_too_large)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){.packet.size_max = 16}, &service);
-    int fd = open_client(weft_server_port(s));
-    send_text(fd, "e seventeen bytes");
+    int fd = packet_client(weft_server_port(s));
+    packet_say(fd, "e seventeen bytes");
     ask(fd, "e sixteen bytes.", "e sixteen bytes.");
     wait_settled(s, 2);
-    CHECK_INT(1, stats_of(s).too_large);
-    CHECK_INT(1, stats_of(s).handled);
+    CHECK_INT(1, packet_stats(s).too_large);
+    CHECK_INT(1, packet_stats(s).handled);
     close(fd);
     serve_stop(s);
 }
@@ -258,17 +223,17 @@ ALL_MODELS(packet_outlives_peers_that_vanish)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){0}, &service);
-    int fd = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s));
     for (int i = 0; i < 20; i++) {
-        int gone = open_client(weft_server_port(s));
-        send_text(gone, "3");
+        int gone = packet_client(weft_server_port(s));
+        packet_say(gone, "3");
         close(gone);
     }
     ask(fd, "e there", "e there");
     wait_settled(s, 21);
     ask(fd, "e still there", "e still there");
     wait_settled(s, 22);
-    CHECK_INT(22, stats_of(s).handled);
+    CHECK_INT(22, packet_stats(s).handled);
     close(fd);
     serve_stop(s);
 }
@@ -281,12 +246,12 @@ ALL_MODELS(packet_flood_is_counted)
     };
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){.packet = {.queue = 32}}, &service);
-    int fd = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s)), other = packet_client(weft_server_port(s));
     for (int i = 0; i < FLOOD; i++)
         if (send(fd, "n flood", 7, 0) < 0)
             FAIL("send: %s", strerror(errno));
     wait_settled(s, FLOOD);
-    CHECK_INT(FLOOD, stats_of(s).received + stats_of(s).lost);
+    CHECK_INT(FLOOD, packet_stats(s).received + packet_stats(s).lost);
     ask(other, "e other", "e other");
     ask(fd, "e after all", "e after all");
     close(fd);
@@ -298,14 +263,14 @@ ALL_MODELS(packet_rate_of_a_peer_is_limited)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){.packet.rate = 2}, &service);
-    int fd = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s)), other = packet_client(weft_server_port(s));
     ask(fd, "e 1", "e 1");
     for (int i = 0; i < 19; i++)
-        send_text(fd, "n");
+        packet_say(fd, "n");
     wait_settled(s, 20);
     ask(other, "e other", "e other");
     wait_settled(s, 21);
-    weft_packet_stats stats = stats_of(s);
+    weft_packet_stats stats = packet_stats(s);
     CHECK_BETWEEN(1, 18, stats.over_rate); /* fewer than 18 if the sending took seconds */
     CHECK_INT(21, stats.handled + stats.over_rate);
     close(fd);
@@ -319,14 +284,14 @@ ALL_MODELS(packet_stop_lets_handlers_finish)
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){0}, &service), *next;
     unsigned port = weft_server_port(s);
-    int fd = open_client(port);
+    int fd = packet_client(port);
     ask(fd, "w", "waiting");
     weft_server_stop(s, WEFT_FOREVER);
     CHECK_ERR(-ETIMEDOUT, weft_server_wait(s, WEFT_NOW));
     line_service_go(service);
-    expect(fd, "waited");
+    packet_expect(fd, "waited");
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
-    CHECK_INT(1, stats_of(s).handled);
+    CHECK_INT(1, packet_stats(s).handled);
     weft_server_close(s);
     weft_server_options o = {.packet.handler = handle, .host = serve_own_host(), .port = port};
     CHECK_OK(weft_server_open(&next, &o));
@@ -339,13 +304,13 @@ ALL_MODELS(packet_stop_cuts_handlers)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){0}, &service);
-    int fd = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s));
     ask(fd, "w", "waiting");
-    send_text(fd, "e behind it");
+    packet_say(fd, "e behind it");
     weft_server_stop(s, WEFT_NOW);
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
     if (strcmp(kind->name, "process") != 0)
-        expect(fd, "cut");
+        packet_expect(fd, "cut");
     weft_server_close(s);
     close(fd);
 }
@@ -354,7 +319,7 @@ ALL_MODELS(packet_handler_may_stop_the_server)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){0}, &service);
-    int fd = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s));
     ask(fd, "s", "stopping");
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
     weft_server_close(s);
@@ -370,14 +335,14 @@ static void packet_serves_others_meanwhile(const serve_kind *kind)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){0}, &service);
-    int busy = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    int busy = packet_client(weft_server_port(s)), other = packet_client(weft_server_port(s));
     ask(busy, "w", "waiting");
-    send_text(busy, "e behind it");
+    packet_say(busy, "e behind it");
     ask(other, "e beside it", "e beside it");
     expect_nothing(busy);
     line_service_go(service);
-    expect(busy, "waited");
-    expect(busy, "e behind it");
+    packet_expect(busy, "waited");
+    packet_expect(busy, "e behind it");
     close(busy);
     close(other);
     serve_stop(s);
@@ -391,20 +356,20 @@ static void packet_line_of_a_peer_is_bounded(const serve_kind *kind)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){.packet.peer_queue = 4}, &service);
-    int busy = open_client(weft_server_port(s)), other = open_client(weft_server_port(s));
+    int busy = packet_client(weft_server_port(s)), other = packet_client(weft_server_port(s));
     ask(busy, "w", "waiting");
     for (int i = 0; i < 10; i++)
-        send_text(busy, "e");
-    while (stats_of(s).too_many < 7)
+        packet_say(busy, "e");
+    while (packet_stats(s).too_many < 7)
         (void)weft_sleep(weft_in_ms(1));
     ask(other, "e other", "e other");
     line_service_go(service);
-    expect(busy, "waited");
+    packet_expect(busy, "waited");
     for (int i = 0; i < 3; i++)
-        expect(busy, "e");
+        packet_expect(busy, "e");
     wait_settled(s, 12);
     expect_nothing(busy);
-    CHECK_INT(7, stats_of(s).too_many);
+    CHECK_INT(7, packet_stats(s).too_many);
     close(busy);
     close(other);
     serve_stop(s);
@@ -415,29 +380,29 @@ static void packet_peers_are_bounded(const serve_kind *kind)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){.max_connections = 2, .threads = 1}, &service);
-    int busy[2], other = open_client(weft_server_port(s));
+    int busy[2], other = packet_client(weft_server_port(s));
     for (int i = 0; i < 2; i++) {
-        busy[i] = open_client(weft_server_port(s));
+        busy[i] = packet_client(weft_server_port(s));
         ask(busy[i], "w", "waiting");
     }
-    send_text(other, "e");
-    while (stats_of(s).no_room < 1)
+    packet_say(other, "e");
+    while (packet_stats(s).no_room < 1)
         (void)weft_sleep(weft_in_ms(1));
     line_service_go(service);
     for (int i = 0; i < 2; i++)
-        expect(busy[i], "waited");
+        packet_expect(busy[i], "waited");
     weft_packet_stats stats;
     for (int tries = 0;; tries++) { /* what is lost is sent again: a thread or process has to end first */
         struct timeval soon = {.tv_usec = 20000};
         char byte;
         setsockopt(other, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
-        send_text(other, "e");
+        packet_say(other, "e");
         if (recv(other, &byte, 1, 0) == 1)
             break;
         if (tries > 500)
             FAIL("nobody gives way");
     }
-    stats = stats_of(s);
+    stats = packet_stats(s);
     CHECK(stats.no_room >= 1);
     for (int i = 0; i < 2; i++)
         close(busy[i]);
@@ -454,13 +419,13 @@ static void packet_silent_peers_are_forgotten(const serve_kind *kind)
 {
     line_service *service;
     weft_server *s = serve(kind, (weft_server_options){.idle_timeout = WEFT_MS}, &service);
-    int fd = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s));
     for (int i = 0; i < 20; i++) {
         struct timeval soon = {.tv_usec = 50000};
         char byte;
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
         do
-            send_text(fd, "e");
+            packet_say(fd, "e");
         while (recv(fd, &byte, 1, 0) != 1); /* sent on the way out, it may be lost */
         (void)weft_sleep(weft_in_ms(i % 4));
     }
@@ -479,19 +444,19 @@ TEST_LIMIT(30, packet_process_that_dies_is_replaced)
 {
     line_service *service;
     weft_server *s = serve(&serve_prefork, (weft_server_options){.processes = 1}, &service);
-    int fd = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s));
     char before[16] = "", after[16] = "";
     for (int i = 0; i < 2; i++) {
-        send_text(fd, "p");
+        packet_say(fd, "p");
         if (recv(fd, i == 0 ? before : after, 15, 0) <= 0)
             FAIL("no answer: %s", strerror(errno));
         if (i == 0)
-            send_text(fd, "d");
-        while (stats_of(s).cut == 0)
+            packet_say(fd, "d");
+        while (packet_stats(s).cut == 0)
             (void)weft_sleep(weft_in_ms(1));
     }
     CHECK(atoi(before) != atoi(after));
-    CHECK_INT(1, stats_of(s).cut);
+    CHECK_INT(1, packet_stats(s).cut);
     close(fd);
     serve_stop(s);
 }
@@ -501,23 +466,23 @@ TEST_LIMIT(30, packet_process_of_a_peer_that_is_asked_to_end_is_replaced)
 {
     line_service *service;
     weft_server *s = serve(&serve_process, (weft_server_options){0}, &service);
-    int fd = open_client(weft_server_port(s));
+    int fd = packet_client(weft_server_port(s));
     struct timeval soon = {.tv_usec = 50000};
     char number[16] = "", again[16] = "";
-    send_text(fd, "p");
+    packet_say(fd, "p");
     CHECK(recv(fd, number, 15, 0) > 0);
     ask(fd, "w", "waiting");
-    send_text(fd, "n");
-    while (stats_of(s).received < 3)
+    packet_say(fd, "n");
+    while (packet_stats(s).received < 3)
         (void)weft_sleep(weft_in_ms(1));
     CHECK_INT(0, kill(atoi(number), SIGTERM));
     line_service_go(service);
-    expect(fd, "waited");
+    packet_expect(fd, "waited");
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
     do
-        send_text(fd, "p");
+        packet_say(fd, "p");
     while (recv(fd, again, 15, 0) <= 0 || strcmp(again, number) == 0); /* sent on the way out, it is lost */
-    CHECK_INT(0, stats_of(s).cut);
+    CHECK_INT(0, packet_stats(s).cut);
     close(fd);
     serve_stop(s);
 }
@@ -529,20 +494,20 @@ TEST_LIMIT(30, packet_peers_have_processes_of_their_own)
     int fd[2];
     char number[2][16] = {"", ""}, again[16] = "";
     for (int i = 0; i < 2; i++) {
-        fd[i] = open_client(weft_server_port(s));
-        send_text(fd[i], "p");
+        fd[i] = packet_client(weft_server_port(s));
+        packet_say(fd[i], "p");
         CHECK(recv(fd[i], number[i], 15, 0) > 0);
     }
-    send_text(fd[0], "p");
+    packet_say(fd[0], "p");
     CHECK(recv(fd[0], again, 15, 0) > 0);
     CHECK_STR(number[0], again);
     CHECK(atoi(number[0]) != atoi(number[1]) && atoi(number[0]) != (int)getpid());
-    send_text(fd[0], "d");
+    packet_say(fd[0], "d");
     ask(fd[1], "e the other one", "e the other one");
     close(fd[0]);
     close(fd[1]);
     wait_settled(s, 5);
-    CHECK_INT(1, stats_of(s).cut);
+    CHECK_INT(1, packet_stats(s).cut);
     serve_stop(s);
 }
 
@@ -624,8 +589,8 @@ TEST(packet_drop_is_told)
     weft_server_options o = {
         .packet = {.handler = echo, .size_max = 10, .on_drop = note_drop}, .arg = &drops, .host = serve_own_host()};
     weft_server *s = serve_start(&serve_epoll, o);
-    int fd = open_client(weft_server_port(s));
-    send_text(fd, "eleven byte");
+    int fd = packet_client(weft_server_port(s));
+    packet_say(fd, "eleven byte");
     while (load_seq_cst(&drops.count) == 0)
         (void)weft_sleep(weft_in_ms(1));
     CHECK_INT(-EMSGSIZE, drops.why);
@@ -675,12 +640,12 @@ static void send_deaf(int fd, unsigned port)
 static void ask_among_deaf(int deaf, int fd, unsigned port)
 {
     send_deaf(deaf, port);
-    send_text(fd, "e 1");
+    packet_say(fd, "e 1");
     send_deaf(deaf, port);
-    send_text(fd, "e 2");
+    packet_say(fd, "e 2");
     send_deaf(deaf, port);
-    expect(fd, "e 1");
-    expect(fd, "e 2");
+    packet_expect(fd, "e 1");
+    packet_expect(fd, "e 2");
 }
 
 ALL_MODELS(packet_refused_answer_is_told_and_is_no_error_of_others)
@@ -691,7 +656,7 @@ ALL_MODELS(packet_refused_answer_is_told_and_is_no_error_of_others)
                                                              .host = serve_own_host(),
                                                              .stack_size = 256 * 1024});
     unsigned port = weft_server_port(s), deaf_port;
-    int deaf = open_deaf(&deaf_port), fd = open_client(port);
+    int deaf = open_deaf(&deaf_port), fd = packet_client(port);
     uint64_t rounds = 0;
     do { /* the kernel says so a limited number of times a second, to all programs together */
         ask_among_deaf(deaf, fd, port);
@@ -699,8 +664,8 @@ ALL_MODELS(packet_refused_answer_is_told_and_is_no_error_of_others)
     } while (rounds < 20 || load_seq_cst(&errors->count) < 3);
     CHECK_INT(ECONNREFUSED, load_seq_cst(&errors->err));
     CHECK_INT(deaf_port, load_seq_cst(&errors->port));
-    CHECK_INT(5 * rounds, stats_of(s).handled);
-    CHECK_INT(0, stats_of(s).unsent);
+    CHECK_INT(5 * rounds, packet_stats(s).handled);
+    CHECK_INT(0, packet_stats(s).unsent);
     CHECK(load_seq_cst(&errors->count) <= 3 * rounds);
     close(deaf);
     close(fd);
@@ -723,7 +688,7 @@ static void packet_reports_that_nobody_wants_are_none(const serve_kind *kind)
     weft_server_options o = {.listeners = &given, .listener_count = 1, .threads = 1};
     weft_server *s = serve(kind, o, &service);
     unsigned deaf_port, port = weft_server_port(s);
-    int deaf = open_deaf(&deaf_port), fd = open_client(port);
+    int deaf = open_deaf(&deaf_port), fd = packet_client(port);
     for (int i = 0; i < 20; i++)
         ask_among_deaf(deaf, fd, port);
     close(deaf);

@@ -1,11 +1,11 @@
 /* packet_unix_test.c - datagram servers on Unix sockets, under every model: clients with a name are answered, those
  * without one cannot be, and the file comes and goes with the server. X-06, X-08; S001-11, S001-18. Clients are plain
  * sockets. */
-#include "serve/serve_support.h"
+#include "serve/packet_support.h"
+#include "serve/place_support.h"
 
 #include <weft/co.h>
 #include <weft/datagram.h>
-#include <weft/packet.h>
 
 #include "base/atomic.h"
 
@@ -19,11 +19,6 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#define ALL_MODELS(name)                                                                                               \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__EVERY(60, name, )                                                                                           \
-    static void name(const serve_kind *kind)
 
 /* In memory that all processes share. */
 struct record {
@@ -54,37 +49,7 @@ static weft_server *serve(const serve_kind *kind, weft_server_options o, struct 
     return serve_start(kind, o);
 }
 
-static weft_packet_stats stats_of(weft_server *s)
-{
-    weft_packet_stats stats;
-    weft_packet_get_stats(s, &stats);
-    return stats;
-}
-
 /* ---- places and clients ---- */
-
-/* In the case's own directory. */
-typedef struct place {
-    char host[120]; /* "unix:" and the path */
-} place;
-
-static place place_of(const char *name)
-{
-    place p;
-    snprintf(p.host, sizeof p.host, "unix:%s/%s", test_dir(), name);
-    return p;
-}
-
-static const char *path_of(const place *p)
-{
-    return p->host + strlen("unix:");
-}
-
-static bool exists(const place *p)
-{
-    struct stat st;
-    return lstat(path_of(p), &st) == 0;
-}
 
 static socklen_t address_of(struct sockaddr_un *a, const char *path)
 {
@@ -121,11 +86,6 @@ static int open_client(const char *server, const char *name)
     return fd;
 }
 
-static void send_text(int fd, const char *text)
-{
-    CHECK_INT(strlen(text), send(fd, text, strlen(text), MSG_NOSIGNAL));
-}
-
 /* By one who is not connected: for him the kernel keeps a few datagrams only. */
 static void send_many_to(int fd, const char *server, int n)
 {
@@ -135,20 +95,10 @@ static void send_many_to(int fd, const char *server, int n)
         CHECK_INT(1, sendto(fd, "e", 1, MSG_NOSIGNAL, (struct sockaddr *)&a, size));
 }
 
-static void expect(int fd, const char *text)
-{
-    char got[2048];
-    ssize_t n = recv(fd, got, sizeof got - 1, 0);
-    if (n < 0)
-        FAIL("instead of '%.20s': %s", text, strerror(errno));
-    got[n] = 0;
-    CHECK_STR(text, got);
-}
-
 static void ask(int fd, const char *text)
 {
-    send_text(fd, text);
-    expect(fd, text);
+    packet_say(fd, text);
+    packet_expect(fd, text);
 }
 
 static void check_answers(const place *p)
@@ -170,7 +120,7 @@ static int open_at(const char *host)
 
 /* ---- answers ---- */
 
-ALL_MODELS(packet_unix_server_answers_and_its_file_goes_with_it)
+PACKET_EVERY_MODEL(packet_unix_server_answers_and_its_file_goes_with_it)
 {
     static char big[60000], back[60000];
     place p = place_of("socket"), one = place_of("one");
@@ -213,7 +163,7 @@ struct taken {
 static bool has_taken(void *arg)
 {
     struct taken *t = arg;
-    return stats_of(t->server).received >= t->count;
+    return packet_stats(t->server).received >= t->count;
 }
 
 struct wanted {
@@ -228,34 +178,34 @@ static bool have_failed(void *arg)
 }
 
 /* An answer to nobody, or to one that has gone, is the error of that answer only. */
-ALL_MODELS(packet_unix_client_that_cannot_be_answered_is_an_error_of_its_answer)
+PACKET_EVERY_MODEL(packet_unix_client_that_cannot_be_answered_is_an_error_of_its_answer)
 {
     place p = place_of("socket"), gone = place_of("gone"), left = place_of("left");
     struct record *r;
     weft_server *s = serve(kind, (weft_server_options){.host = p.host}, &r);
     int fd = open_client(path_of(&p), NULL);
-    send_text(fd, "who");
+    packet_say(fd, "who");
     wait_until(have_failed, &(struct wanted){r, 1}, "the first error");
     CHECK_INT(EDESTADDRREQ, load_seq_cst(&r->err));
-    send_text(fd, "n");
+    packet_say(fd, "n");
     close(fd);
     fd = open_client(path_of(&p), path_of(&gone));
     unlink(path_of(&gone));
-    send_text(fd, "x");
+    packet_say(fd, "x");
     wait_until(have_failed, &(struct wanted){r, 2}, "the second error");
     CHECK_INT(ENOENT, load_seq_cst(&r->err));
     close(fd);
     fd = open_client(path_of(&p), path_of(&left));
-    send_text(fd, "z");
+    packet_say(fd, "z");
     close(fd);
     wait_until(have_failed, &(struct wanted){r, 3}, "the third error");
     CHECK_INT(ECONNREFUSED, load_seq_cst(&r->err));
     check_answers(&p);
     weft_server_stop(s, WEFT_FOREVER);
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
-    CHECK_INT(5, stats_of(s).handled);
-    CHECK_INT(3, stats_of(s).unsent);
-    CHECK_INT(1, stats_of(s).answered);
+    CHECK_INT(5, packet_stats(s).handled);
+    CHECK_INT(3, packet_stats(s).unsent);
+    CHECK_INT(1, packet_stats(s).answered);
     weft_server_close(s);
 }
 
@@ -315,12 +265,12 @@ static void packet_unix_server_keeps_the_order_of_a_client(const serve_kind *kin
     for (int k = 0; k < ROUNDS; k++)
         for (int i = 0; i < CLIENTS; i++) {
             snprintf(text, sizeof text, "%c %d", k % 3 == 0 ? 'z' : 'e', k);
-            send_text(fd[i], text);
+            packet_say(fd[i], text);
         }
     for (int i = 0; i < CLIENTS; i++)
         for (int k = 0; k < ROUNDS; k++) {
             snprintf(text, sizeof text, "%c %d", k % 3 == 0 ? 'z' : 'e', k);
-            expect(fd[i], text);
+            packet_expect(fd[i], text);
         }
     for (int i = 0; i < CLIENTS; i++)
         close(fd[i]);
@@ -345,14 +295,14 @@ static void packet_unix_client_that_does_not_read_keeps_nobody_waiting(const ser
     for (int i = 0; i < 5; i++)
         check_answers(&p);
     for (int i = 0; i < MANY; i++)
-        expect(fd, "e");
+        packet_expect(fd, "e");
     close(fd);
     CHECK_INT(0, load_seq_cst(&r->errors));
     serve_stop(s);
 }
 
 /* Descriptors that come along are nobody's: they are closed where they arrive. */
-ALL_MODELS(packet_unix_server_keeps_no_descriptors_that_clients_send)
+PACKET_EVERY_MODEL(packet_unix_server_keeps_no_descriptors_that_clients_send)
 {
     place p = place_of("socket"), own = place_of("own");
     struct record *r;
@@ -369,7 +319,7 @@ ALL_MODELS(packet_unix_server_keeps_no_descriptors_that_clients_send)
         struct msghdr m = {
             .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
         CHECK_INT(1, sendmsg(fd, &m, 0));
-        expect(fd, "e");
+        packet_expect(fd, "e");
     }
     close(ends[1]);
     char byte;
@@ -380,7 +330,7 @@ ALL_MODELS(packet_unix_server_keeps_no_descriptors_that_clients_send)
 }
 
 /* Also an answer that waits is cut at the end of the grace. */
-ALL_MODELS(packet_unix_stop_cuts_answers_that_wait)
+PACKET_EVERY_MODEL(packet_unix_stop_cuts_answers_that_wait)
 {
     place p = place_of("socket"), own = place_of("own");
     struct record *r;
@@ -390,7 +340,7 @@ ALL_MODELS(packet_unix_stop_cuts_answers_that_wait)
     wait_until(has_taken, &(struct taken){s, 12}, "more have been taken in hand than can be answered");
     weft_server_stop(s, weft_in_ms(1));
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
-    weft_packet_stats stats = stats_of(s);
+    weft_packet_stats stats = packet_stats(s);
     CHECK_INT(stats.received, stats.handled + stats.cut);
     CHECK(!exists(&p));
     weft_server_close(s);
@@ -399,7 +349,7 @@ ALL_MODELS(packet_unix_stop_cuts_answers_that_wait)
 
 /* ---- the file ---- */
 
-ALL_MODELS(packet_unix_server_replaces_the_file_of_a_dead_one)
+PACKET_EVERY_MODEL(packet_unix_server_replaces_the_file_of_a_dead_one)
 {
     place p = place_of("socket");
     struct record *r;
@@ -455,7 +405,7 @@ static void packet_unix_server_that_is_told_to_stop_takes_its_file_away(const se
     CHECK_ERR(-ETIMEDOUT, weft_server_wait(s, WEFT_NOW));
     int other = open_socket(SOCK_DGRAM, path_of(&p));
     for (int i = 0; i < MANY; i++)
-        expect(fd, "e");
+        packet_expect(fd, "e");
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
     weft_server_close(s);
     CHECK(exists(&p));
@@ -465,7 +415,7 @@ static void packet_unix_server_that_is_told_to_stop_takes_its_file_away(const se
 
 /* ---- a successor ---- */
 
-ALL_MODELS(packet_unix_server_that_retires_leaves_its_file_and_what_waits)
+PACKET_EVERY_MODEL(packet_unix_server_that_retires_leaves_its_file_and_what_waits)
 {
     enum {
         MOST = 16
@@ -483,11 +433,11 @@ ALL_MODELS(packet_unix_server_that_retires_leaves_its_file_and_what_waits)
     weft_server_close(old);
     CHECK(exists(&p));
     int fd = open_client(path_of(&p), path_of(&own));
-    send_text(fd, "waits");
+    packet_say(fd, "waits");
     weft_server_options o = {.listeners = fds, .listener_count = (unsigned)n};
     weft_server *new = serve(kind, o, &r);
     CHECK_STR(p.host, weft_server_address(new));
-    expect(fd, "waits");
+    packet_expect(fd, "waits");
     check_answers(&p);
     close(fd);
     serve_stop(new);

@@ -1,5 +1,6 @@
 /* unix_test.c - servers over Unix sockets: under every model, plain and with TLS, they answer, and their file comes and
  * goes with them, but not where others may have the socket. X-06, S001-11. */
+#include "serve/place_support.h"
 #include "serve/serve_support.h"
 
 #include "base/atomic.h"
@@ -12,29 +13,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-/* In the case's own directory. */
-typedef struct place {
-    char host[120]; /* "unix:" and the path */
-} place;
-
-static place make_place(void)
-{
-    place p;
-    snprintf(p.host, sizeof p.host, "unix:%s/socket", test_dir());
-    return p;
-}
-
-static const char *path_of(const place *p)
-{
-    return p->host + strlen("unix:");
-}
-
-static bool exists(const place *p)
-{
-    struct stat st;
-    return lstat(path_of(p), &st) == 0;
-}
 
 static int bind_by_hand(const place *p, bool listens)
 {
@@ -72,7 +50,7 @@ static int open_at(const char *host)
 SERVE_TLS_CASE(unix_server_answers_and_its_file_goes_with_it)
 SERVE_CASE(unix_server_answers_and_its_file_goes_with_it)
 {
-    place p = make_place();
+    place p = place_of("socket");
     struct stat st;
     weft_server *s = serve_lines(kind, (weft_server_options){.host = p.host, .port = 1}, line_service_new(false));
     CHECK_STR(p.host, weft_server_address(s));
@@ -106,7 +84,7 @@ SERVE_CASE(unix_server_sends_files)
     };
     static unsigned char bytes[SIZE];
     char file[100], line[200];
-    place p = make_place();
+    place p = place_of("socket");
     snprintf(file, sizeof file, "%s/file", test_dir());
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = line_pattern(i);
@@ -131,7 +109,7 @@ SERVE_TLS_CASE(unix_server_survives_clients_that_vanish)
 SERVE_CASE(unix_server_survives_clients_that_vanish)
 {
     static const char *const said[] = {"", "ech", "big 1000000\n", "echo x\nech"};
-    place p = make_place();
+    place p = place_of("socket");
     weft_server *s = serve_lines(kind, (weft_server_options){.host = p.host}, line_service_new(false));
     for (unsigned i = 0; i < 12; i++) {
         int fd = client_open_unix(path_of(&p));
@@ -152,7 +130,7 @@ SERVE_MANY_CASE(unix_server_serves_several_at_once)
     enum {
         CLIENTS = 8
     };
-    place p = make_place();
+    place p = place_of("socket");
     int fds[CLIENTS];
     weft_server *s = serve_lines(kind, (weft_server_options){.host = p.host}, line_service_new(false));
     for (int round = 0; round < 3; round++) {
@@ -171,7 +149,7 @@ SERVE_MANY_CASE(unix_server_serves_several_at_once)
 SERVE_TLS_CASE(unix_server_stopped_by_a_client_takes_its_file_away)
 SERVE_CASE(unix_server_stopped_by_a_client_takes_its_file_away)
 {
-    place p = make_place();
+    place p = place_of("socket");
     weft_server *s = serve_lines(kind, (weft_server_options){.host = p.host}, line_service_new(false));
     int fd = client_open_unix(path_of(&p));
     client_expect_reply(fd, "stop\n", "stopping\n");
@@ -188,7 +166,7 @@ SERVE_CASE(unix_server_stopped_by_a_client_takes_its_file_away)
 /* A file that a program has left that was killed, say. */
 SERVE_CASE(unix_server_replaces_the_file_of_a_dead_one)
 {
-    place p = make_place();
+    place p = place_of("socket");
     close(bind_by_hand(&p, true));
     weft_server *s = serve_lines(kind, (weft_server_options){.host = p.host}, line_service_new(false));
     check_answers(&p);
@@ -201,7 +179,7 @@ SERVE_CASE(unix_server_replaces_the_file_of_a_dead_one)
 SERVE_TLS_CASE(unix_server_takes_a_socket_that_listens)
 SERVE_CASE(unix_server_takes_a_socket_that_listens)
 {
-    place p = make_place();
+    place p = place_of("socket");
     weft_server_options o = {.listeners = (int[]){bind_by_hand(&p, true)}, .listener_count = 1};
     weft_server *s = serve_lines(kind, o, line_service_new(false));
     CHECK_STR(p.host, weft_server_address(s));
@@ -229,7 +207,7 @@ SERVE_CASE(unix_server_that_retires_leaves_its_file)
     enum {
         MOST = 16
     };
-    place p = make_place();
+    place p = place_of("socket");
     int fds[MOST];
     weft_server *old = serve_lines(kind, (weft_server_options){.host = p.host}, line_service_new(false));
     int n = weft_server_listeners(old, fds, MOST);
@@ -270,7 +248,7 @@ SERVE_CASE(unix_server_by_a_name_without_a_file)
 
 TEST(unix_server_never_started_takes_its_file_away)
 {
-    place p = make_place();
+    place p = place_of("socket");
     weft_server *s;
     CHECK_OK(weft_server_open(&s, &(weft_server_options){.handler = nothing, .host = p.host}));
     CHECK(exists(&p));
@@ -281,7 +259,7 @@ TEST(unix_server_never_started_takes_its_file_away)
 /* 107 bytes. */
 TEST(unix_server_says_the_longest_path_whole)
 {
-    place p = make_place();
+    place p = place_of("socket");
     weft_server *s;
     size_t size = strlen(p.host), whole = strlen("unix:") + sizeof((struct sockaddr_un *)0)->sun_path - 1;
     memset(p.host + size, 'x', whole - size);
@@ -295,7 +273,7 @@ TEST(unix_server_says_the_longest_path_whole)
 
 TEST(unix_server_says_what_is_wrong_with_a_path)
 {
-    place p = make_place();
+    place p = place_of("socket");
     char text[300];
     CHECK_ERR(-EINVAL, open_at("unix:"));
     snprintf(text, sizeof text, "unix:/tmp/%0200d", 0);
