@@ -422,7 +422,7 @@ static void conn_received(weft__fd_slot *slot, weft__buffer *b, ssize_t n)
             weft__recv_stop(slot);
         }
     } else {
-        c->flags = (uint8_t)((c->flags | WEFT__CONN_ENDED) & ~WEFT__CONN_CALLED);
+        weft__conn_note_end(c);
         if (n < 0)
             weft__conn_break(c, (int)n);
     }

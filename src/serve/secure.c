@@ -244,7 +244,7 @@ ssize_t weft__secure_received(weft_conn *c, weft__buffer *b, ssize_t n)
     if (got == 0)
         return result;
     if (result != -EAGAIN) {
-        c->flags = (uint8_t)((c->flags | WEFT__CONN_ENDED) & ~WEFT__CONN_CALLED);
+        weft__conn_note_end(c);
         if (result < 0)
             weft__conn_break(c, (int)result);
     }

@@ -19,6 +19,12 @@ static inline void weft__conn_call_end(weft_conn *c)
         c->flags |= WEFT__CONN_ENDED | WEFT__CONN_CALLED;
 }
 
+/* The client's end of the input has come, whatever the stop has made the handler believe. */
+static inline void weft__conn_note_end(weft_conn *c)
+{
+    c->flags = (uint8_t)((c->flags | WEFT__CONN_ENDED) & ~WEFT__CONN_CALLED);
+}
+
 /* Have a runner work the line of ready connections off, unless one is coming anyway. */
 void weft__runner_call(weft__worker *w);
 
