@@ -137,7 +137,7 @@ static int raise_limit(void)
 static void interrupt(int number)
 {
     (void)number;
-    load_interrupted = 1;
+    load_write(&load_interrupted, 1);
 }
 
 static int run(void)

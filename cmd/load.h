@@ -73,7 +73,7 @@ typedef struct load_options {
 } load_options;
 
 extern load_options load_opt;
-extern volatile int load_interrupted; /* set by a signal: end now */
+extern uint64_t load_interrupted; /* atomic; not 0: end now. Set by a signal, and by the display when nobody reads it */
 
 typedef struct load_due {
     int64_t due, given; /* when it should have been sent; when a connection got it */

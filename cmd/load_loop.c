@@ -19,7 +19,7 @@ enum {
 
 #define NEVER (INT64_MAX / 4)
 
-volatile int load_interrupted;
+uint64_t load_interrupted;
 
 static struct {
     weft_barrier tried, go;
@@ -203,7 +203,7 @@ static void open_all(load_worker *w)
 {
     int64_t give_up_at = weft_now() + load_opt.timeout;
     unsigned begun = 0;
-    for (bool late = false; w->tried < w->connections && !late && !load_interrupted;) {
+    for (bool late = false; w->tried < w->connections && !late && load_read(&load_interrupted) == 0;) {
         for (; begun < w->connections && begun - w->tried < OPENING_AT_ONCE; begun++)
             load_conn_open(w, &w->conns[begun], weft_now());
         late = weft_now() >= give_up_at;
@@ -225,7 +225,7 @@ static void measure(load_worker *w)
     int64_t now = weft_now();
     for (unsigned i = 0; i < w->connections; i++)
         load_conn_is_free(w, &w->conns[i], now);
-    while (!load_interrupted) {
+    while (load_read(&load_interrupted) == 0) {
         now = weft_now();
         if (w->window == 0 && now >= w->end)
             end_window(w, now);
@@ -324,7 +324,7 @@ static int watch_workers(load_worker **workers, unsigned n, void (*tick)(load_wo
             err = -workers[i]->connect_errno;
     }
     bool reached = opened > 0 || !load_opt.keep_alive;
-    start.begin = reached && !load_interrupted ? weft_now() : 0;
+    start.begin = reached && load_read(&load_interrupted) == 0 ? weft_now() : 0;
     weft_barrier_wait(&start.go, WEFT_FOREVER);
     for (unsigned i = 0; i < n;) {
         if (weft_thread_join(&workers[i]->thread, NULL, weft_in(load_opt.tick)) == -ETIMEDOUT)
@@ -332,7 +332,7 @@ static int watch_workers(load_worker **workers, unsigned n, void (*tick)(load_wo
         else
             i++;
     }
-    return reached ? 0 : load_interrupted ? -ECANCELED : err != 0 ? err : -ETIMEDOUT;
+    return reached ? 0 : load_read(&load_interrupted) != 0 ? -ECANCELED : err != 0 ? err : -ETIMEDOUT;
 }
 
 int load_run(load_worker **workers, unsigned n, void (*tick)(load_worker **workers, unsigned n, int64_t begin))

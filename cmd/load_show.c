@@ -116,8 +116,8 @@ void load_show_now(load_worker **workers, unsigned n, int64_t begin)
         write_over(line);
     else
         puts(line);
-    if (fflush(stdout) != 0)
-        load_interrupted = 1; /* who has read enough, or has no room, does not want the rest of the load either */
+    if (fflush(stdout) != 0) /* who has read enough, or has no room, does not want the rest of the load either */
+        load_write(&load_interrupted, 1);
     answered_before = answered;
     before_at = at;
 }
@@ -393,7 +393,7 @@ static void print_json(const totals *t)
     printf(" \"online\": %llu, \"asked\": %llu,\n", (unsigned long long)t->online, (unsigned long long)t->asked);
     printf(" \"interrupted\": %s, \"seconds\": %.6f, \"answers\": %llu, \"late\": %llu, \"rate\": %.2f, "
            "\"received\": %llu,\n",
-           load_interrupted ? "true" : "false", t->seconds, (unsigned long long)t->answered,
+           load_read(&load_interrupted) != 0 ? "true" : "false", t->seconds, (unsigned long long)t->answered,
            (unsigned long long)t->late, t->rate, (unsigned long long)t->received);
     if (load_opt.tls)
         print_json_handshakes(t);
@@ -427,7 +427,7 @@ void load_show_report(load_worker **workers, unsigned n)
         write_over("");
         putchar('\r');
     }
-    if (load_interrupted)
+    if (load_read(&load_interrupted) != 0)
         puts("\n  interrupted; so far:");
     print_counts(&t);
     if (t.raw.total > 0) {
