@@ -207,26 +207,35 @@ static weft__sched *find_sleeper(void)
     return NULL;
 }
 
+/* Hand the right to search, which the caller holds, to a thread that sleeps, from `s` on, or to a new one. */
+static bool send_searcher(weft__sched *s, bool *startable)
+{
+    for (; s != NULL; s = find_sleeper())
+        if (weft__run_notify(s, WEFT__NOTIFIED_SEARCH))
+            return true;
+    *startable = *startable && start_searcher();
+    return *startable;
+}
+
 /* There is work: have one more thread look for it, if there is one to be had and nobody looks already. */
 static void wake_searcher(void)
 {
-    uint32_t none = 0;
-    if (load_seq_cst(&searching) != 0) {
-        weft__sched *d = load_seq_cst(&dozer);
-        if (d != NULL && load_seq_cst(&injected) != NULL) /* which nobody but a scheduler thread will take */
-            weft__run_notify(d, WEFT__NOTIFIED);
-        return;
-    }
-    weft__sched *s = find_sleeper();
-    if (s == NULL && load_relaxed(&running) >= weft__sched_count())
-        return;
-    if (!cas_seq_cst(&searching, &none, 1))
-        return;
-    for (; s != NULL; s = find_sleeper())
-        if (weft__run_notify(s, WEFT__NOTIFIED_SEARCH))
+    bool startable = load_relaxed(&running) < weft__sched_count();
+    do {
+        uint32_t none = 0;
+        if (load_seq_cst(&searching) != 0) {
+            weft__sched *d = load_seq_cst(&dozer);
+            if (d != NULL && load_seq_cst(&injected) != NULL) /* which nobody but a scheduler thread will take */
+                weft__run_notify(d, WEFT__NOTIFIED);
             return;
-    if (!start_searcher())
-        sub_seq_cst(&searching, 1);
+        }
+        weft__sched *s = find_sleeper();
+        if (s == NULL && !startable)
+            return;
+        if (!cas_seq_cst(&searching, &none, 1) || send_searcher(s, &startable))
+            return;
+        /* Who brought work while we held the right has left it to us, and who slept then may sleep again. */
+    } while (sub_seq_cst(&searching, 1) == 1 && weft__share_any());
 }
 
 /* ---- unstarted coroutines ---- */
