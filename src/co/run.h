@@ -1,4 +1,5 @@
-/* run.h - what the scheduler's own files know of each other: run.c is one thread, share.c what the threads share. */
+/* run.h - what the scheduler's own files know of each other: run.c is one thread, idle.c its sleep, share.c what the
+ * threads share. */
 #ifndef WEFT_CO_RUN_H
 #define WEFT_CO_RUN_H
 
@@ -22,6 +23,14 @@ _Noreturn void weft__run(weft__sched *s);
 
 /* Put a coroutine at the end of the run queue of this thread. */
 void weft__run_enqueue(weft__sched *s, weft_co *co);
+
+/* ---- idle.c ---- */
+
+/* Between two rounds of a busy thread: see to all that came from elsewhere. */
+void weft__run_look_around(weft__sched *s);
+
+/* Nothing is ready: find something, or sleep until there is. */
+void weft__run_idle(weft__sched *s);
 
 /* Have call->fn called by that thread. From any thread. */
 void weft__run_post(weft__sched *s, weft__call *call);
@@ -48,6 +57,11 @@ void weft__share_take(weft__sched *s);
  * waits for each, it keeps the right (s->searching) and must doze with it: sleep for WEFT__DOZE_NS at most, and search
  * again. Who starts coroutines meanwhile need not wake anybody. */
 void weft__share_search(weft__sched *s, bool idle);
+
+#ifdef WEFT_MODEL
+/* For the explorer: these are all the schedulers, and nothing has happened yet. */
+void weft__share_reset(weft__sched *const *s, uint32_t n);
+#endif
 
 enum {
     WEFT__DOZE_NS = 50000 /* about what a wake takes to arrive */

@@ -10,8 +10,8 @@
  * after the other, and a trickle only one, which dozes with the right as long as it comes in vain and the trickle lasts
  * (share_search). Order, all seq_cst: bring is store work; load searching; load each
  * `sleeping`. Sleep is store `sleeping`; load all work. Giving up is decrement searching; load all work. Of each pair
- * one side sees the other. Lock order: start_lock, then nothing of ours. Pinned by tests/co/sched_test.c and
- * tests/co/stress_test.c. */
+ * one side sees the other. Lock order: start_lock, then nothing of ours. Pinned by tests/model (sched, with mutants),
+ * tests/co/sched_test.c and tests/co/stress_test.c. */
 #include "co/untraced.h"
 WEFT__UNTRACED_BEGIN
 #include "co/run.h"
@@ -455,4 +455,16 @@ void weft__sched_after_fork_child(void)
         weft__become(NULL);
     }
 }
+
+#ifdef WEFT_MODEL
+void weft__share_reset(weft__sched *const *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        scheds[i] = s[i];
+    started = running = limit = n;
+    searching = 0;
+    dozer = NULL;
+    injected = NULL;
+}
+#endif
 WEFT__UNTRACED_END

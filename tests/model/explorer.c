@@ -181,6 +181,7 @@ static void write_memory(volatile void *addr, unsigned size, uint64_t value)
 
 uint64_t model_load(const volatile void *addr, unsigned size)
 {
+    model_point(MODEL_READ, addr);
     const vthread *t = &threads[current];
     for (unsigned i = inside ? t->buffered : 0; i-- > 0;)
         if (t->buffer[i].addr == addr)
@@ -190,6 +191,7 @@ uint64_t model_load(const volatile void *addr, unsigned size)
 
 void model_store(volatile void *addr, unsigned size, uint64_t value)
 {
+    model_point(MODEL_WRITE, addr);
     vthread *t = &threads[current];
     if (!inside || is_note(addr)) {
         write_memory(addr, size, value);
@@ -375,6 +377,8 @@ static void perform(int choice)
     current = i;
     weft__become(&t->waiter);
     weft__process_token = i + 1;
+    if (now_running->enter != NULL)
+        now_running->enter(i);
     inside = true;
     weft__switch(&explorer_sp, t->sp);
     inside = false;
@@ -592,9 +596,9 @@ static bool explore(const model_case *c, double limit)
     return failure == NULL;
 }
 
-static const model_case *const all_cases[] = {waiter_cases, park_cases,   lock_cases,    sem_cases,    event_cases,
-                                              cond_cases,   once_cases,   barrier_cases, rwlock_cases, future_cases,
-                                              queue_cases,  select_cases, pool_cases,    ring_cases,   slot_cases};
+static const model_case *const all_cases[] = {
+    waiter_cases, park_cases,   lock_cases,  sem_cases,    event_cases, cond_cases, once_cases, barrier_cases,
+    rwlock_cases, future_cases, queue_cases, select_cases, pool_cases,  ring_cases, slot_cases, sched_cases};
 
 /* model [SECONDS [PREFIX]]: explore all cases, or those whose name starts with PREFIX, in about SECONDS in all. */
 int main(int argc, char **argv)

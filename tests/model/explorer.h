@@ -35,12 +35,13 @@ typedef struct model_case {
     bool spurious;   /* sleeps on shared words may end without cause, once a run each */
     unsigned mortal; /* set of threads that may be killed at any point; then slices end when nobody else can move */
     unsigned share;  /* part of the time budget, in units; 0 = 1 */
+    void (*enter)(unsigned i); /* thread i goes on: set what it has as its own; may be NULL */
 } model_case;
 
 /* The cases of one file, ended by a NULL name. */
 extern const model_case park_cases[], lock_cases[], cond_cases[], sem_cases[], event_cases[], once_cases[],
     barrier_cases[], rwlock_cases[], waiter_cases[], future_cases[], queue_cases[], select_cases[], pool_cases[],
-    ring_cases[], slot_cases[];
+    ring_cases[], slot_cases[], sched_cases[];
 
 void model_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define MODEL_CHECK(x) ((x) ? (void)0 : model_fail("%s:%d: %s", __FILE__, __LINE__, #x))

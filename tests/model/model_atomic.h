@@ -24,17 +24,9 @@ void model_relax(void);
 #define MODEL_AS(p, x) ((__typeof__(*(p) + 0))(x))
 #define MODEL_BITS(v)  _Generic((v), default : (uint64_t)(v))
 
-#define MODEL_LOAD(p)                                                                                                  \
-    __extension__({                                                                                                    \
-        model_point(MODEL_READ, (p));                                                                                  \
-        (__typeof__(*(p)))model_load((p), sizeof *(p));                                                                \
-    })
-#define MODEL_STORE(p, v)                                                                                              \
-    __extension__({                                                                                                    \
-        __typeof__(*(p)) model_v = (v);                                                                                \
-        model_point(MODEL_WRITE, (p));                                                                                 \
-        model_store((p), sizeof *(p), (uint64_t)model_v);                                                              \
-    })
+/* The argument is evaluated once, as that of the true operations is. */
+#define MODEL_LOAD(p)     ((__typeof__(*(p)))model_load((p), sizeof *(p)))
+#define MODEL_STORE(p, v) model_store((p), sizeof *(p), (uint64_t)(__typeof__(*(p)))(v))
 #define MODEL_RMW_OP(p, new_value)                                                                                     \
     __extension__({                                                                                                    \
         __typeof__(p) model_p = (p);                                                                                   \
