@@ -7,6 +7,8 @@
  * I1  a helper is in the list of the idle  <=>  it has no job and nobody has handed it one; changes under the lock.
  * I2  the queue is empty while a helper is idle.
  * I3  a job is its helper's until `done` is stored, and its caller's alone afterwards.
+ * I4  the queue is empty while there is no helper. `helpers` counts one that is being started as well, and a job may be
+ *     left to it: whose start has failed refuses what is in the queue, if nobody else is there to take it.
  * Lock order: blocking_lock is a leaf; nothing is called under it. Pinned by tests/co/blocking_test.c. */
 #include "co/state.h"
 
@@ -28,6 +30,7 @@ typedef struct job {
     weft_co_fn *fn;
     void *arg;
     int result;
+    bool refused;  /* written before `done`: nobody is there to do it, and nobody could be started */
     uint32_t by;   /* atomic: id of the helper's waiter, once it has begun */
     uint32_t done; /* atomic; a word to sleep on */
 } job;
@@ -113,6 +116,13 @@ static job *next_job(helper *h)
     return h->job;
 }
 
+/* The job is its caller's again; he may be gone with it, once he has seen that. */
+static void give_back(job *j)
+{
+    store_seq_cst(&j->done, 1);
+    weft__wake(&j->done, 1, 0); /* only the address */
+}
+
 static void *helper_main(void *arg)
 {
     pthread_setname_np(pthread_self(), "weft-blocking");
@@ -121,8 +131,7 @@ static void *helper_main(void *arg)
     do {
         store_relaxed(&j->by, weft__self()->id);
         j->result = j->fn(j->arg);
-        store_seq_cst(&j->done, 1);
-        weft__wake(&j->done, 1, 0); /* only the address: the job may be gone */
+        give_back(j);
         rawlock_acquire(&blocking_lock);
         j = next_job(&self);
         if (j == NULL)
@@ -163,22 +172,34 @@ static bool dispatch(job *j, bool may_start)
     return done;
 }
 
+/* The helper for this job could not be started: another one has to do it. False: there is none. */
+static bool not_started(job *j)
+{
+    rawlock_acquire(&blocking_lock);
+    bool none = --helpers == 0;
+    job *left = none ? first : NULL, *next; /* I4 */
+    if (none)
+        first = NULL;
+    rawlock_release(&blocking_lock);
+    for (; left != NULL; left = next) {
+        next = left->next;
+        left->refused = true;
+        give_back(left);
+    }
+    return !none && dispatch(j, false);
+}
+
 int weft_blocking(weft_co_fn *fn, void *arg)
 {
     if (weft_co_self() == NULL)
         return fn(arg);
     job j = {.fn = fn, .arg = arg};
-    if (!dispatch(&j, true) && weft__sys_thread(helper_main, &j, HELPER_STACK) < 0) {
-        rawlock_acquire(&blocking_lock);
-        helpers--;
-        rawlock_release(&blocking_lock);
-        if (!dispatch(&j, false))
-            return -ENOMEM;
-    }
+    if (!dispatch(&j, true) && weft__sys_thread(helper_main, &j, HELPER_STACK) < 0 && !not_started(&j))
+        return -ENOMEM;
     while (load_acquire(&j.done) == 0)
         weft__park_for(&done_kind, &j, WEFT__CALLER(), &j.done, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE);
     /* NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): who did it has taken it out of the queue */
-    return j.result;
+    return j.refused ? -ENOMEM : j.result;
 }
 
 /* ---- fork ---- */

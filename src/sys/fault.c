@@ -26,8 +26,8 @@ int weft__sys_fault_slow(enum weft__sys_call call)
     if (nth == 0 || n < nth || n - nth >= load_relaxed(&p->count))
         return 0;
     int err = load_relaxed(&p->err);
-    if (err == 0) {
-        int64_t delay = load_relaxed(&p->delay_ns);
+    int64_t delay = load_relaxed(&p->delay_ns);
+    if (delay > 0) {
         struct timespec t = {delay / 1000000000, delay % 1000000000};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
     }

@@ -75,8 +75,8 @@ static inline int weft__sys_fault(enum weft__sys_call call)
 }
 
 /* Plan: calls number nth, nth+1, ... nth+count-1 of this kind from now on (counted from 1, over all threads) return
- * `err` (negative) instead of being made; with err == 0 they are delayed by delay_ns and then made. One plan a kind; a
- * new one replaces it. For tests. */
+ * `err` (negative) instead of being made, or are made with err == 0; either after delay_ns. One plan a kind; a new one
+ * replaces it. For tests. */
 void weft__sys_plan(enum weft__sys_call call, uint32_t nth, uint32_t count, int err, int64_t delay_ns);
 
 /* Forget all plans and set the counts of calls seen to 0. */

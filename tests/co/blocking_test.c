@@ -1,5 +1,6 @@
 /* weft_blocking: helper threads for what would block a scheduler thread. */
 #include "co/co_support.h"
+#include "co/sched.h"
 #include "park/park.h"
 #include "sys/sys.h"
 
@@ -109,4 +110,31 @@ TEST(blocking_call_without_a_thread_fails_or_uses_the_one_there_is)
     store_seq_cst(&go_on, 1);
     CHECK_INT(5, join(co));
     CHECK(join(second) > 0);
+}
+
+static weft_co *call_on(unsigned index)
+{
+    weft_co *co = NULL;
+    CHECK_OK(weft__co_start_on(index, &co, call_say_tid, NULL, NULL));
+    return co;
+}
+
+/* Each counts on the helper that is just being started for the other. */
+TEST(blocking_calls_whose_helpers_cannot_be_started_at_the_same_time_fail_both)
+{
+    weft_co_threads(2);
+    for (unsigned i = 0; i < 2; i++) {
+        weft_co *co;
+        CHECK_OK(weft__co_start_on(i, &co, yield_some, NULL, NULL)); /* the schedulers' own threads are there */
+        CHECK_INT(0, join(co));
+    }
+    weft__sys_plan(WEFT__SYS_THREAD, 1, UINT32_MAX, -EAGAIN, 20 * WEFT_MS);
+    weft_co *first = call_on(0);
+    while (weft__sys_seen(WEFT__SYS_THREAD) == 0)
+        sched_yield();
+    weft_co *second = call_on(1);
+    CHECK_ERR(-ENOMEM, join(first));
+    CHECK_ERR(-ENOMEM, join(second));
+    weft__sys_plan_none();
+    CHECK(join(call_on(0)) > 0);
 }
