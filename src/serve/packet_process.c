@@ -212,7 +212,7 @@ static int64_t look_for_silent(post *po, int64_t now)
         bool room_wanted = c->peer->leaving && in_hand(po, c) == 0;
         if (room_wanted || (due <= now && in_hand(po, c) == 0))
             tell_to_leave(c);
-        else if (due <= now)
+        else if (due <= now || c->peer->leaving) /* it is at work; nobody says when it has done that */
             due = now + RETRY_MS * WEFT_MS;
         next = due < next ? due : next;
     }

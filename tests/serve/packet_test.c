@@ -1,5 +1,6 @@
 /* packet_test.c - datagram servers: one handler under every model, what is dropped and counted, the stop.
  * X-08, X-13; S001-18, S001-38, S001-139, S002-10, S002-11. Clients are plain sockets. */
+#include "serve/load_support.h"
 #include "serve/packet_support.h"
 
 #include <weft/co.h>
@@ -413,6 +414,32 @@ static void packet_peers_are_bounded(const serve_kind *kind)
 SERVE__ONE(30, packet_peers_are_bounded, thread)
 SERVE__ONE(30, packet_peers_are_bounded, process)
 SERVE__ONE(30, packet_peers_are_bounded, epoll)
+
+/* The newcomer that finds everybody at work loses one datagram: whom it has asked to leave goes when his work is done,
+ * also where no idle time has anybody look, and before the newcomer comes again. */
+TEST_LIMIT(30, packet_process_at_work_that_is_to_make_room_goes_by_itself)
+{
+    line_service *service;
+    weft_server *s = serve(&serve_process, (weft_server_options){.max_connections = 1, .idle_timeout = -1}, &service);
+    int busy = packet_client(weft_server_port(s)), other = packet_client(weft_server_port(s));
+    char number[16] = "";
+    packet_say(busy, "p");
+    CHECK(recv(busy, number, 15, 0) > 0);
+    pid_t pid = atoi(number);
+    ask(busy, "w", "waiting");
+    packet_say(other, "e");
+    while (packet_stats(s).no_room < 1)
+        (void)weft_sleep(weft_in_ms(1));
+    for (int i = 0; i < 2; i++) /* it looks who may go between two things that it hears */
+        CHECK_OK(weft_server_tell(s, 1, WEFT_FOREVER));
+    line_service_go(service);
+    packet_expect(busy, "waited");
+    wait_until(serve_has_ended, &pid, "the end of the process");
+    ask(other, "e after all", "e after all");
+    close(busy);
+    close(other);
+    serve_stop(s);
+}
 
 /* A thread or process that has nobody left ends after the idle time. */
 static void packet_silent_peers_are_forgotten(const serve_kind *kind)
