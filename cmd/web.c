@@ -515,20 +515,22 @@ static void obey_signals(web *w, waiting *server)
     bool retired = false;
     while (!weft_event_is_set(&server->over)) {
         int sig = next_signal(&wanted, &successor);
+        bool end = sig == SIGINT || sig == SIGTERM;
         if (sig == SIGHUP) {
             want_reload(w);
         } else if (sig == SIGUSR2) {
             if (!w->stopping && !retired)
                 cmd_start_successor(&successor, w->server);
-        } else if (sig == SIGINT || sig == SIGTERM) {
-            stop(w);
         }
         if (cmd_look_at_successor(&successor)) {
             weft_server_retire(w->server, weft_in(set.grace));
             retired = true;
         }
-        if (w->stopping)
-            cmd_end_successor(&successor, set.pid_file); /* nobody told it to stop, and nobody would */
+        if (end) {
+            cmd_end_successor(&successor,
+                              set.pid_file); /* nobody told it to stop, and nobody would; it has the sockets */
+            stop(w);
+        }
     }
     weft_handover_free(successor.handover);
     join_reloader(w);

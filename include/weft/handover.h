@@ -67,7 +67,8 @@ WEFT_API int weft_handover_sentinel(const weft_handover *h);
 WEFT_API int weft_handover_wait(weft_handover *h, int *code, weft_until until);
 
 /* Free it. A successor that serves is left alone, and its end collected if it is this process's to see; one that does
- * not is killed. Takes NULL. */
+ * not is killed, and its claim to the sockets ends with it: the file of a Unix socket is s's to remove again. Before s
+ * is closed, unless the successor is known to serve. Takes NULL. */
 WEFT_API void weft_handover_free(weft_handover *h);
 
 #ifdef __cplusplus

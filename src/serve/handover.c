@@ -4,7 +4,8 @@
  * counts the sockets, LISTEN_PID is its own number (so a child that inherits the variables does not take them for its
  * own), and WEFT_READY_FD names the pipe: a byte in it says "I serve", its end without a byte that this will never
  * be.
- * H1 nothing is changed in the predecessor until it retires, so a successor that fails costs nothing.
+ * H1 nothing is changed in the predecessor until it retires, but that its sockets are lent; who fails gives them back
+ *    by its end. So a successor that fails costs nothing.
  * H2 who is not ready when the handover is freed is killed: never two programs that both mean to stay.
  * Pinned by tests/serve/handover_test.c and tests/web/restart_test.py. */
 #include <weft/handover.h>
@@ -40,6 +41,7 @@ enum {
 };
 
 struct weft_handover {
+    weft_server *server; /* whose sockets it has, until it serves or has ended; NULL */
     pid_t pid;
     int pidfd, ready; /* our end of the pipe */
     bool serves, reaped;
@@ -184,15 +186,13 @@ static int spawn_now(void *arg)
     return weft__sys_spawn(&st->spawn, &st->h->pid, &st->h->pidfd, &stage);
 }
 
-static int run(start *st, weft_server *s, const char *const *argv)
+/* `n` sockets are in st->placed. */
+static int run(start *st, unsigned n, const char *const *argv)
 {
     int ends[2];
-    int n = weft_server_listeners(s, st->placed, SOCKETS_MOST);
-    if (n < 0)
-        return n;
     int err = make_paths(st, argv[0]);
     if (err == 0)
-        err = make_env(st, (unsigned)n);
+        err = make_env(st, n);
     if (err == 0)
         err = weft__sys_pipe(ends);
     if (err != 0)
@@ -201,13 +201,33 @@ static int run(start *st, weft_server *s, const char *const *argv)
     st->spawn.argv = (char *const *)argv;
     st->spawn.paths = st->paths;
     st->spawn.placed = st->placed;
-    st->spawn.placed_count = (unsigned)n + 1;
+    st->spawn.placed_count = n + 1;
     err = weft_blocking(spawn_now, st);
     weft__sys_close(ends[1]);
     if (err < 0)
         weft__sys_close(ends[0]);
     else
         st->h->ready = ends[0];
+    return err;
+}
+
+/* Nobody has the sockets through h any more. */
+static void give_back(weft_handover *h)
+{
+    if (h->server != NULL)
+        weft__listen_take_back(h->server);
+    h->server = NULL;
+}
+
+static int lend_and_run(start *st, weft_server *s, const char *const *argv)
+{
+    int n = weft__listen_lend(s, st->placed, SOCKETS_MOST);
+    if (n < 0)
+        return n;
+    st->h->server = s;
+    int err = run(st, (unsigned)n, argv);
+    if (err < 0)
+        give_back(st->h);
     return err;
 }
 
@@ -220,7 +240,7 @@ int weft_handover_start(weft_handover **out, weft_server *s, const char *const *
         st->h = h;
         for (int i = 0; i < 3; i++)
             st->spawn.streams[i] = -1;
-        err = run(st, s, argv);
+        err = lend_and_run(st, s, argv);
     }
     if (st != NULL) {
         weft__free(st->path_text);
@@ -263,6 +283,7 @@ static int wait_for_end(weft_handover *h, int *code, weft_until until)
         if (r < 0)
             return r;
     }
+    give_back(h);
     if (code != NULL)
         *code = h->code;
     return -ECHILD;
@@ -278,8 +299,10 @@ int weft_handover_wait(weft_handover *h, int *code, weft_until until)
         return r;
     ssize_t n = weft__sys_pipe_read(h->ready, &byte, 1);
     h->serves = n == 1;
-    if (h->serves)
+    if (h->serves) {
+        h->server = NULL; /* for good, and s may end before h */
         return 0;
+    }
     (void)weft__sys_pidfd_signal(h->pidfd, SIGKILL); /* if it has not ended by itself */
     return wait_for_end(h, code, WEFT_FOREVER);
 }

@@ -168,6 +168,23 @@ fail:
     return err;
 }
 
+int weft__listen_lend(weft_server *s, int *fds, unsigned room)
+{
+    unsigned n = weft__sockets(s);
+    if (room < n)
+        return -E2BIG;
+    for (unsigned i = 0; i < n; i++)
+        if ((fds[i] = s->listeners[i]) < 0)
+            return -EBADF;
+    add_seq_cst(&s->shared, 1);
+    return (int)n;
+}
+
+void weft__listen_take_back(weft_server *s)
+{
+    sub_seq_cst(&s->shared, 1);
+}
+
 void weft__listen_remove_file(weft_server *s)
 {
     if (!load_seq_cst(&s->shared) && swap_seq_cst(&s->has_file, 0))

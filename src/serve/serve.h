@@ -255,7 +255,7 @@ struct weft_server {
 
     uint32_t state;      /* atomic: above; waited on by weft_server_wait */
     uint32_t stopping;   /* atomic: enum weft__stop */
-    uint32_t shared;     /* atomic: other programs may have the listening sockets */
+    uint32_t shared;     /* atomic: for so many reasons other programs may have the listening sockets */
     int64_t grace;       /* atomic: end of the grace */
     uint32_t open;       /* atomic: all workers' */
     uint32_t starting;   /* atomic: workers that have not reported, or 1; waited on by start */
@@ -350,6 +350,10 @@ void weft__listen_close(weft_server *s, unsigned i);
 /* Remove the file of a Unix socket, if there is one and nobody else may have the socket. Once, by whoever comes first
  * of all who end with it. */
 void weft__listen_remove_file(weft_server *s);
+
+/* As weft_server_listeners, for a program that may come to nothing. And it has: nobody has them through it. */
+int weft__listen_lend(weft_server *s, int *fds, unsigned room);
+void weft__listen_take_back(weft_server *s);
 
 /* Others may have the listening sockets as well, and accept from them. */
 static inline bool weft__listen_is_shared(const weft_server *s)

@@ -345,7 +345,7 @@ void weft_server_stop(weft_server *s, weft_until grace)
 
 void weft_server_retire(weft_server *s, weft_until grace)
 {
-    store_seq_cst(&s->shared, 1);
+    add_seq_cst(&s->shared, 1);
     stop(s, WEFT__STOP_RETIRE, grace.at);
 }
 
@@ -399,14 +399,7 @@ const char *weft_server_address(const weft_server *s)
 
 int weft_server_listeners(weft_server *s, int *fds, unsigned room)
 {
-    unsigned n = weft__sockets(s);
-    if (room < n)
-        return -E2BIG;
-    for (unsigned i = 0; i < n; i++)
-        if ((fds[i] = s->listeners[i]) < 0)
-            return -EBADF;
-    store_seq_cst(&s->shared, 1);
-    return (int)n;
+    return weft__listen_lend(s, fds, room);
 }
 
 unsigned weft_server_capacity(const weft_server *s)

@@ -3,6 +3,8 @@
 #include "serve/place_support.h"
 #include "serve/serve_support.h"
 
+#include <weft/handover.h>
+
 #include "base/atomic.h"
 
 #include <errno.h>
@@ -225,6 +227,42 @@ SERVE_CASE(unix_server_that_retires_leaves_its_file)
     CHECK(exists(&p));
     wait_until(nobody_listens, &p, "the end of the socket");
     CHECK(!exists(&p)); /* put in its place, and taken away, by the one that has just tried */
+}
+
+/* Its sockets were lent to a program that has ended without serving, that cannot be executed, or that is given up. */
+SERVE_CASE(unix_server_whose_successor_fails_takes_its_file_away)
+{
+    place p = place_of("socket");
+    weft_server *s = serve_lines(kind, (weft_server_options){.host = p.host}, line_service_new(false));
+    weft_handover *h;
+    CHECK_OK(weft_handover_start(&h, s, (const char *[]){"false", NULL}));
+    CHECK_ERR(-ECHILD, weft_handover_wait(h, NULL, WEFT_FOREVER));
+    weft_handover_free(h);
+    CHECK_ERR(-ENOENT, weft_handover_start(&h, s, (const char *[]){"/no/such/program", NULL}));
+    CHECK_OK(weft_handover_start(&h, s, (const char *[]){"sleep", "1000", NULL}));
+    CHECK_ERR(-ETIMEDOUT, weft_handover_wait(h, NULL, WEFT_NOW));
+    weft_handover_free(h);
+    check_answers(&p);
+    wait_open(s, 0);
+    CHECK(exists(&p));
+    serve_stop(s);
+    CHECK(!exists(&p));
+}
+
+/* But one that serves keeps it, whatever becomes of others. */
+TEST(unix_server_whose_successor_serves_leaves_its_file)
+{
+    place p = place_of("socket");
+    weft_server *s = serve_lines(&serve_epoll, (weft_server_options){.host = p.host}, line_service_new(false));
+    weft_handover *h;
+    CHECK_OK(weft_handover_start(&h, s, (const char *[]){"sh", "-c", "echo >&$WEFT_READY_FD", NULL}));
+    CHECK_OK(weft_handover_wait(h, NULL, WEFT_FOREVER));
+    weft_handover_free(h);
+    CHECK_OK(weft_handover_start(&h, s, (const char *[]){"false", NULL}));
+    CHECK_ERR(-ECHILD, weft_handover_wait(h, NULL, WEFT_FOREVER));
+    weft_handover_free(h);
+    serve_stop(s);
+    CHECK(exists(&p));
 }
 
 SERVE_CASE(unix_server_by_a_name_without_a_file)

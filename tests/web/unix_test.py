@@ -4,6 +4,7 @@ and goes when it stops; a successor goes on with it; a dead server's file is rep
 
 import os
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -143,6 +144,30 @@ def test_a_successor_has_the_socket(directory):
     with Site(directory) as site:
         site.check_answers()
     check(not os.path.lexists(site.path), "the file is left")
+
+
+def test_a_successor_that_does_not_serve_leaves_no_file(directory):
+    """It fails; or the end is asked for while it still starts."""
+    for script, then in (("exit 7", "the successor has ended with status 7"), ("echo starting >&2; exec sleep 1000", "starting")):
+        site = Site(directory)
+        program = os.path.join(directory, "weft")
+        shutil.copy(WEFT, program)
+        site.command[0] = program
+        site.process = subprocess.Popen(site.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        site.first_line()
+        os.unlink(program)
+        with open(program, "w") as f:
+            f.write(f"#!/bin/sh\n{script}\n")
+        os.chmod(program, 0o755)
+        site.process.send_signal(signal.SIGUSR2)
+        ready, _, _ = select.select([site.process.stderr], [], [], 20 * PATIENCE)
+        line = site.process.stderr.readline().decode() if ready else ""
+        check(then in line, f"said {line!r}, not {then!r}")
+        site.check_answers()
+        site.process.send_signal(signal.SIGTERM)
+        site.process.communicate(timeout=30 * PATIENCE)
+        check(site.process.returncode == 0, f"ended with {site.process.returncode}")
+        check(not os.path.lexists(site.path), f"{script}: the file is left")
 
 
 def test_a_service_manager_gives_the_socket(directory):
