@@ -262,12 +262,12 @@ WEFT_API const char *weft_server_address(const weft_server *s);
 
 /* Counts since the start, but for `open`. A racy picture while it serves. */
 typedef struct weft_server_stats {
-    uint64_t accepted;        /* connections let in */
-    uint64_t open;            /* of these, open now */
+    uint64_t accepted;        /* connections let in: not those that on_open has closed */
+    uint64_t open;            /* open now; who is with on_open is, already */
     uint64_t calls;           /* handler calls */
     uint64_t timeouts;        /* idle connections closed by idle_timeout */
     uint64_t shed;            /* waiting connections closed to let a newcomer in */
-    uint64_t refused;         /* newcomers turned away */
+    uint64_t refused;         /* newcomers turned away (on_refuse); not those that on_open has closed */
     uint64_t refused_address; /* of these, because of max_per_address */
     uint64_t cut;             /* cut at the end of the grace */
     uint64_t handshakes;      /* TLS: done */

@@ -60,7 +60,6 @@ static void adopt(weft__worker *w, int fd, uint32_t place)
     if (err == 0)
         err = weft__recv_start(&c->slot);
     store_relaxed(&w->open, w->open + 1);
-    WEFT__COUNT(&w->accepted);
     if (err == 0 && s->options.on_open != NULL)
         err = s->options.on_open(c, s->options.arg);
     if (err != 0) {
@@ -68,6 +67,7 @@ static void adopt(weft__worker *w, int fd, uint32_t place)
         weft__conn_end(c);
         return;
     }
+    WEFT__COUNT(&w->accepted);
     if (s->options.tls != NULL)
         weft__keeper_shaking(c);
     else

@@ -137,7 +137,8 @@ int weft__processes_serve_client(weft_server *s, int fd)
     weft__worker_init(&own, s, 0);
     own.seat = &s->front->seats[s->child];
     own.tally = &all->calls;
-    own.last_id = load_relaxed(&all->accepted); /* no two processes have the same */
+    own.let_in = &all->accepted;
+    own.last_id = s->clients; /* no two processes have the same */
     s->workers = &own;
     s->per_address = NULL; /* the supervisor counts */
     weft__listen_close(s, 0);

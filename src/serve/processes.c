@@ -379,6 +379,7 @@ static int seat_client(supervisor *sup, int fd, uint32_t place)
     while (sup->children[i].control >= 0)
         i++; /* there is one: see weft__processes_seats */
     sup->client = fd;
+    sup->server->clients++;
     weft__seats_take(&sup->seats, i, weft__server_ms(sup->server));
     int err = start_child(sup, i);
     sup->client = -1;
@@ -402,7 +403,6 @@ static void serve_in_child(supervisor *sup, int fd)
         return;
     }
     store_relaxed(&w->open, w->open + 1);
-    WEFT__COUNT(&w->accepted);
     weft__sys_close(fd);
 }
 

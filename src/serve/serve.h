@@ -172,7 +172,8 @@ struct weft__worker {
     uint64_t packets[WEFT__PACKET_COUNTS]; /* packet.h */
 
     struct weft__mail *mail; /* datagrams: under `lock`, while it runs */
-    uint64_t *tally;         /* where the calls of threads are counted: `calls`, or that of another process */
+    /* Where threads count: `calls` and `accepted`, or in the process of one client those of the record of all. */
+    uint64_t *tally, *let_in;
 
     bool shared;                 /* thread models: many threads use this record, under `lock` */
     weft_lock lock;              /* the lists, the free records, states */
@@ -272,6 +273,7 @@ struct weft_server {
     struct weft__front *front;
     bool hosted;          /* the thread in weft_server_run runs the only loop */
     bool single;          /* a process for each client */
+    uint64_t clients;     /* ... so many were to be started by the supervisor; in each as of its own start */
     bool holds_signal;    /* the supervisor, and with it its children, hold SIGTERM */
     bool in_child;        /* this is a worker process; then: */
     unsigned child;       /* which */

@@ -212,6 +212,7 @@ void weft__worker_init(weft__worker *w, weft_server *s, unsigned index)
     w->spare_fd = -1;
     w->accept_again = w->tick_at = INT64_MAX;
     w->tally = &w->calls;
+    w->let_in = &w->accepted;
     list_init(&w->waiting);
     list_init(&w->flushing);
     list_init(&w->lingering);

@@ -544,7 +544,7 @@ static void take_in(weft__worker *w, int fd)
         weft__conn_end(c);
         return;
     }
-    WEFT__COUNT(&w->accepted);
+    add_relaxed(w->let_in, 1);
     add_seq_cst(&w->coming, 1);
     if (w->server->model->fixed) {
         stand_in_line(w, c);

@@ -522,9 +522,42 @@ SERVE_CASE(conn_hooks_see_each_connection_once)
     client_expect_reply(fd, "echo in\n", "in\n");
     client_close(fd);
     wait_open(s, 0);
+    weft_server_stats stats = server_stats(s);
+    CHECK_INT(1, stats.accepted); /* whom on_open has closed was not let in, nor turned away with a word */
+    CHECK_INT(0, stats.refused);
     serve_stop(s);
     CHECK_INT(1, service->opened);
     CHECK_INT(1, service->closed);
+}
+
+static int tell_id(weft_conn *c, void *arg)
+{
+    uint64_t id = weft_conn_id(c);
+    (void)arg;
+    return weft_conn_write(c, &id, sizeof id) == 0 ? WEFT_CONN_CLOSE : -EIO;
+}
+
+/* Also to clients who come at the same time. */
+SERVE_CASE(conn_ids_are_given_once)
+{
+    enum {
+        CLIENTS = 60
+    };
+    int fds[CLIENTS];
+    uint64_t ids[CLIENTS];
+    weft_server *s = serve_start(kind, (weft_server_options){.handler = tell_id});
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = client_open(weft_server_port(s));
+        client_say(fds[i], "x");
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        client_recv_all(fds[i], (char *)&ids[i], sizeof ids[i]);
+        for (int k = 0; k < i; k++)
+            CHECK(ids[i] != ids[k]);
+        client_close(fds[i]);
+    }
+    wait_open(s, 0);
+    serve_stop(s);
 }
 
 static bool has_ticked(void *arg)
