@@ -82,7 +82,8 @@ typedef struct weft_job_options {
 /* Submit fn(arg). *f gets the future and one reference to it; f may be NULL when nobody asks for the outcome. Returns
  * 0, -WEFT_EFULL, -ETIMEDOUT (no room in time), -EPIPE (shut down), -WEFT_EBROKEN (the initialiser failed), -ECANCELED
  * (the caller), -ENOMEM (also when there is no worker at all and none can be started), or -ENOTSUP: a pool of processes
- * takes jobs over bytes. Allocates the job, or reuses one. */
+ * takes jobs over bytes. Allocates the job, or reuses one. A job that was accepted is cancelled if the pool has no
+ * worker, and the one that was just being started for another job could not be. */
 WEFT_API int weft_submit(weft_executor *ex, weft_job_fn *fn, void *arg, weft_future **f);
 WEFT_API int weft_submit_with(weft_executor *ex, weft_job_fn *fn, void *arg, const weft_job_options *options,
                               weft_future **f);

@@ -8,7 +8,9 @@
  *     sleep changes `workers` (seq_cst) and then reads head, tail and `listed`. One of the two sees the other.
  * B4  workers in the sleeping part = SLEEPING + tokens given and not yet taken. A sleeper that finds work takes itself
  *     off SLEEPING, or, if that is 0, a token is on its way to it.
- * B5  a position is written and read by its one owner: turn == p lets the putter of p in, p + 1 its taker, p + size
+ * B5  who stops searching and was the last one looks whether there is more, and
+ *     has somebody else search for it: whether it goes on to a job, or was a worker that could not be started.
+ * B6  a position is written and read by its one owner: turn == p lets the putter of p in, p + 1 its taker, p + size
  *     the putter of the next round. Between a putter's claim of a position and its store of turn, takers find the ring
  *     neither empty nor ready: a searcher looks again, and does not sleep.
  * Lock order: `lock` is a leaf. Pinned by tests/model/pool_model.c and tests/pool. */
@@ -52,6 +54,7 @@ void weft__backlog_init(weft__backlog *b, unsigned workers, uint64_t limit, uint
 {
     memset(b, 0, sizeof *b);
     b->workers = workers * ONE_UNSTARTED;
+    b->all = workers;
     b->limit = limit;
     b->spins = b->spins_max = spins;
     b->pause = pause;
@@ -405,9 +408,20 @@ bool weft__backlog_notify(weft__backlog *b)
     return false;
 }
 
-void weft__backlog_not_started(weft__backlog *b)
+bool weft__backlog_forsaken(const weft__backlog *b)
 {
-    add_seq_cst(&b->workers, ONE_UNSTARTED - ONE_SEARCHING);
+    return UNSTARTED(load_seq_cst(&b->workers)) == b->all && !weft__backlog_empty(b);
+}
+
+bool weft__backlog_not_started(weft__backlog *b)
+{
+    uint64_t seen = add_seq_cst(&b->workers, ONE_UNSTARTED - ONE_SEARCHING) + ONE_UNSTARTED - ONE_SEARCHING;
+    while (SEARCHING(seen) == 0 && SLEEPING(seen) != 0 && !weft__backlog_empty(b))
+        if (cas_seq_cst(&b->workers, &seen, seen - ONE_SLEEPING + ONE_SEARCHING)) {
+            give_tokens(b, 1);
+            return false;
+        }
+    return weft__backlog_forsaken(b);
 }
 
 void weft__backlog_close(weft__backlog *b)

@@ -62,6 +62,7 @@ typedef struct weft__backlog {
     uint32_t spins;                              /* atomic: how long a searcher looks; adapts */
     uint32_t spins_max;
     void (*pause)(void); /* between two looks of a searcher; NULL: as short as can be */
+    uint32_t all;        /* workers, in whichever state */
     int64_t idle_time;   /* a worker that has slept for so long ends, in ns; 0: never */
 
     /* Atomic: read without the lock, written under it. */
@@ -96,7 +97,13 @@ size_t weft__backlog_put_some(weft__backlog *b, weft__item *const *items, size_t
 /* There are new jobs: see that somebody will look. True: the caller must start a worker, which begins as a searcher,
  * or call weft__backlog_not_started. */
 bool weft__backlog_notify(weft__backlog *b);
-void weft__backlog_not_started(weft__backlog *b);
+
+/* The worker could not be started. Jobs that were put meanwhile have been left to it, as to any searcher: a sleeper is
+ * to see to them. True: they are forsaken. */
+bool weft__backlog_not_started(weft__backlog *b);
+
+/* Jobs wait, and every worker is unstarted. */
+bool weft__backlog_forsaken(const weft__backlog *b);
 
 /* The next job; false when none is there now. Any caller. */
 bool weft__backlog_take(weft__backlog *b, weft__taken *out);

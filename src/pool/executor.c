@@ -40,10 +40,14 @@ int weft__pool_notify(weft_executor *ex)
         ex->engine->kick(ex);
         return 0;
     }
-    if (likely(!weft__backlog_notify(&ex->backlog)))
-        return 0;
-    int err = weft__worker_start(ex);
-    return err < 0 && load_acquire(&ex->alive) == 0 ? err : 0;
+    return unlikely(weft__backlog_notify(&ex->backlog)) ? weft__worker_start(ex) : 0;
+}
+
+/* The same; what nobody will run is cancelled. */
+static void tell(weft_executor *ex)
+{
+    if (unlikely(weft__pool_notify(ex) < 0))
+        weft__worker_discard_forsaken(ex);
 }
 
 /* Full: make room as the pool's options say. 0: try again; 1: the job has run. */
@@ -76,7 +80,7 @@ static int put(weft_executor *ex, weft__job *j, weft_until until)
             return 0;
         if (err == -EPIPE)
             return refusal(ex);
-        weft__pool_notify(ex); /* of those that were put before and not yet told of */
+        tell(ex); /* of those that were put before and not yet told of */
         err = make_room(ex, j, until);
         if (err != 0)
             return err;
@@ -102,9 +106,13 @@ int weft__pool_submit(weft_executor *ex, weft__job *j, const weft_job_options *o
     }
     if (err == 0) {
         weft__job_accepted(j);
-        if (unlikely(weft__pool_notify(ex) < 0) && weft_future_cancel(&j->future)) {
-            weft_future_unref(&j->future);
-            return -ENOMEM;
+        if (unlikely(weft__pool_notify(ex) < 0)) {
+            bool mine = weft_future_cancel(&j->future);
+            weft__worker_discard_forsaken(ex); /* others have counted on the same worker */
+            if (mine) {
+                weft_future_unref(&j->future);
+                return -ENOMEM;
+            }
         }
     }
     if (f != NULL)
@@ -171,7 +179,7 @@ long weft__pool_submit_many(weft_executor *ex, weft__job_maker *make, const void
         some = put_some(ex, make, set, taken, want, futures != NULL ? &futures[taken] : NULL);
         taken += some;
     } while (some == want && taken < n);
-    weft__pool_notify(ex);
+    tell(ex);
     return (long)taken;
 }
 
@@ -234,9 +242,8 @@ int weft_executor_shutdown(weft_executor *ex, int how, weft_until until)
         cancel_waiting(ex);
     if (ex->engine->end != NULL)
         ex->engine->end(ex, how & WEFT_SHUTDOWN_KILL);
-    /* Jobs without any worker are left only when none could be started; nor can one now, perhaps. */
-    if (!weft__backlog_empty(&ex->backlog) && weft__pool_notify(ex) < 0)
-        cancel_waiting(ex);
+    if (!weft__backlog_empty(&ex->backlog))
+        tell(ex); /* they may have been put, and not told of yet */
     return how & WEFT_SHUTDOWN_WAIT ? wait_for_workers(ex, until) : 0;
 }
 

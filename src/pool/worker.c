@@ -283,6 +283,17 @@ void weft__worker_discard(weft__job *j)
     weft_future_unref(&j->future);
 }
 
+void weft__worker_discard_forsaken(weft_executor *ex)
+{
+    weft__taken taken;
+    while (weft__backlog_forsaken(&ex->backlog)) {
+        if (weft__backlog_take(&ex->backlog, &taken))
+            weft__worker_discard(container_of(taken.item, weft__job, item));
+        else
+            sched_yield(); /* its putter is about to place it */
+    }
+}
+
 bool weft__worker_drop_oldest(weft_executor *ex)
 {
     weft__item *it = weft__backlog_oldest(&ex->backlog);
@@ -379,8 +390,8 @@ static void abandon_jobs(weft__worker *w)
 {
     weft_executor *ex = w->ex;
     fail_jobs(w->frame, w);
-    if (weft__backlog_worker_gone(&ex->backlog))
-        weft__worker_start(ex);
+    if (weft__backlog_worker_gone(&ex->backlog) && weft__worker_start(ex) < 0)
+        weft__worker_discard_forsaken(ex);
 }
 
 void weft__worker_lost(void *worker)
@@ -489,7 +500,7 @@ int weft__worker_start(weft_executor *ex)
     rawlock_release(&ex->lock);
     weft__free(w);
 not_started:
-    weft__backlog_not_started(&ex->backlog);
+    err = weft__backlog_not_started(&ex->backlog) ? err : 0;
     if (w != NULL)
         uncount(ex);
     return err;

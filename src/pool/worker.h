@@ -6,7 +6,8 @@
 
 void weft__worker_ops(weft__future_ops *ops);
 
-/* Start a worker that the backlog has counted as a searcher; on failure it is uncounted. 0, -ENOMEM or -EAGAIN. */
+/* Start a worker that the backlog has counted as a searcher. -ENOMEM or -EAGAIN: it could not be, and there is none for
+ * the jobs that wait. 0 otherwise. */
 int weft__worker_start(weft_executor *ex);
 
 /* See off those that have ended or are about to. */
@@ -14,6 +15,9 @@ void weft__worker_reap(weft_executor *ex);
 
 /* A job that was taken out of the queue will not run. */
 void weft__worker_discard(weft__job *j);
+
+/* No worker could be started, and there is none: what was left to it will not run, unless one comes meanwhile. */
+void weft__worker_discard_forsaken(weft_executor *ex);
 
 /* Cancel the oldest job of a full pool. Whether there was one. */
 bool weft__worker_drop_oldest(weft_executor *ex);

@@ -287,6 +287,57 @@ static void idle_ends(unsigned i)
     weft__wake(&started, 1, 0);
 }
 
+/* One worker is on its way, and a second one can never be started: what is put while that is tried is run all the same.
+ */
+static void reset_not_started(void)
+{
+    reset_with(1, 0);
+    weft__backlog_init(&b, 2, 0, 0, NULL);
+    MODEL_CHECK(weft__backlog_put(&b, &items[0]) == 0);
+    accepted[0] = 1;
+    MODEL_CHECK(weft__backlog_notify(&b));
+}
+
+static void not_started(unsigned i)
+{
+    if (i > 0) {
+        MODEL_CHECK(weft__backlog_put(&b, &items[i]) == 0);
+        accepted[i] = 1;
+        if (weft__backlog_notify(&b))
+            MODEL_CHECK(!weft__backlog_not_started(&b)); /* there is the first one */
+        return;
+    }
+    bool searching = true, start;
+    weft__taken t;
+    for (int k = 0; k < 3; k++) { /* there is no close, which would wake it */
+        MODEL_CHECK(weft__backlog_next(&b, searching, &t, &start));
+        if (start)
+            MODEL_CHECK(!weft__backlog_not_started(&b));
+        taken[t.item - items]++;
+        searching = k < 2 && weft__backlog_search_early(&b);
+    }
+}
+
+/* The same of the only worker: whoever has tried in vain last knows that the jobs are forsaken. */
+static void reset_none_started(void)
+{
+    reset_with(1, 0);
+    weft__backlog_init(&b, 1, 0, 0, NULL);
+}
+
+static void none_started(unsigned i)
+{
+    MODEL_CHECK(weft__backlog_put(&b, &items[i]) == 0);
+    accepted[i] = 1;
+    if (weft__backlog_notify(&b) && weft__backlog_not_started(&b))
+        for (weft__taken t; weft__backlog_forsaken(&b);) {
+            if (weft__backlog_take(&b, &t))
+                taken[t.item - items]++;
+            else
+                cpu_relax();
+        }
+}
+
 /* Room for two: the third waits until one is done. */
 static void room(unsigned i)
 {
@@ -319,6 +370,8 @@ const model_case pool_cases[] = {
     {"pool_taken_out_of_list", 3, reset_one, removed, each_once, 2, .share = 2},
     {"pool_taken_out_of_ring", 3, reset_one, removed_from_ring, each_once, 2, .share = 2},
     {"pool_idle_worker_ends", 2, reset_idle, idle_ends, each_once, 4, .share = 2},
+    {"pool_second_worker_not_started", 3, reset_not_started, not_started, each_once, 3, .share = 3},
+    {"pool_only_worker_not_started", 2, reset_none_started, none_started, each_once, MODEL_EXACT, .share = 2},
     {"pool_room", 2, reset_limit, room, in_order, 3, .share = 3},
     {NULL},
 };

@@ -7,9 +7,11 @@
 #include "sys/sys.h"
 
 #include <weft/co.h>
+#include <weft/event.h>
 #include <weft/thread.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -433,6 +435,41 @@ TEST(pool_without_a_thread_says_so_and_goes_on_when_there_is_one)
     weft__sys_plan_none();
     CHECK_INT(51, ran);
     weft_executor_free(ex);
+}
+
+static weft_event go = WEFT_EVENT_INIT;
+
+static int submit_when_told(void *ex)
+{
+    weft_future *f;
+    CHECK_OK(weft_event_wait(&go, WEFT_FOREVER));
+    return weft_submit(ex, pool_count, &ran, &f);
+}
+
+/* Both have put their jobs when the start fails, and the second counts on the first one's worker. */
+TEST(pool_without_a_thread_cancels_a_job_that_was_left_to_a_worker_of_anothers)
+{
+    weft_executor *ex;
+    weft_thread other;
+    weft_future *f;
+    int result;
+    CHECK_OK(weft_thread_pool_new(&ex, &(weft_pool_options){.workers = 2}));
+    CHECK_OK(weft_thread_start(&other, submit_when_told, ex, NULL));
+    weft__sys_plan(WEFT__SYS_THREAD, 1, UINT32_MAX, -EAGAIN, 20 * WEFT_MS);
+    weft_event_set(&go);
+    while (weft__sys_seen(WEFT__SYS_THREAD) == 0)
+        sched_yield();
+    int err = weft_submit(ex, pool_count, &ran, &f); /* -ENOMEM: it came too late for this */
+    CHECK_OK(weft_thread_join(&other, &result, WEFT_FOREVER));
+    CHECK_ERR(-ENOMEM, result);
+    if (err == 0) {
+        CHECK_ERR(-ECANCELED, weft_future_result(f, NULL, WEFT_FOREVER));
+        weft_future_unref(f);
+    }
+    weft__sys_plan_none();
+    CHECK_OK(weft_submit(ex, pool_count, &ran, NULL));
+    weft_executor_free(ex);
+    CHECK_INT(1, ran);
 }
 
 TEST_IN(THREAD | CO, pool_without_memory_says_so)
