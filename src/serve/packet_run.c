@@ -8,7 +8,9 @@
  * peer's own. Handlers that do not wait are all done when the receiver has its turn again, so it gathers their answers
  * and sends them together.
  * R1  who counts itself out of w->coming or w->standing touches nothing of the server afterwards.
- * R2  stop against receive: `stopping` is stored before the lock is taken for the look at `receiving`; the receiver
+ * R2  who waits for something is notified of it once: were it for every slot, there could be so many in a moment that
+ *     their count, of eight bits, is what it was before.
+ * R3  stop against receive: `stopping` is stored before the lock is taken for the look at `receiving`; the receiver
  *     looks at `stopping` under the lock before it sets that.
  * Pinned by tests/serve/packet_test.c. */
 #include "serve/packet.h"
@@ -91,8 +93,9 @@ static void free_slot(weft__mail *m, weft__slot *slot)
     slot->next = m->free;
     m->free = slot;
     m->used--;
-    if (m->starving || m->draining)
+    if (m->starving || (m->draining && m->used == 0))
         notify(m->worker);
+    m->starving = false;
 }
 
 /* Back from the handler, when it runs for whoever is ready. True: answers have been gathered for long enough. */
@@ -299,7 +302,7 @@ static bool take_rooms(weft__mail *m)
             m->taken[m->ntaken++] = slot;
         }
         m->starving = m->ntaken == 0;
-        m->receiving = !m->starving && !stopping(m); /* R2 */
+        m->receiving = !m->starving && !stopping(m); /* R3 */
         bool ready = m->receiving;
         weft_lock_release(&m->lock);
         if (ready || stopping(m))

@@ -7,9 +7,11 @@
 
 #include "base/atomic.h"
 #include "park/park.h"
+#include "serve/packet.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,6 +259,43 @@ ALL_MODELS(packet_flood_is_counted)
     ask(fd, "e after all", "e after all");
     close(fd);
     close(other);
+    serve_stop(s);
+}
+
+static bool receiver_waits_for_room(weft__mail *m)
+{
+    weft_lock_acquire(&m->lock);
+    bool waits = m->starving;
+    weft_lock_release(&m->lock);
+    return waits;
+}
+
+/* With one notification for each of the 256 slots that become free, their count was the same again: a receiver that had
+ * looked at it before, and only then went to sleep, slept for ever. */
+static void packet_room_is_told_once(const serve_kind *kind);
+SERVE__ONE(30, packet_room_is_told_once, pool)
+SERVE__ONE(30, packet_room_is_told_once, thread)
+static void packet_room_is_told_once(const serve_kind *kind)
+{
+    enum {
+        ROOM = 100
+    };
+    line_service *service;
+    weft_packet_options o = {.queue = ROOM, .peer_queue = ROOM};
+    weft_server *s = serve(kind, (weft_server_options){.packet = o}, &service);
+    weft__worker *w = &s->workers[0];
+    int fd = packet_client(weft_server_port(s));
+    ask(fd, "w", "waiting");
+    for (int i = 1; i < ROOM; i++)
+        packet_say(fd, "n");
+    while (!receiver_waits_for_room(w->mail))
+        sched_yield();
+    uint32_t before = load_seq_cst(&w->coming);
+    line_service_go(service);
+    packet_expect(fd, "waited");
+    wait_settled(s, ROOM);
+    CHECK_INT(1, (load_seq_cst(&w->coming) - before) >> 24);
+    close(fd);
     serve_stop(s);
 }
 
