@@ -69,6 +69,7 @@ static int launch(weft__thread *r, size_t stack_size)
         weft__thread_drop(r);
     }
     store_seq_cst(&r->state, WEFT__THREAD_FAILED);
+    store_seq_cst(&r->tid, -1); /* who sleeps on it is to find a change */
     weft__thread_drop(r);
     rawlock_release(&weft__threads_lock);
     weft__wake(&r->state, UINT_MAX, 0);
@@ -300,10 +301,10 @@ int weft_thread_native_id(const weft_thread *t)
     if (r == NULL)
         return seen.native_id;
     int32_t tid;
-    while ((tid = load_acquire(&r->tid)) == 0 && load_acquire(&r->state) != WEFT__THREAD_FAILED)
+    while ((tid = load_acquire(&r->tid)) == 0)
         weft__park((const uint32_t *)&r->tid, 0, WEFT_FOREVER, WEFT__UNCANCELLABLE, "start of a thread");
     let_go(r);
-    return tid;
+    return tid > 0 ? tid : 0;
 }
 
 const char *weft_thread_name(const weft_thread *t, char *buf, size_t size)

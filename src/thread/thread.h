@@ -50,7 +50,7 @@ typedef struct weft__thread {
     pthread_t native;                     /* valid once tid is set */
     uint64_t ident;
     uint32_t state; /* atomic; a word to sleep on: WEFT__THREAD_LIVES ... */
-    int32_t tid;    /* atomic; a word to sleep on: 0 until it runs */
+    int32_t tid;    /* atomic; a word to sleep on: 0 until it runs; -1: it never will */
     int32_t result;
     uint32_t refs;
     bool listed, awaited, daemon, joined;

@@ -686,3 +686,27 @@ TEST_LIMIT(60, thread_handles_bear_all_calls_at_once)
     }
     CHECK_INT(1, weft_threads_count());
 }
+
+static weft_thread not_to_be;
+static uint32_t enough; /* atomic */
+
+static int ask_its_number(void *arg)
+{
+    (void)arg;
+    while (load_relaxed(&enough) == 0)
+        CHECK(weft_thread_native_id(&not_to_be) <= 0);
+    return 0;
+}
+
+/* The word that who asks sleeps on did not change when the start failed. */
+TEST_LIMIT(60, thread_that_cannot_be_started_lets_go_of_whoever_asks_for_its_number)
+{
+    weft_thread asker;
+    CHECK_OK(weft_thread_start(&asker, ask_its_number, NULL, NULL));
+    weft__sys_plan(WEFT__SYS_THREAD, 1, UINT32_MAX, -EAGAIN, 0);
+    for (int i = 0; i < 30000; i++)
+        CHECK_ERR(-EAGAIN, weft_thread_start(&not_to_be, double_it, NULL, NULL));
+    weft__sys_plan_none();
+    store_relaxed(&enough, 1);
+    CHECK_OK(weft_thread_join(&asker, NULL, weft_in(5 * WEFT_SECOND)));
+}
