@@ -3,9 +3,11 @@
  * The poller brings bytes (received), on the scheduler thread's own stack. A connection with something new joins the
  * worker's `ready` line, and one *runner* coroutine works the line off, calling handlers in place: a handler that never
  * waits costs no switch of its own, and the buffers and the stack it uses are those the last one left warm in the
- * cache. R1  ready is not empty  =>  a runner is in the run queue (runner_coming), or one runs and has not yet taken
- * the next connection. A runner makes sure of its successor before it calls a handler, because the handler may park. R2
- * a turn belongs to one runner from its beginning to its end; a runner that was cancelled (to cut a handler short)
+ * cache.
+ * R1  ready is not empty  =>  a runner is in the run queue (runner_coming), or one runs and has not yet taken the next
+ *     connection, or there was no memory for one and the keeper will try again. A runner makes sure of its successor
+ *     before it calls a handler, because the handler may park.
+ * R2  a turn belongs to one runner from its beginning to its end; a runner that was cancelled (to cut a handler short)
  *     takes no other connection.
  * When the handler is done, gathered bytes leave by weft__send: at once where the poller sends at once, in the next
  * batch with io_uring; either way no coroutine waits for it, and a slow reader holds only his bytes. With TLS they
@@ -329,6 +331,14 @@ void weft__runner_call(weft__worker *w)
     w->runners++;
 }
 
+/* R1. Runners that there are may all be parked in their handlers for long. */
+static void call_runner(weft__worker *w)
+{
+    weft__runner_call(w);
+    if (unlikely(w->ready != NULL && !w->runner_coming))
+        weft__keeper_by(w, weft__sys_now() + 10 * WEFT_MS);
+}
+
 void weft__runners_dismiss(weft__worker *w)
 {
     while (w->resting != NULL)
@@ -362,10 +372,10 @@ static int run_ready(void *arg)
             w->ready = c->next;
             if (w->ready == NULL)
                 w->ready_end = &w->ready;
-            weft__runner_call(w);
+            call_runner(w);
             serve_turn(c, &turn);
         }
-        weft__runner_call(w);
+        call_runner(w);
     } while (rest(w, &turn));
     w->runners--;
     weft__keeper_ended(w);
@@ -379,9 +389,7 @@ static void make_ready(weft_conn *c)
     c->next = NULL;
     *w->ready_end = c;
     w->ready_end = &c->next;
-    weft__runner_call(w);
-    if (unlikely(!w->runner_coming && w->runners == 0))
-        weft__keeper_by(w, weft__sys_now() + 10 * WEFT_MS); /* no memory for a coroutine: the keeper tries again */
+    call_runner(w);
 }
 
 /* ---- what the poller brings ---- */

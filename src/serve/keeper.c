@@ -179,7 +179,7 @@ static int64_t look(weft__worker *w)
     if (w->accept_again < next)
         next = w->accept_again;
     weft__runner_call(w);
-    if (w->ready != NULL && !w->runner_coming && w->runners == 0)
+    if (w->ready != NULL && !w->runner_coming)
         next = sooner(next, now, SCAN_MS_MIN);
     return next;
 }

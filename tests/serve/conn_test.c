@@ -3,12 +3,18 @@
 #include "serve/serve_support.h"
 
 #include "base/atomic.h"
+#include "co/state.h"
+#include "serve/serve.h"
+#include "sys/sys.h"
+
+#include <weft/co.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -650,5 +656,73 @@ SERVE_MANY_CASE(conn_that_takes_nothing_is_broken_and_no_deadline_for_who_waits_
     wait_until(is_told, outcome, "the end of the wait");
     CHECK_ERR(-EPIPE, *outcome);
     client_close(fd);
+    serve_stop(s);
+}
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Whether somebody stands in the worker's line: asked on its own thread. */
+typedef struct question {
+    weft__call call;
+    weft__worker *worker;
+    uint32_t answer; /* atomic: 0 none yet, 1 no, 2 yes */
+} question;
+
+static void look_at_line(weft__call *call)
+{
+    question *q = container_of(call, question, call);
+    store_release(&q->answer, q->worker->ready != NULL ? 2 : 1);
+}
+
+static bool somebody_is_ready(weft_server *s)
+{
+    question q = {.call.fn = look_at_line, .worker = &s->workers[0]};
+    weft__sched_call(0, &q.call);
+    while (load_acquire(&q.answer) == 0)
+        sched_yield();
+    return q.answer == 2;
+}
+
+#define LOOPS(name)                                                                                                    \
+    static void name(const serve_kind *kind);                                                                          \
+    SERVE__ONE(30, name, select)                                                                                       \
+    SERVE__ONE(30, name, poll)                                                                                         \
+    SERVE__ONE(30, name, epoll)                                                                                        \
+    SERVE__ONE(30, name, epoll_et)                                                                                     \
+    SERVE__ONE(30, name, uring)                                                                                        \
+    static void name(const serve_kind *kind)
+
+/* The only runner is in a handler that waits, and no other can be started just then. */
+LOOPS(conn_that_found_no_memory_for_a_runner_is_served_when_there_is_some)
+{
+    line_service *service = line_service_new(false);
+    weft_co_threads(1);
+    weft_server_options o = line_options(kind, (weft_server_options){.threads = 1}, service);
+    o.state_tick = NULL; /* it would have the keeper look */
+    weft_server *s = serve_start(kind, o);
+    int fd = client_open(weft_server_port(s)), busy = client_open(weft_server_port(s));
+    client_expect_reply(fd, "echo one\n", "one\n");
+    client_say(busy, "wait\n");
+    while (load_seq_cst(&service->waiting) == 0)
+        sched_yield();
+    weft_co *large;
+    weft__sys_plan(WEFT__SYS_MMAP, 1, UINT32_MAX, -ENOMEM, 0);
+    CHECK_OK(weft_co_start(&large, do_nothing, NULL, &(weft_co_options){.stack_size = 4 << 20}));
+    while (!weft__sched_starved())
+        sched_yield();
+    client_say(fd, "echo two\n");
+    while (!somebody_is_ready(s))
+        sched_yield();
+    weft__sys_plan_none();
+    client_expect(fd, "two\n");
+    CHECK_OK(weft_co_join(large, NULL, WEFT_FOREVER));
+    line_service_go(service);
+    client_expect(busy, "waited\n");
+    client_close(fd);
+    client_close(busy);
     serve_stop(s);
 }
