@@ -17,6 +17,9 @@
 #ifdef WEFT_MODEL
 #include "model_atomic.h"
 #else
+#if WEFT_JITTER
+#include "base/jitter.h"
+#endif
 
 #define load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
 #define load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)

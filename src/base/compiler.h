@@ -47,6 +47,10 @@
 #define WEFT__TSAN 0
 #endif
 
+#ifndef WEFT_JITTER
+#define WEFT_JITTER 0
+#endif
+
 #if WEFT__TSAN
 #define WEFT__NO_TSAN __attribute__((no_sanitize("thread")))
 #else

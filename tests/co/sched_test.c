@@ -525,6 +525,7 @@ TEST(sched_thread_that_was_woken_to_search_and_got_busy_lets_others_search)
     weft_co *holder = start_on(0, hold_after_poll, NULL);
     while (load_acquire(&poller.who) == NULL || load_seq_cst(&weft__sched_at(0)->sleeping) != WEFT__ASLEEP_POLL)
         sched_yield();
+    store_seq_cst(&poller.quick, 1); /* if it sees the work before it has fallen asleep: it is told when it does */
     store_seq_cst(&poller.kept, 0);
     CHECK_OK(weft_go(raise_it, NULL));
     CHECK_OK(join(holder));

@@ -31,7 +31,7 @@ double test__build_factor(void)
 {
     if (RUNNING_ON_VALGRIND)
         return 20;
-    return WEFT__TSAN ? 6 : WEFT__ASAN ? 3 : 1;
+    return WEFT__TSAN ? 6 : WEFT__ASAN || WEFT_JITTER ? 3 : 1;
 }
 
 double test_limit_factor(void)
