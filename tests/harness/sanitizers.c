@@ -1,6 +1,5 @@
-/* sanitizers.c - the options every sanitizer run of the tests uses; the environment (ASAN_OPTIONS ...) still wins. */
-#include "base/compiler.h"
-
+/* sanitizers.c - the options every sanitizer run of the tests uses, and of the command; the environment (ASAN_OPTIONS
+ * ...) still wins. */
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 const char *__tsan_default_options(void);
