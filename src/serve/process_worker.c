@@ -183,9 +183,11 @@ int weft__processes_wait(weft_conn *c, enum weft__turn_wait waits, unsigned even
         weft__seat_show(seat, WEFT__SEAT_LINGERS, load_relaxed(&c->since));
     else
         weft__seat_show(seat, WEFT__SEAT_IDLES, load_relaxed(&c->since));
-    weft__case asked = {.word = &seat->asked, .expected = 0, .what = "descriptor"};
+    weft__case words[] = {{.word = &seat->asked, .expected = 0, .what = "descriptor"},
+                          {.word = &c->turn->over, .expected = 0, .what = "descriptor"}};
     weft__fd_case ready = {.fd = c->slot.fd, .events = events};
-    int r = weft__fd_park_any(&asked, 1, &ready, 1, (weft_until){until});
+    unsigned n = weft__conn_may_be_called(c, waits) ? 2 : 1;
+    int r = weft__fd_park_any(words, n, &ready, 1, (weft_until){until});
     if (r == 0) { /* asked: what has arrived by now is served nevertheless */
         r = weft__fd_wait_any(&ready, 1, (weft_until){patience < until ? patience : until});
         if (r == -ETIMEDOUT && patience < until)

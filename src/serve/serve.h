@@ -59,7 +59,7 @@ enum weft__conn_flag {
     WEFT__CONN_HELD = 8,      /* receiving is stopped: enough is unread */
     WEFT__CONN_REFUSED = 16,  /* never was let in: only lingers so that the refusal can be read */
     WEFT__CONN_UNOPENED = 32, /* on_open has not let it in: on_close is not called */
-    WEFT__CONN_CALLED = 64    /* loops: ENDED is what the stop has its handler believe; the client may well send on */
+    WEFT__CONN_CALLED = 64    /* ENDED is what the stop has its handler believe; the client may well send on */
 };
 
 /* Whether the kernel holds back a packet that is not full. */
@@ -111,6 +111,7 @@ struct weft__turn {
     weft__turn *next;     /* w->resting */
     uint8_t waits;        /* atomic: enum weft__turn_wait */
     bool called;          /* it rested, and is to look at the line again */
+    uint32_t over;        /* models of threads, atomic: the stop lets no request follow; its thread sleeps on it */
     bool consumed;        /* the handler has used some bytes in this call */
 };
 
@@ -435,6 +436,22 @@ void weft__conn_slabs_free(weft__worker *w);
  * to be turned away. *place goes into its record, or back. */
 bool weft__conn_may_come(weft_server *s, uint64_t *refused, int fd, uint32_t *place);
 void weft__conn_give_back(weft_server *s, uint32_t place);
+
+/* The server stops: the handler of c, which waits for a request, is to see the end of the input. */
+static inline void weft__conn_call_end(weft_conn *c)
+{
+    uint8_t flags = load_relaxed(&c->flags);
+    if (!(flags & WEFT__CONN_ENDED))
+        store_relaxed(&c->flags, flags | WEFT__CONN_ENDED | WEFT__CONN_CALLED);
+}
+
+/* Models of threads: c's wait for a request is over, in its handler or its handshake, when turn->over says so. Who
+ * promises nothing, between two calls of the handler, is told by the end of his input. */
+static inline bool weft__conn_may_be_called(const weft_conn *c, enum weft__turn_wait waits)
+{
+    return waits == WEFT__WAIT_FIRST && load_relaxed(&c->state) != WEFT__CONN_IDLE &&
+           !(load_relaxed(&c->flags) & WEFT__CONN_BUSY);
+}
 
 /* Break it: the first error stays. */
 static inline void weft__conn_break(weft_conn *c, int err)

@@ -118,6 +118,14 @@ static void close_states(weft__worker *w)
 
 /* ---- waits ---- */
 
+/* For the first byte of a request, or for the stop, which lets none follow. 0 or -errno. */
+static int wait_first(weft_conn *c, int64_t until)
+{
+    weft__case over = {.word = &c->turn->over, .expected = 0, .what = "descriptor"};
+    const weft__fd_case ready = {.fd = c->slot.fd, .events = WEFT_POLLIN};
+    return weft__fd_park_any(&over, 1, &ready, 1, (weft_until){until});
+}
+
 /* Wait for the socket, as `waits` for whoever looks. 0 or -errno. */
 static int wait_socket(weft_conn *c, enum weft__turn_wait waits, int64_t until)
 {
@@ -127,6 +135,8 @@ static int wait_socket(weft_conn *c, enum weft__turn_wait waits, int64_t until)
     int r = load_relaxed(&c->error);
     if (r == 0 && unlikely(c->worker->seat != NULL))
         r = weft__processes_wait(c, waits, events, until);
+    else if (r == 0 && weft__conn_may_be_called(c, waits))
+        r = wait_first(c, until);
     else if (r == 0)
         r = weft_fd_wait(c->slot.fd, events, (weft_until){until});
     store_relaxed(&c->turn->waits, WEFT__WAIT_NOTHING);
@@ -171,7 +181,7 @@ static int thread_wait_input(weft_conn *c, bool first, int64_t until)
             store_seq_cst(&c->turn->waits, WEFT__WAIT_FIRST);
             if (no_more_requests(c)) {
                 store_relaxed(&c->turn->waits, WEFT__WAIT_NOTHING);
-                store_relaxed(&c->flags, load_relaxed(&c->flags) | WEFT__CONN_ENDED);
+                weft__conn_call_end(c);
                 return 0;
             }
         }
@@ -318,6 +328,8 @@ static void linger(weft_conn *c)
     size_t dropped = 0;
     store_relaxed(&c->state, WEFT__CONN_LINGERING);
     weft__input_free(c);
+    if (load_relaxed(&c->flags) & WEFT__CONN_CALLED) /* its own end is still to come */
+        store_relaxed(&c->flags, load_relaxed(&c->flags) & ~(WEFT__CONN_ENDED | WEFT__CONN_CALLED));
     if ((load_relaxed(&c->flags) & WEFT__CONN_ENDED) || weft__sys_shutdown(c->slot.fd, SHUT_WR) < 0)
         return;
     while (dropped < LINGER_BYTES) {
@@ -635,7 +647,9 @@ static void accept_no_more(weft__worker *w)
         weft__sys_close(w->spare_fd);
 }
 
-/* Those who wait for a request read the end of their input; what has arrived before is still served. */
+/* Those who wait for a request see the end of their input; what has arrived before is still served. In a handler that
+ * is to be one that the client has not made: shutting the socket would have what the client still sends bring a reset,
+ * which takes our last words along. */
 static void empty(weft__worker *w)
 {
     w->emptied = true;
@@ -643,9 +657,13 @@ static void empty(weft__worker *w)
     weft_lock_acquire(&w->lock);
     list_each (l, &w->waiting) {
         weft_conn *c = container_of(l, weft_conn, link);
-        bool first = c->turn != NULL && load_seq_cst(&c->turn->waits) == WEFT__WAIT_FIRST;
-        if (load_seq_cst(&c->state) == WEFT__CONN_IDLE || (first && !(load_relaxed(&c->flags) & WEFT__CONN_BUSY)))
+        enum weft__turn_wait waits = c->turn != NULL ? load_seq_cst(&c->turn->waits) : WEFT__WAIT_NOTHING;
+        if (load_seq_cst(&c->state) == WEFT__CONN_IDLE) {
             (void)weft__sys_shutdown(c->slot.fd, SHUT_RD);
+        } else if (weft__conn_may_be_called(c, waits)) {
+            store_seq_cst(&c->turn->over, 1);
+            weft__wake(&c->turn->over, 1, 0);
+        }
     }
     weft_lock_release(&w->lock);
 }
@@ -655,7 +673,8 @@ static void cut(weft__worker *w)
     weft_lock_acquire(&w->lock);
     list_each (l, &w->waiting) {
         weft_conn *c = container_of(l, weft_conn, link);
-        if (load_seq_cst(&c->state) != WEFT__CONN_IDLE)
+        unsigned state = load_seq_cst(&c->state);
+        if (state != WEFT__CONN_IDLE && state != WEFT__CONN_LINGERING)
             WEFT__COUNT(&w->cuts);
         (void)thread_evict(c, -ECANCELED);
         if (c->turn != NULL)

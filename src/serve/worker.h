@@ -12,13 +12,6 @@ extern const weft__slot_fn weft__conn_slot_fn;
 /* Wake the turn of c if it waits for one of these (a mask of 1 << weft__turn_wait). */
 void weft__turn_wake(weft_conn *c, unsigned mask);
 
-/* The server stops: the handler of c, which waits for a request, is to see the end of the input. */
-static inline void weft__conn_call_end(weft_conn *c)
-{
-    if (!(c->flags & WEFT__CONN_ENDED))
-        c->flags |= WEFT__CONN_ENDED | WEFT__CONN_CALLED;
-}
-
 /* The client's end of the input has come, whatever the stop has made the handler believe. */
 static inline void weft__conn_note_end(weft_conn *c)
 {

@@ -358,14 +358,9 @@ SERVE_ALL_CASE(websocket_close_of_what_is_too_large_is_not_lost_to_a_reset)
 /* ---- the stop ---- */
 
 /* The client does not know yet that the server stops: what it is still sending brings no reset, which would take what
- * it has not read along (S001-30). Models of threads cannot: what ends their wait ends the receiving. */
-static void websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset(const serve_kind *kind);
-SERVE__ONE(TEST_DEFAULT_LIMIT, websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset, select)
-SERVE__ONE(TEST_DEFAULT_LIMIT, websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset, poll)
-SERVE__ONE(TEST_DEFAULT_LIMIT, websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset, epoll)
-SERVE__ONE(TEST_DEFAULT_LIMIT, websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset, epoll_et)
-SERVE__ONE(TEST_DEFAULT_LIMIT, websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset, uring)
-static void websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset(const serve_kind *kind)
+ * it has not read along (S001-30). It is waited for until it closes as well. */
+SERVE_TLS_CASE(websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset)
+SERVE_CASE(websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset)
 {
     static char rest[16384];
     running r = start(kind, receive_one);
@@ -380,6 +375,24 @@ static void websocket_goodbye_of_a_server_that_stops_is_not_lost_to_a_reset(cons
     client_close(fd);
     stop(r);
     CHECK_ERR(-WEFT_EEOF, seen->err);
+}
+
+/* But no longer than the grace; it has been told, so nothing is cut. */
+SERVE_CASE(websocket_client_that_does_not_close_is_let_go_with_the_grace)
+{
+    running r = start(kind, receive_one);
+    int fd = open_socket(r);
+    char answer[4];
+    weft_server_stop(r.server, weft_in_seconds(3600));
+    client_recv_all(fd, answer, sizeof answer);
+    CHECK_MEM("\x88\x02\x03\xe9", answer, sizeof answer);
+    CHECK_INT(0, client_recv(fd, answer, 1)); /* it lingers */
+    CHECK_ERR(-ETIMEDOUT, weft_server_wait(r.server, WEFT_NOW));
+    weft_server_stop(r.server, WEFT_NOW);
+    CHECK_OK(weft_server_wait(r.server, WEFT_FOREVER));
+    CHECK_INT(0, server_stats(r.server).cut);
+    client_close(fd);
+    stop(r);
 }
 
 static int echo(weft_request *q, void *arg)
