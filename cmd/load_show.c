@@ -66,6 +66,18 @@ static void add_hists(load_hist *h, load_worker **workers, unsigned n)
     h->max = 0; /* of all the time, not of the last second */
 }
 
+/* False: nobody reads it any more, or there is no room for good. A pipe or terminal that does not wait and is full for a
+ * moment loses a line, and there is another one soon. */
+static bool flush_line(void)
+{
+    if (fflush(stdout) == 0)
+        return true;
+    bool soon = errno == EAGAIN || errno == EINTR;
+    if (soon)
+        clearerr(stdout);
+    return soon;
+}
+
 void load_show_begin(void)
 {
     if (load_opt.quiet)
@@ -76,7 +88,7 @@ void load_show_begin(void)
         printf("open loop, %u a second\n", load_opt.rate);
     else
         puts("closed loop");
-    fflush(stdout);
+    (void)flush_line();
 }
 
 static void write_over(const char *line)
@@ -116,7 +128,7 @@ void load_show_now(load_worker **workers, unsigned n, int64_t begin)
         write_over(line);
     else
         puts(line);
-    if (fflush(stdout) != 0) /* who has read enough, or has no room, does not want the rest of the load either */
+    if (!flush_line()) /* who has read enough does not want the rest of the load either */
         load_write(&load_interrupted, 1);
     answered_before = answered;
     before_at = at;

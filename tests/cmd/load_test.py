@@ -459,6 +459,36 @@ def test_display():
         check(b"\r" in shown.replace(b"\r\n", b""), "one line, rewritten, on a terminal", shown)
 
 
+def test_display_without_room():
+    """Standard output does not wait, and is full for a while: lines are lost, but neither the load nor its report."""
+    began, lasted = [], threading.Event()
+
+    def handler(server, connection):
+        for _ in requests(connection):
+            began.append(time.monotonic())
+            if began[-1] - began[0] > 1.5:  # a line was due after a second
+                lasted.set()
+            connection.sendall(OK)
+    leader, follower = os.pipe()
+    os.set_blocking(follower, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(follower, b"x" * 4096) > 0:
+            pass
+    with serving(handler) as server:
+        command = [WEFT, "load", server.url, "--duration", "2.5", "--connections", "1", "--rate", "100"]
+        with subprocess.Popen(command, stdout=follower, stderr=subprocess.PIPE) as process:
+            os.close(follower)
+            check(lasted.wait(LIMIT / 10), "it goes on")
+            shown = b""
+            while more := os.read(leader, 65536):
+                shown += more
+            err = process.stderr.read()
+    os.close(leader)
+    shown = shown.lstrip(b"x")
+    check(process.returncode == 0 and err == b"" and b"99.99 %" in shown and b"nterrupted" not in shown, "all of it, and the report",
+          (process.returncode, err, shown))
+
+
 def test_interrupt():
     for how in ([], ["--rate", "500"]):
         enough = threading.Event()
@@ -627,7 +657,7 @@ def test_closed_loop():  # one connection: the raw latencies are the server's ow
 def main():
     which = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LOAD_TEST", "")
     for test in (test_usage, test_answers, test_errors, test_requests, test_lines_and_blocks, test_unix_sockets, test_datagrams, test_no_answer, test_display,
-                 test_interrupt, test_late, test_open_loop, test_closed_loop):
+                 test_display_without_room, test_interrupt, test_late, test_open_loop, test_closed_loop):
         if which in test.__name__:
             test()
     print("load_test: %d failed" % len(failures))
