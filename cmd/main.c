@@ -30,7 +30,7 @@ static int print_help(void)
 {
     puts("weft - tools made of libweft, a concurrency toolkit for C\n\n"
          "Usage: weft COMMAND [options]\n"
-         "       weft COMMAND --help\n"
+         "       weft COMMAND --help, or weft help COMMAND\n"
          "       weft --version\n\n"
          "Commands:");
     for (size_t i = 0; i < COUNT; i++)
@@ -81,21 +81,41 @@ static int finish(int code)
 
 const char *const *cmd_command_line;
 
+static const subcommand *find_command(const char *name)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        if (strcmp(name, subcommands[i].name) == 0)
+            return &subcommands[i];
+    return NULL;
+}
+
+/* `weft help COMMAND` */
+static int help_of(int argc, char **argv)
+{
+    char *asked[] = {argv[2], (char[]){"--help"}, NULL};
+    const subcommand *c = find_command(argv[2]);
+    if (c == NULL)
+        return unknown_command(argv[2]);
+    if (argc > 3)
+        return cmd_usage("weft", "'%s' is one argument too many ('weft help %s' is for one command)", argv[3], c->name);
+    return c->run(2, asked);
+}
+
 static int run(int argc, char **argv)
 {
     if (argc < 2)
         return cmd_usage("weft", "which command? try 'weft web .', or 'weft --help' for all of them");
     const char *name = argv[1];
+    if (strcmp(name, "help") == 0 && argc > 2)
+        return help_of(argc, argv);
     if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0 || strcmp(name, "-h") == 0)
         return print_help();
     if (strcmp(name, "--version") == 0) {
         printf("weft %s\n", weft_version());
         return CMD_OK;
     }
-    for (size_t i = 0; i < COUNT; i++)
-        if (strcmp(name, subcommands[i].name) == 0)
-            return subcommands[i].run(argc - 1, argv + 1);
-    return unknown_command(name);
+    const subcommand *c = find_command(name);
+    return c != NULL ? c->run(argc - 1, argv + 1) : unknown_command(name);
 }
 
 int main(int argc, char **argv)

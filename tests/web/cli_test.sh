@@ -43,6 +43,15 @@ expect 2 "weft --help" "$weft"
 expect 2 "did you mean 'web'" "$weft" wbe
 expect 2 "there is no command 'frobnicate'" "$weft" frobnicate
 expect 2 "follow a command" "$weft" --port 80
+expect 0 "Usage:" "$weft" help
+for command in web lesson compare bench load; do
+    "$weft" $command --help >"$dir/wanted"
+    expect 0 "weft $command" "$weft" help $command
+    "$weft" help $command | cmp -s - "$dir/wanted" || fail "weft help $command is not weft $command --help"
+done
+expect 2 "there is no command 'wbe'; did you mean 'web'?" "$weft" help wbe
+expect 2 "there is no option --port here" "$weft" help --port
+expect 2 "'load' is one argument too many" "$weft" help web load
 expect 2 "which directory" "$weft" web
 expect 2 "there is no directory '/no/such'" "$weft" web /no/such
 expect 2 "is not a directory" "$weft" web "$dir/site/index.html"
