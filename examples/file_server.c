@@ -32,7 +32,7 @@ static void use_folder(const char *path)
     folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) {
         fprintf(stderr, "lesson: %s: %s\n", path, strerror(errno));
-        exit(1);
+        lesson_fail();
     }
 }
 
@@ -281,6 +281,13 @@ static void remove_folder(const char *path)
     rmdir(path);
 }
 
+static void remove_folders(void)
+{
+    for (int i = 0; i < 2; i++)
+        if (*paths[i] != 0)
+            remove_folder(paths[i]);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const typed[] = {"list",          "get poem.txt",   "get poem.txt",
@@ -288,6 +295,8 @@ int main(int argc, char **argv)
                                         "list",          "quit",           NULL};
     lesson_begin(argc, argv);
     bool both = lesson_value("--server") == NULL && lesson_value("--client") == NULL;
+    if (both)
+        lesson_tidy = remove_folders;
     for (int i = 0; i < 2 && both; i++) {
         strcpy(paths[i], "/tmp/file_server-XXXXXX");
         must(mkdtemp(paths[i]) == NULL ? -errno : 0);
@@ -297,7 +306,7 @@ int main(int argc, char **argv)
         write_file(1, "letter.txt", "你好！\n");
     }
     int failed = lesson_run_tcp(server, lesson_listen(5), client, typed);
-    for (int i = 0; i < 2 && both; i++)
-        remove_folder(paths[i]);
+    if (both)
+        remove_folders();
     return failed;
 }

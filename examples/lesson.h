@@ -49,12 +49,22 @@ static inline int lesson_unsafe(void)
     return lesson_flag("--unsafe");
 }
 
+/* Takes away what the lesson has made in /tmp, also where it fails. */
+static void (*lesson_tidy)(void);
+
+static inline void lesson_fail(void)
+{
+    if (lesson_tidy != NULL)
+        lesson_tidy();
+    _exit(1);
+}
+
 /* A result of weft; one that says failure ends the lesson. */
 static inline int must(int result)
 {
     if (result < 0) {
         fprintf(stderr, "lesson: %s\n", weft_strerror(result));
-        _exit(1);
+        lesson_fail();
     }
     return result;
 }

@@ -84,16 +84,26 @@ static void write_page(const char *folder, const char *name, const char *text)
     fclose(file);
 }
 
+static char folder[] = "/tmp/web_server-XXXXXX";
+
+static void remove_folder(void)
+{
+    static const char *const names[] = {"index.html", "python.html", "404.html"};
+    for (int i = 0; i < 3; i++)
+        write_page(folder, names[i], NULL);
+    rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const typed[] = {"/", "/python.html?v=1", "/missing", "/../etc/passwd", NULL};
-    char folder[] = "/tmp/web_server-XXXXXX";
     weft_server *server = NULL;
     lesson_begin(argc, argv);
     const char *html = lesson_value("--html");
     bool made = html == NULL && lesson_value("--client") == NULL;
     if (made) {
         must(mkdtemp(folder) == NULL ? -errno : 0);
+        lesson_tidy = remove_folder;
         write_page(folder, "index.html", "<h1>首页</h1>");
         write_page(folder, "python.html", "<h1>Python</h1>");
         write_page(folder, "404.html", "<h1>Not Find<h1>");
@@ -104,9 +114,7 @@ int main(int argc, char **argv)
     int failed = lesson_run(&p, server != NULL ? weft_server_port(server) : 0, typed);
     weft_server_close(server);
     weft_http_close(site);
-    for (int i = 0; i < 3 && made; i++)
-        write_page(folder, (const char *[]){"index.html", "python.html", "404.html"}[i], NULL);
     if (made)
-        rmdir(folder);
+        remove_folder();
     return failed;
 }

@@ -1,4 +1,5 @@
 """Running the lessons of `weft lesson` and looking at their lines, for lesson_test.py. Environment: WEFT, the command."""
+import glob
 import os
 import subprocess
 import time
@@ -34,6 +35,19 @@ def run(name, *flags, least=0.0, folder=None):
     check(seconds >= least * PAUSE, f"{name} takes its {least} s", seconds / PAUSE)
     check(out.endswith("\n"), f"{name} ends its last line")
     return out.rstrip("\n").split("\n")
+
+
+def left_in_tmp(name):
+    """The folders that runs of this lesson have there now."""
+    return set(glob.glob(f"/tmp/{name}-*"))
+
+
+def none_stays(folders):
+    """folders() is empty, soon: others may be running the lesson at the same time."""
+    limit = time.monotonic() + 20
+    while folders() and time.monotonic() < limit:
+        time.sleep(0.05)
+    return not folders()
 
 
 def same(name, lines, wanted):

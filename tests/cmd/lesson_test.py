@@ -570,8 +570,10 @@ def nobody_listens():
             check(err == "lesson: Connection refused\n", f"{name}: and says why", (out, err))
     status, _, err = weft("lesson", "run", "file_server", "--server=0", "--folder=/no/such")
     check(status == 1 and err.endswith("\nlesson: /no/such: No such file or directory\n"), "file_server: which folder is not there", err)
+    before = lesson_run.left_in_tmp("file_server")
     status, _, err = weft("lesson", "run", "file_server", "--folder=/no/such", *lesson_run.fast)  # its client does not wait for ever
     check(status == 1 and "lesson: /no/such: No such file or directory\n" in err, "file_server: both end without a folder", err)
+    check(lesson_run.none_stays(lambda: lesson_run.left_in_tmp("file_server") - before), "file_server: what it has made is gone", before)
 
 
 def test_addresses():  # S001-06, S001-08
