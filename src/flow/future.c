@@ -199,14 +199,14 @@ static inline bool claim(weft_future *f, uint32_t *seen, uint32_t mark)
     return true;
 }
 
-static inline void settle(weft_future *f, void *result, int error, uint32_t stopped)
+static inline uint32_t settle(weft_future *f, void *result, int error, uint32_t stopped)
 {
     f->result = result;
     f->error = error;
-    completed(f, swap_seq_cst(&f->word, WEFT_FINISHED | stopped));
+    return swap_seq_cst(&f->word, WEFT_FINISHED | stopped);
 }
 
-int weft__future_finish(weft_future *f, void *result, int error)
+int weft__future_end(weft_future *f, void *result, int error, uint32_t *before)
 {
     uint32_t seen;
     bool mine = claim(f, &seen, 0);
@@ -214,8 +214,17 @@ int weft__future_finish(weft_future *f, void *result, int error)
         shed_stop(f);
     if (!mine)
         return -WEFT_EINVALIDSTATE;
-    settle(f, error < 0 ? NULL : result, error < 0 ? error : 0, seen & WEFT__FUTURE_STOPPED);
+    *before = settle(f, error < 0 ? NULL : result, error < 0 ? error : 0, seen & WEFT__FUTURE_STOPPED);
     return 0;
+}
+
+int weft__future_finish(weft_future *f, void *result, int error)
+{
+    uint32_t before;
+    int err = weft__future_end(f, result, error, &before);
+    if (err == 0)
+        completed(f, before);
+    return err;
 }
 
 bool weft__future_finish_quietly(weft_future *f, void *result, int error)
@@ -240,9 +249,9 @@ void weft__future_publish(weft_future *f)
     completed(f, swap_seq_cst(&f->word, WEFT_FINISHED | stopped));
 }
 
-void weft__future_finished(weft_future *f, uint32_t before)
+void weft__future_tell(weft_future *f, uint32_t before)
 {
-    if (before & WEFT__FUTURE_STOPPED)
+    if (before & WEFT__FUTURE_STOPPED) /* since the runner looked, if it did */
         shed_stop(f);
     completed(f, before);
 }
@@ -276,7 +285,7 @@ int weft__future_give_up(weft_future *f, int error)
         return -WEFT_EINVALIDSTATE;
     if (running && !local)
         f->ops->stop(f);
-    settle(f, NULL, error, WEFT__FUTURE_STOPPED);
+    completed(f, settle(f, NULL, error, WEFT__FUTURE_STOPPED));
     return 0;
 }
 

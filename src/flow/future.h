@@ -116,16 +116,17 @@ int weft__future_finish(weft_future *f, void *result, int error);
 bool weft__future_finish_quietly(weft_future *f, void *result, int error);
 void weft__future_publish(weft_future *f);
 
-/* As finish, for a runner that alone can give f an outcome: nobody calls give_up. */
-void weft__future_finished(weft_future *f, uint32_t before);
+/* As finish in two steps, for who has to know before callbacks run whether there may be some: WEFT__FUTURE_WATCHED in
+ * `before`. end: 0, and then `tell` must follow at once; or -WEFT_EINVALIDSTATE. settle is end for a runner that alone
+ * can give f an outcome: nobody calls give_up; and what it returns is told only if it is not WEFT_RUNNING. */
+int weft__future_end(weft_future *f, void *result, int error, uint32_t *before);
+void weft__future_tell(weft_future *f, uint32_t before);
 
-static inline void weft__future_settle(weft_future *f, void *result, int error)
+static inline uint32_t weft__future_settle(weft_future *f, void *result, int error)
 {
     f->result = error < 0 ? NULL : result;
     f->error = error < 0 ? error : 0;
-    uint32_t before = swap_seq_cst(&f->word, WEFT_FINISHED);
-    if (unlikely(before != WEFT_RUNNING))
-        weft__future_finished(f, before);
+    return swap_seq_cst(&f->word, WEFT_FINISHED);
 }
 
 /* The outcome is `error` although the job is still running, and the job is asked to stop. (A time limit.) As finish. */

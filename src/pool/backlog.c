@@ -463,8 +463,7 @@ bool weft__backlog_search_early(weft__backlog *b)
     return true;
 }
 
-/* A searcher goes on to something else. Returns as notify. */
-static bool stop_search(weft__backlog *b)
+bool weft__backlog_stop_search(weft__backlog *b)
 {
     uint64_t before = sub_seq_cst(&b->workers, ONE_SEARCHING);
     return SEARCHING(before) == 1 && weft__backlog_notify(b);
@@ -549,7 +548,7 @@ bool weft__backlog_next(weft__backlog *b, bool searching, weft__taken *out, bool
         }
         got = weft__backlog_take(b, out);
     }
-    *start = searching && stop_search(b);
+    *start = searching && weft__backlog_stop_search(b);
     return true;
 }
 

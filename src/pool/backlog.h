@@ -145,6 +145,9 @@ bool weft__backlog_searched(const weft__backlog *b);
  * who learns that the job is done finds an idle worker. Returns whether it does. */
 bool weft__backlog_search_early(weft__backlog *b);
 
+/* Instead, it does something else first. Returns as notify. */
+bool weft__backlog_stop_search(weft__backlog *b);
+
 /* The next job for a worker that is searching (or not, as search_early said). Sleeps. False: closed and empty, or it
  * has slept for `idle_time`; the worker counts as unstarted again and must end. *start: the caller must start another
  * worker, before it runs the job. */

@@ -77,10 +77,19 @@ static bool conclude(weft_executor *ex, weft__worker *w, weft__job *j, void *res
     count_finished(ex, w);
     bool searching =
         last && !(load_relaxed(&j->future.word) & WEFT__FUTURE_WATCHED) && weft__backlog_search_early(&ex->backlog);
-    if (watched)
-        weft__future_finish(&j->future, result, err);
-    else
-        weft__future_settle(&j->future, result, err);
+    uint32_t before = WEFT_RUNNING;
+    if (!watched)
+        before = weft__future_settle(&j->future, result, err);
+    else if (weft__future_end(&j->future, result, err, &before) < 0)
+        return searching;
+    if (likely(before == WEFT_RUNNING))
+        return searching;
+    if (searching && (before & WEFT__FUTURE_WATCHED)) { /* a callback came just now, and may take long */
+        if (weft__backlog_stop_search(&ex->backlog))
+            weft__worker_start(ex);
+        searching = false;
+    }
+    weft__future_tell(&j->future, before);
     return searching;
 }
 

@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 
 #include <weft/co.h>
+#include <weft/event.h>
 
 #include <errno.h>
 
@@ -198,5 +199,54 @@ TEST_IN_LIMIT(60, THREAD | CO, pool_does_not_grow_with_the_jobs_it_has_done)
     }
     if (!WEFT__ASAN && !WEFT__TSAN)
         CHECK_BETWEEN(0, before + 4096, test_rss_kb());
+    weft_executor_free(ex);
+}
+
+/* ---- a callback that comes when its job is just ending ---- */
+
+static uint32_t ending;      /* atomic: the job is about to return */
+static uint32_t called_back; /* atomic */
+
+static int end_soon(void *arg, void **result)
+{
+    (void)result;
+    store_seq_cst(&ending, 1);
+    for (intptr_t i = (intptr_t)arg; i > 0; i--)
+        cpu_relax();
+    return 0;
+}
+
+static int set_event(void *event, void **result)
+{
+    (void)result;
+    weft_event_set(event);
+    return 0;
+}
+
+static int wait_for_another_job(weft_future *f, void *pool)
+{
+    weft_event done = WEFT_EVENT_INIT;
+    (void)f;
+    CHECK_OK(weft_submit(pool, set_event, &done, NULL));
+    CHECK_OK(weft_event_wait(&done, weft_in(5 * WEFT_SECOND)));
+    add_seq_cst(&called_back, 1);
+    return 0;
+}
+
+/* Its worker must not count as one that is about to look for jobs. */
+TEST_LIMIT(60, pool_callback_that_is_added_while_its_job_ends_holds_no_job_up)
+{
+    CHECK_OK(weft_thread_pool_new(&ex, &(weft_pool_options){.workers = 2}));
+    for (int i = 0; i < 30000; i++) {
+        weft_future *f;
+        store_relaxed(&ending, 0);
+        CHECK_OK(weft_submit(ex, end_soon, (void *)(intptr_t)(i % 16), &f));
+        while (load_acquire(&ending) == 0)
+            cpu_relax();
+        CHECK_OK(weft_future_add_callback(f, wait_for_another_job, ex));
+        while (load_acquire(&called_back) == (uint32_t)i) /* it needs a worker beside its own */
+            cpu_relax();
+        weft_future_unref(f);
+    }
     weft_executor_free(ex);
 }
