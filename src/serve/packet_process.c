@@ -152,7 +152,7 @@ static void bury(post *po, struct child *c)
     (void)weft_poller_unregister(po->poller, weft_process_sentinel(&c->process));
     (void)weft_process_join(&c->process, NULL, WEFT_FOREVER);
     (void)weft_process_close(&c->process);
-    if (left > 0)
+    if (left > 0 && !po->killed) /* one that we kill may have counted what it has handled, and not yet told us */
         weft__mail_count(po->mail, WEFT__PACKET_CUT, left);
     tell_to_leave(c);
     weft__peer_left(po->mail, c->peer);
@@ -324,8 +324,10 @@ int weft__packet_supervise(void *arg)
     for (;;) {
         weft_poll_event events[EVENTS];
         int64_t until = do_due(&po);
-        if (po.stopping && po.running == 0)
+        if (po.stopping && po.running == 0) {
+            weft__packet_bury(s->front->workers);
             return 0;
+        }
         int n = weft_poller_wait(po.poller, events, EVENTS, (weft_until){until});
         for (int i = 0; i < n; i++)
             if (!po.stopping || events[i].data != po.mail)
