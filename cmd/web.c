@@ -436,14 +436,20 @@ static int announce(const web *w)
 
 /* ---- SIGHUP ---- */
 
+/* Which of the two could not be opened: asked again, for the answer came from whichever process serves. */
+static const char *not_opened(const web *w)
+{
+    const char *log = log_name();
+    return log != NULL && access(w->directory, R_OK | X_OK) == 0 ? log : w->directory;
+}
+
 static void reload(web *w)
 {
     int64_t now = weft_now();
     cmd_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(now / 1000));
     int err = weft_server_tell(w->server, WEFT_HTTP_RELOAD, weft_in_seconds(10));
     if (err < 0)
-        cmd_say(COMMAND ": the directory or the log cannot be opened anew: %s; going on with the old\n",
-                weft_strerror(err));
+        cmd_say(COMMAND ": '%s' cannot be opened anew: %s; going on with the old\n", not_opened(w), weft_strerror(err));
     pthread_mutex_lock(&w->lock);
     if (!w->stopping)
         cmd_notify("READY=1");

@@ -467,6 +467,22 @@ def a_replaced_worker_writes_into_the_new_log():
         os.remove("log")
 
 
+def what_cannot_be_opened_anew_is_named():
+    """SIGHUP while the directory, or the log's, is not there: the old ones go on, and the message says which it was."""
+    os.mkdir("logs")
+    with Manager() as manager, Site("--log", "logs/log", env=manager.environment) as site:
+        manager.expect("READY=1")
+        for what, named in (("logs", "logs/log"), (site.path("site"), site.path("site"))):
+            os.rename(what, what + ".away")
+            os.kill(site.pid(), signal.SIGHUP)
+            manager.expect(r"RELOADING=1\nMONOTONIC_USEC=\d+")
+            manager.expect("READY=1")
+            os.rename(what + ".away", what)
+            check(f"'{named}' cannot be opened anew: No such file" in site.said(), site.said())
+            check(get(site, "/a.txt").body == b"a", "not served")
+    shutil.rmtree("logs")
+
+
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
         return [int(p) for p in f.read().split()]
@@ -482,7 +498,8 @@ if __name__ == "__main__":
             a_successor_that_cannot_start_changes_nothing,
             a_successor_without_a_place_for_its_number_takes_nobody, the_end_during_a_restart_is_the_end,
             the_end_before_a_successor_serves_is_its_end, a_service_manager_is_told,
-            sockets_of_a_service_manager_are_served, a_rotation_loses_no_line, a_replaced_worker_writes_into_the_new_log)
+            sockets_of_a_service_manager_are_served, a_rotation_loses_no_line, a_replaced_worker_writes_into_the_new_log,
+            what_cannot_be_opened_anew_is_named)
             if not only or f.__name__ in only])
     finally:
         os.rmdir(os.getcwd())
