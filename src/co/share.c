@@ -220,7 +220,7 @@ static bool send_searcher(weft__sched *s, bool *startable)
 /* There is work: have one more thread look for it, if there is one to be had and nobody looks already. */
 static void wake_searcher(void)
 {
-    bool startable = load_relaxed(&running) < weft__sched_count();
+    bool startable = load_seq_cst(&running) < weft__sched_count();
     do {
         uint32_t none = 0;
         if (load_seq_cst(&searching) != 0) {
