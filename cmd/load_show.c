@@ -66,8 +66,8 @@ static void add_hists(load_hist *h, load_worker **workers, unsigned n)
     h->max = 0; /* of all the time, not of the last second */
 }
 
-/* False: nobody reads it any more, or there is no room for good. A pipe or terminal that does not wait and is full for a
- * moment loses a line, and there is another one soon. */
+/* False: nobody reads it any more, or there is no room for good. A pipe or terminal that does not wait and is full for
+ * a moment loses a line, and there is another one soon. */
 static bool flush_line(void)
 {
     if (fflush(stdout) == 0)

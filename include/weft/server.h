@@ -67,11 +67,11 @@ extern "C" {
  * with TLS; for datagrams see weft/packet.h. Its file is for this user alone (mode 0600, from its first moment; chmod
  * it once the server is open to let in others) and is removed as soon as nobody is accepted any more, by the process
  * that has opened the server: but not when other programs may have the socket (listeners, weft_server_listeners,
- * weft_server_retire, a successor that starts or serves), as it is the way to them. A file that nobody listens on is replaced. A path that is not
- * absolute has to lead to the file at the end too. "unix:@NAME" is a name without a file, and anybody on this machine
- * may connect to it. All loops and processes accept from the one socket. Clients that find the kernel's queue full
- * (backlog) wait in their connect, and in "prefork" and "pool" with processes none that stands in it is turned away.
- * Most clients have no address of their own: weft_conn_peer shows "unix:". */
+ * weft_server_retire, a successor that starts or serves), as it is the way to them. A file that nobody listens on is
+ * replaced. A path that is not absolute has to lead to the file at the end too. "unix:@NAME" is a name without a file,
+ * and anybody on this machine may connect to it. All loops and processes accept from the one socket. Clients that find
+ * the kernel's queue full (backlog) wait in their connect, and in "prefork" and "pool" with processes none that stands
+ * in it is turned away. Most clients have no address of their own: weft_conn_peer shows "unix:". */
 typedef struct weft_server weft_server;
 typedef struct weft_conn weft_conn;
 typedef struct weft_tls weft_tls; /* weft/tls.h */
