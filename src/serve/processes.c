@@ -342,6 +342,8 @@ static void bury(supervisor *sup, struct child *c)
         store_relaxed(&set[i].open, 0);
         store_seq_cst(&set[i].accepting, false); /* until its replacement does */
     }
+    if (load_seq_cst(&sup->front->full) != 0) /* it may have been about to tell us */
+        sup->full = true;
     if (!c->reported)
         note_start(sup, c, sup->stopping ? 0 : -ECHILD); /* who is stopped while it starts has not failed */
     if (sup->stopping)

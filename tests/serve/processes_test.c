@@ -5,6 +5,7 @@
 #include <weft/co.h>
 
 #include "base/atomic.h"
+#include "serve/processes.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -198,8 +199,28 @@ TEST(processes_full_of_work_turn_the_newcomer_away)
     serve_stop(s);
 }
 
+static pid_t first_child(pid_t parent)
+{
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
+    FILE *f = fopen(path, "re");
+    CHECK(f != NULL && fscanf(f, "%d", &child) == 1);
+    (void)fclose(f);
+    return child;
+}
+
+/* One has found that all are taken, and is killed before it has told the supervisor. */
+static void kill_who_was_about_to_tell(weft_server *s)
+{
+    pid_t worker = first_child(first_child(getpid()));
+    store_seq_cst(&s->front->full, 1);
+    CHECK_INT(0, kill(worker, SIGKILL));
+    wait_until(is_gone, &worker, "the end of the process");
+}
+
 /* Every process is taken, and so is every place in the line: the first in it is turned away, and the line moves up. */
-static void overflow_line(const serve_kind *kind, unsigned places, unsigned each)
+static void overflow_line(const serve_kind *kind, unsigned places, unsigned each, void (*before)(weft_server *s))
 {
     enum {
         LINE = 4,
@@ -208,6 +229,8 @@ static void overflow_line(const serve_kind *kind, unsigned places, unsigned each
     line_service *service = line_service_new(false);
     weft_server *s = serve_lines(kind, (weft_server_options){.max_connections = each}, service);
     int served[32], line[LINE + MORE];
+    if (before != NULL)
+        before(s);
     for (unsigned i = 0; i < places; i++) {
         served[i] = client_open(weft_server_port(s));
         client_say(served[i], "wait\n");
@@ -241,12 +264,17 @@ static void overflow_line(const serve_kind *kind, unsigned places, unsigned each
 
 TEST(processes_all_taken_turn_away_whom_the_line_has_no_room_for_prefork)
 {
-    overflow_line(&serve_prefork, 2, 3);
+    overflow_line(&serve_prefork, 2, 3, NULL);
+}
+
+TEST(processes_all_taken_turn_away_also_after_one_was_killed_that_was_about_to_say_so)
+{
+    overflow_line(&serve_prefork, 2, 3, kill_who_was_about_to_tell);
 }
 
 TEST(processes_all_taken_turn_away_whom_the_line_has_no_room_for_pool)
 {
-    overflow_line(&serve_forked_pool, 16, 10);
+    overflow_line(&serve_forked_pool, 16, 10, NULL);
 }
 
 /* S002-12 and "no zombies": one that dies costs its own clients, and another takes its place. */
