@@ -199,21 +199,10 @@ TEST(processes_full_of_work_turn_the_newcomer_away)
     serve_stop(s);
 }
 
-static pid_t first_child(pid_t parent)
-{
-    char path[64];
-    int child = 0;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
-    FILE *f = fopen(path, "re");
-    CHECK(f != NULL && fscanf(f, "%d", &child) == 1);
-    (void)fclose(f);
-    return child;
-}
-
 /* One has found that all are taken, and is killed before it has told the supervisor. */
 static void kill_who_was_about_to_tell(weft_server *s)
 {
-    pid_t worker = first_child(first_child(getpid()));
+    pid_t worker = serve_first_child(serve_first_child(getpid()));
     store_seq_cst(&s->front->full, 1);
     CHECK_INT(0, kill(worker, SIGKILL));
     wait_until(is_gone, &worker, "the end of the process");
@@ -591,9 +580,13 @@ TEST(processes_all_stop_when_a_handler_says_so)
     stop_by_a_handler("epoll", weft_in_ms(5000));
 }
 
-TEST(processes_stop_when_a_handler_says_so_and_gives_them_all_the_time)
+TEST(processes_stop_when_a_handler_says_so_and_gives_them_all_the_time_epoll)
 {
     stop_by_a_handler("epoll", WEFT_FOREVER);
+}
+
+TEST(processes_stop_when_a_handler_says_so_and_gives_them_all_the_time_process)
+{
     stop_by_a_handler("process", WEFT_FOREVER);
 }
 

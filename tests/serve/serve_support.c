@@ -680,3 +680,14 @@ weft_server_stats server_stats(weft_server *s)
     weft_server_get_stats(s, &stats);
     return stats;
 }
+
+pid_t serve_first_child(pid_t parent)
+{
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
+    FILE *f = fopen(path, "re");
+    CHECK(f != NULL && fscanf(f, "%d", &child) == 1);
+    (void)fclose(f);
+    return child;
+}

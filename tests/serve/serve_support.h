@@ -188,4 +188,8 @@ void wait_idle(weft_server *s, unsigned count);
 /* Its counts at this moment. */
 weft_server_stats server_stats(weft_server *s);
 
+/* The first process that `parent` has started and not reaped: of a server of processes the supervisor, of that one a
+ * worker. */
+pid_t serve_first_child(pid_t parent);
+
 #endif
