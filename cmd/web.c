@@ -534,8 +534,8 @@ static void obey_signals(web *w, waiting *server)
             retired = true;
         }
         if (end) {
-            cmd_end_successor(&successor,
-                              set.pid_file); /* nobody told it to stop, and nobody would; it has the sockets */
+            /* Nobody told the successor to stop, and nobody would; it has the sockets. */
+            cmd_end_successor(&successor, set.pid_file);
             stop(w);
         }
     }

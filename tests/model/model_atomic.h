@@ -21,9 +21,6 @@ uint64_t model_load(const volatile void *addr, unsigned size);
 void model_store(volatile void *addr, unsigned size, uint64_t value);
 void model_relax(void);
 
-#define MODEL_AS(p, x) ((__typeof__(*(p) + 0))(x))
-#define MODEL_BITS(v)  _Generic((v), default : (uint64_t)(v))
-
 /* The argument is evaluated once, as that of the true operations is. */
 #define MODEL_LOAD(p)     ((__typeof__(*(p)))model_load((p), sizeof *(p)))
 #define MODEL_STORE(p, v) model_store((p), sizeof *(p), (uint64_t)(__typeof__(*(p)))(v))

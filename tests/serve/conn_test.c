@@ -687,17 +687,8 @@ static bool somebody_is_ready(weft_server *s)
     return q.answer == 2;
 }
 
-#define LOOPS(name)                                                                                                    \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(30, name, select)                                                                                       \
-    SERVE__ONE(30, name, poll)                                                                                         \
-    SERVE__ONE(30, name, epoll)                                                                                        \
-    SERVE__ONE(30, name, epoll_et)                                                                                     \
-    SERVE__ONE(30, name, uring)                                                                                        \
-    static void name(const serve_kind *kind)
-
 /* The only runner is in a handler that waits, and no other can be started just then. */
-LOOPS(conn_that_found_no_memory_for_a_runner_is_served_when_there_is_some)
+SERVE__CASES(SERVE__LOOPS, 30, conn_that_found_no_memory_for_a_runner_is_served_when_there_is_some)
 {
     line_service *service = line_service_new(false);
     weft_co_threads(1);

@@ -18,13 +18,7 @@
 #include <unistd.h>
 
 /* All but io_uring, whose loops are on threads of their own. */
-#define HOSTED_CASE(name)                                                                                              \
-    static void name(const serve_kind *kind);                                                                          \
-    SERVE__ONE(30, name, select)                                                                                       \
-    SERVE__ONE(30, name, poll)                                                                                         \
-    SERVE__ONE(30, name, epoll)                                                                                        \
-    SERVE__ONE(30, name, epoll_et)                                                                                     \
-    static void name(const serve_kind *kind)
+#define HOSTED_CASE(name) SERVE__CASES(SERVE__READY, 30, name)
 
 static weft_server *server;
 static bool alone; /* the main thread is the only one; ThreadSanitizer has one of its own */

@@ -33,15 +33,20 @@ extern const serve_kind serve_tls_iterative, serve_tls_pool, serve_tls_thread, s
         name(&serve_##kind_);                                                                                          \
     }
 
-/* The models that serve all their clients at the same time, in one thread each or in loops; those and the pool, in this
- * process; the same in others, the hybrids; and those that serve one after the other. `tls` is empty or tls_. */
-#define SERVE__ALL(seconds, name, tls)                                                                                 \
-    SERVE__ONE(seconds, name, tls##thread)                                                                             \
+/* The loops that wait until descriptors are ready; all loops; the models that serve all their clients at the same time,
+ * in one thread each or in loops; those and the pool, in this process; the same in others, the hybrids; and those that
+ * serve one after the other. `tls` is empty or tls_. */
+#define SERVE__READY(seconds, name, tls)                                                                               \
     SERVE__ONE(seconds, name, tls##select)                                                                             \
     SERVE__ONE(seconds, name, tls##poll)                                                                               \
     SERVE__ONE(seconds, name, tls##epoll)                                                                              \
-    SERVE__ONE(seconds, name, tls##epoll_et)                                                                           \
+    SERVE__ONE(seconds, name, tls##epoll_et)
+#define SERVE__LOOPS(seconds, name, tls)                                                                               \
+    SERVE__READY(seconds, name, tls)                                                                                   \
     SERVE__ONE(seconds, name, tls##uring)
+#define SERVE__ALL(seconds, name, tls)                                                                                 \
+    SERVE__ONE(seconds, name, tls##thread)                                                                             \
+    SERVE__LOOPS(seconds, name, tls)
 #define SERVE__HERE(seconds, name, tls)                                                                                \
     SERVE__ONE(seconds, name, tls##pool)                                                                               \
     SERVE__ALL(seconds, name, tls)
