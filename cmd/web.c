@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -558,7 +557,7 @@ static void close_all(web *w)
 
 typedef struct starting {
     web *web;
-    weft_event listens, over;
+    weft_event over;
 } starting;
 
 /* A thread: whoever wants the end while it starts is heard. */
@@ -570,7 +569,6 @@ static void *obey_while_it_starts(void *arg)
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGALRM);
-    weft_event_set(&s->listens);
     while (!weft_event_is_set(&s->over)) {
         int sig = 0;
         sigwait(&wanted, &sig);
@@ -586,10 +584,6 @@ static int start(web *w)
     starting s = {.web = w};
     pthread_t obeys;
     bool begun = pthread_create(&obeys, NULL, obey_while_it_starts, &s) == 0;
-    /* The server forks: a sanitizer's locks of a thread that comes into being would be held in the child. And whoever
-     * sleeps on a weft_event may start one more, which looks for deadlocks. */
-    while (begun && !weft_event_is_set(&s.listens))
-        sched_yield();
     int err = weft_server_start(w->server);
     if (err == -EALREADY && w->stopping)
         err = 0; /* who wants the end came first */

@@ -128,8 +128,6 @@ static int busy(void *arg)
 
 TEST_LIMIT(60, fork_at_any_moment_leaves_a_child_that_works)
 {
-    if (WEFT__ASAN) /* of gcc before 14: a lock of its allocator that another thread held at the fork stays held */
-        SKIP("AddressSanitizer cannot bear a fork while other threads allocate or start");
     weft_co *co[6];
     for (int i = 0; i < 6; i++)
         co[i] = start(busy, NULL);

@@ -164,18 +164,9 @@ static int kill_now_and_then(void *arg)
     return 0;
 }
 
-/* A sanitizer's allocator may be locked at the moment in which the pool forks a worker anew, and stays so in it: there
- * workers are copies of a server that was forked before. */
-enum {
-    FROM_SERVER = WEFT__ASAN || WEFT__TSAN
-};
-
 static weft_executor *chaotic(unsigned workers)
 {
-    if (FROM_SERVER)
-        CHECK_OK(weft_forkserver_start());
-    return processes_with(&(weft_pool_options){.workers = workers},
-                          &(weft_process_pool_options){.method = FROM_SERVER ? WEFT_FORKSERVER : WEFT_FORK});
+    return processes_with(&(weft_pool_options){.workers = workers}, &(weft_process_pool_options){.method = WEFT_FORK});
 }
 
 TEST_LIMIT(240, process_pool_survives_chaos)
@@ -222,8 +213,6 @@ TEST_LIMIT(240, process_pool_survives_chaos)
     CHECK_BETWEEN(0, fds + 12, test_fd_count()); /* descriptors of some workers are between two lives */
     weft_executor_free(ex);
     CHECK_INT(submitted, completions);
-    if (FROM_SERVER)
-        CHECK_OK(weft_forkserver_stop());
     CHECK_INT(0, child_count());
 }
 

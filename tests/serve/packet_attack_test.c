@@ -71,9 +71,7 @@ static weft_server *serve(const serve_kind *kind, weft_server_options o, struct 
 PACKET_EVERY_MODEL(packet_that_comes_together_with_a_stop_has_its_grace)
 {
     struct work *work = new_work(kind);
-    /* ThreadSanitizer's own locks are not kept whole when a server forks while a thread of the one before ends. */
-    int rounds = WEFT__TSAN && kind->forks ? 1 : 20;
-    for (int i = 0; i < rounds; i++) {
+    for (int i = 0; i < 20; i++) {
         weft_server *s = serve(kind, (weft_server_options){0}, work);
         int fd = packet_client(weft_server_port(s));
         packet_say(fd, "e");

@@ -240,8 +240,6 @@ static int fork_once(void *arg)
 /* 134 */
 TEST_IN(THREAD | CO, registry_child_of_fork_has_one_thread_its_main)
 {
-    if (WEFT__ASAN) /* its locks are not made new in a child: one that a starting thread held stays held */
-        SKIP("AddressSanitizer cannot bear a fork while threads start");
     forking *f = test_alloc(t, sizeof *f);
     CHECK_OK(weft_thread_start(&f->other, wait_for_event, &f->end, NULL));
     fork_once(f);
@@ -270,8 +268,6 @@ static int start_and_join(void *arg)
 /* 134 */
 TEST_LIMIT(60, registry_bears_forks_while_threads_come_and_go)
 {
-    if (WEFT__ASAN || WEFT__TSAN) /* a lock of theirs that a starting thread held stays held in the child */
-        SKIP("a sanitizer cannot bear a fork while threads start");
     weft_event set = WEFT_EVENT_INIT;
     weft_thread busy[3] = {0};
     weft_event_set(&set);

@@ -705,7 +705,7 @@ TEST_IN_LIMIT(30, THREAD, timers_work_in_children_forked_while_others_set_them)
 {
     for (int i = 0; i < 2; i++)
         test_spawn(t, keep_setting, test_alloc(t, sizeof(record)));
-    while (load_acquire(&setting) < 2) /* AddressSanitizer cannot bear a fork while threads start */
+    while (load_acquire(&setting) < 2)
         usleep(1000);
     for (long i = test_rounds(30, 1000); i > 0; i--) {
         pid_t child = fork();
