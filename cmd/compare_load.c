@@ -28,7 +28,7 @@ enum {
 #define PAUSE      (WEFT_SECOND / 2)  /* between two requests of who is there while others come */
 #define TICK       (WEFT_SECOND / 32) /* how often both are looked for */
 #define UNHEARD    (5 * WEFT_SECOND)  /* nor if nobody has come for so long: a lost SYN is sent anew after 1 and 3 s */
-#define STUCK      WEFT_SECOND        /* nor those who only wait for a handshake or a first answer, after as long */
+#define STUCK      WEFT_SECOND        /* nor, if the others are answered, who waits for a first answer for so long */
 
 typedef struct client {
     int fd;
@@ -328,13 +328,26 @@ static void raise_limit(unsigned n)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Nor has anybody else an answer from the server: it is late, and has not left out those who wait for their first. */
+static bool is_late(const run *r)
+{
+    int64_t before = weft_now() - PAUSE;
+    for (unsigned i = 0; i < r->started; i++) {
+        const client *c = &r->clients[i];
+        if (c->fd >= 0 && c->served && c->waits && c->asked <= before)
+            return true;
+    }
+    return r->out->served == 0;
+}
+
 /* Somebody is on his way. Who waits in the server's line, for a handshake or an answer that is not begun, is not. */
 static bool are_coming(const run *r)
 {
-    if (r->started < r->n || r->connecting > 0)
-        return weft_now() - r->moved < UNHEARD;
-    int64_t patience = r->job == JOB_UDP ? UNHEARD : STUCK; /* a datagram may be lost more than once */
-    return r->out->served + r->out->refused < r->n && weft_now() - r->moved < patience;
+    if (r->out->served + r->out->refused >= r->n)
+        return false;
+    int64_t still = weft_now() - r->moved;
+    bool may_be_lost = r->started < r->n || r->connecting > 0 || r->job == JOB_UDP; /* and more than once */
+    return still < STUCK || (still < UNHEARD && (may_be_lost || is_late(r)));
 }
 
 /* Datagrams whose answers may still come. */

@@ -236,6 +236,22 @@ def killed():
         check("the best here: 0." in out, "nor is what was answered before it died", out)
 
 
+def late_server():
+    """A server that stands still while clients come: they wait for it, as nobody else has an answer either."""
+    command = [WEFT, "compare", "--models", "epoll", "--job", "cpu", "--clients", "900", "--duration", "0.02", "--json"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    while len(children(run.pid)) < 2:
+        time.sleep(0.001)
+    server = children(run.pid)[0]
+    while len(os.listdir("/proc/%d/fd" % server)) < 100:
+        time.sleep(0.001)
+    os.kill(server, signal.SIGSTOP)
+    time.sleep(1.8)
+    os.kill(server, signal.SIGCONT)
+    step = json.loads(run.communicate(timeout=240)[0])["models"][0]["steps"][0]
+    check(step["served"] == 900 and step["broken"] == 0, "a late server has served all", step)
+
+
 def arrive_late(result):
     """Clients that need long to come: what they say of it is read as that. How long makes no difference to the others,
     so it goes on beside them."""
@@ -303,6 +319,7 @@ used()
 no_answer()
 over_tls()
 killed()
+late_server()
 interrupted()
 wrong_options()
 files()
