@@ -7,6 +7,7 @@ X-06, X-08, X-13; S001-16 to -20, -86 to -88, -104, -105, -107, -120 to -123, -1
 import contextlib
 import http.client
 import os
+import random
 import re
 import resource
 import selectors
@@ -68,6 +69,17 @@ class Lesson:
         out, err = self.process.communicate(timeout=LIMIT)
         check(self.process.returncode == 0 and err == "", "%s ends well" % name, (self.process.returncode, out, err))
         return out.splitlines()
+
+
+def port_for(stream):
+    """A port that is free, and that the system gives nobody who has not asked for it: free between two servers as well."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first, last = map(int, file.read().split())
+    for port in random.sample([p for p in range(10000, 65536) if not first <= p <= last], 1000):
+        with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) as sock:
+            sock.bind(("", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def run_client(name, port, messages, folder=None, flags=()):
@@ -159,7 +171,7 @@ KINDS = [
 def check_server(name, answer, line):
     """The lesson's server and Python's client; then its own, and two of Python's at the same time."""
     stream, anew = name != "udp", name == "tcp"
-    lesson = Lesson(name)
+    lesson = Lesson(name, port_for(stream))
     got = python_clients(lesson.port, MESSAGES, stream, anew)
     check(got == [answer] * len(MESSAGES), "%s answers Python's client" % name, got)
     if stream:  # who vanishes with a reset, before he is accepted or after, is known by his address all the same
