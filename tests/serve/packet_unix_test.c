@@ -4,7 +4,6 @@
 #include "serve/packet_support.h"
 #include "serve/place_support.h"
 
-#include <weft/co.h>
 #include <weft/datagram.h>
 
 #include "base/atomic.h"
@@ -25,13 +24,11 @@ struct record {
     uint32_t errors, err; /* atomic: of answers; the last one, without its sign */
 };
 
-/* What begins with z comes back after a while, n is not answered, all else comes back. */
+/* What begins with n is not answered, all else comes back. */
 static void handle(weft_packet *p, void *arg)
 {
     struct record *r = arg;
     char what = p->size > 0 ? *(const char *)p->data : 0;
-    if (what == 'z')
-        (void)weft_sleep(weft_in_ms(5));
     int err = what == 'n' ? 0 : weft_packet_answer(p, p->data, p->size);
     if (err < 0) {
         store_seq_cst(&r->err, (uint32_t)-err);
@@ -196,10 +193,12 @@ PACKET_EVERY_MODEL(packet_unix_client_that_cannot_be_answered_is_an_error_of_its
     CHECK_INT(ENOENT, load_seq_cst(&r->err));
     close(fd);
     fd = open_client(path_of(&p), path_of(&left));
-    packet_say(fd, "z");
-    close(fd);
+    unlink(path_of(&left));
+    close(open_socket(SOCK_DGRAM, path_of(&left))); /* the file is there, and nobody behind it */
+    packet_say(fd, "x");
     wait_until(have_failed, &(struct wanted){r, 3}, "the third error");
     CHECK_INT(ECONNREFUSED, load_seq_cst(&r->err));
+    close(fd);
     check_answers(&p);
     weft_server_stop(s, WEFT_FOREVER);
     CHECK_OK(weft_server_wait(s, WEFT_FOREVER));
