@@ -309,9 +309,10 @@ static void print_notes(const totals *t)
              "for\n"
              "  those to the datagrams before, and their latency is too long. --pipeline 1 has one under way on each.");
     if (t->waited > 0)
-        printf("\n  %llu of %llu requests waited for a free connection; that is in the corrected latency. More\n"
+        printf("\n  %llu of %llu requests waited for a free connection%s. More\n"
                "  --connections show whether the server or the number of connections held them up.\n",
-               (unsigned long long)t->waited, (unsigned long long)t->scheduled);
+               (unsigned long long)t->waited, (unsigned long long)t->scheduled,
+               t->corrected.total > 0 ? "; that is in the corrected latency" : "");
     if (busy > 0.9)
         printf("\n  The generator itself was busy %.0f %% of the time; more --threads may find a faster server.\n",
                100 * busy);

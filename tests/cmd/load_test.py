@@ -412,6 +412,9 @@ def test_no_answer():
             live = [line for line in out.split("\n") if "p99" in line and "errors" in line]
             check(live and all(line.split()[3:7] == ["p50", "-", "p99", "-"] for line in live), "no times while it runs", out)
             check("latency" not in out and " ns" not in out and "no connection: Connection refused" in out, "nor at the end", out)
+    with serving(lambda server, connection: connection.recv(1) and time.sleep(0.2)) as closing:  # so that others are due
+        out, _ = run("tcp://127.0.0.1:%d" % closing.port, "--rate", 50, "--connections", 1, "--duration", "0.5", exits=1)
+        check("requests waited for a free connection. More" in out and "latency" not in out, "nor of those that waited", out)
     with serving(lambda server, connection: drain(connection)) as silent:
         for url in ("tcp://127.0.0.1:%d" % silent.port, silent.url):
             out, _ = run(url, "--requests", 2, "--connections", 2, "--timeout", 4, exits=1)
