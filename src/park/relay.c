@@ -2,11 +2,14 @@
  *
  * A relay sleeps in futex_waitv on its control word and on the words of its slots. When a word is woken or differs,
  * the coroutine's private word `fired` is set and woken; it looks for itself. Adding or removing changes the control
- * word, so that the relay re-arms. A wake that arrives for a slot that was removed meanwhile is passed on. Slices are
- * the coroutines' affair: a relay has no deadline, and without futex_waitv it looks every 2 ms while it has slots.
+ * word, so that the relay re-arms. Slices are the coroutines' affair: a relay has no deadline, and without futex_waitv
+ * it looks every 2 ms while it has slots.
  *
  * I1  slot i is used  <=>  slots[i] != NULL; changes under relay->lock only.
  * I2  a relayed object is touched under relay->lock only, so it is free once remove has returned.
+ * I3  a wake that was spent on a slot whose coroutine has left since is passed on. Who has left is told by the slot's
+ *     number: the next one may lie at the same address, and sleep on another word. The kernel names one word of those
+ *     that it woke, so all words of those who have left are woken. Who stays needs no more than a look at its word.
  * Lock order: relays_lock, then a relay's lock; park's buckets below both (weft__wake inside). A child of fork has no
  * relays: it leaves the parent's where they are, for a fork may strike in the midst of a change.
  * Pinned by tests/park/shared_test.c. */
@@ -28,6 +31,7 @@ typedef struct weft__relay {
     uint32_t control; /* atomic: changes when slots do */
     unsigned used;
     weft__relayed *slots[SLOTS];
+    uint32_t number[SLOTS]; /* of the slot's coroutine, or of its last one; under lock */
     struct weft__relay *next;
 } relay;
 
@@ -48,7 +52,7 @@ static void fire(relay *r, unsigned slot)
 typedef struct watch {
     weft__sys_futex words[SLOTS + 1];
     unsigned slot[SLOTS + 1];
-    weft__relayed *who[SLOTS + 1];
+    uint32_t number[SLOTS + 1];
     unsigned n;
 } watch;
 
@@ -58,32 +62,36 @@ static void arm(relay *r, watch *w)
     w->words[0] = (weft__sys_futex){&r->control, load_relaxed(&r->control), false};
     w->n = 1;
     for (unsigned i = 0; i < SLOTS; i++) {
-        weft__relayed *it = r->slots[i];
+        const weft__relayed *it = r->slots[i];
         if (it == NULL)
             continue;
         w->words[w->n] = (weft__sys_futex){it->word, it->expected, true};
         w->slot[w->n] = i;
-        w->who[w->n++] = it;
+        w->number[w->n++] = r->number[i];
     }
     rawlock_release(&r->lock);
 }
 
+/* The lock is held. Has the coroutine left whose word this is? */
+static bool has_left(const relay *r, const watch *w, unsigned i)
+{
+    unsigned slot = w->slot[i];
+    return r->slots[slot] == NULL || r->number[slot] != w->number[i];
+}
+
 static void fire_those(relay *r, const watch *w, int woken)
 {
-    bool passed_on = woken <= 0;
+    unsigned left[SLOTS], n = 0;
     rawlock_acquire(&r->lock);
     for (unsigned i = 1; i < w->n; i++) {
-        weft__relayed *it = r->slots[w->slot[i]];
-        if (it == NULL || it != w->who[i])
-            continue;
-        if ((int)i == woken || load_seq_cst(it->word) != it->expected) {
-            passed_on = passed_on || (int)i == woken;
+        if (has_left(r, w, i))
+            left[n++] = i;
+        else if ((int)i == woken || load_seq_cst(w->words[i].word) != w->words[i].expected)
             fire(r, w->slot[i]);
-        }
     }
     rawlock_release(&r->lock);
-    if (!passed_on)
-        weft__sys_futex_wake(w->words[woken].word, 1, true);
+    for (unsigned i = 0; i < n && woken >= 0; i++) /* I3; below 0, none was woken */
+        weft__sys_futex_wake(w->words[left[i]].word, 1, true);
 }
 
 static void *relay_main(void *arg)
@@ -143,6 +151,7 @@ int weft__relay_add(weft__relayed *it)
     while (r->slots[i] != NULL)
         i++;
     r->slots[i] = it;
+    r->number[i]++;
     r->used++;
     it->relay = r;
     it->slot = i;

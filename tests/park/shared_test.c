@@ -4,6 +4,7 @@
 #include "harness/harness.h"
 
 #include "park/park.h"
+#include "park/shared.h"
 #include "sys/sys.h"
 
 #include <weft/co.h>
@@ -519,15 +520,130 @@ static int wake_twice(void *arg)
     return 0;
 }
 
-TEST_IN_LIMIT(40, PROCESS, relay_passes_on_the_wake_of_a_coroutine_that_left_for_another_reason)
+static void run_on_one_thread(test *t, test_fn *fn)
 {
-    words *s = new_words(t);
     CHECK_OK(weft_co_threads(1));
     weft_co *co;
-    start(wake_twice, s, &co);
+    start(fn, new_words(t), &co);
     int result;
     CHECK_OK(weft_co_join(co, &result, WEFT_FOREVER));
     CHECK_OK(result);
+}
+
+TEST_IN_LIMIT(40, PROCESS, relay_passes_on_the_wake_of_a_coroutine_that_left_for_another_reason)
+{
+    run_on_one_thread(t, wake_twice);
+}
+
+static void *start_relay(void *arg)
+{
+    uint32_t word = 0;
+    weft__relayed first = {.word = &word};
+    sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
+    CHECK_OK(weft__relay_add(&first));
+    weft__relay_remove(&first);
+    return arg;
+}
+
+/* What a relay is told is old by the time it runs: this one, which has the class of the thread that started it, does
+ * not run while the coroutines on the caller's thread do. */
+static void slow_relay(void)
+{
+    pthread_t idle;
+    pin();
+    CHECK_INT(0, pthread_create(&idle, NULL, start_relay, NULL));
+    pthread_join(idle, NULL);
+}
+
+/* Without slices, in a thread: if it is to wake, then by a wake that is passed on. */
+static pthread_t start_raw(words *s)
+{
+    pthread_t thread;
+    unsigned before = asleep(&s->a);
+    CHECK_INT(0, pthread_create(&thread, NULL, sleep_raw, s));
+    wait_asleep(&s->a, before + 1);
+    return thread;
+}
+
+/* From the same place of the stack, so that the relay is given the same slot for the same address. */
+static int sleep_on_a_then_on_b(void *arg)
+{
+    words *s = arg;
+    const uint32_t *shared[] = {&s->a, &s->b};
+    int results[2];
+    for (int i = 0; i < 2; i++) {
+        weft__case cases[2] = {{.word = &s->private, .expected = (uint32_t)i},
+                               {.word = shared[i], .flags = WEFT__SHARED_WORD}};
+        results[i] = weft__park_any(cases, 2, weft_in_seconds(8), 0);
+    }
+    CHECK_INT(0, results[0]);
+    return results[1];
+}
+
+static int wake_whose_slot_is_taken_again(void *arg)
+{
+    words *s = arg;
+    slow_relay();
+    for (int round = 1; round <= 5; round++) {
+        weft_co *co;
+        store_seq_cst(&s->private, 0);
+        start(sleep_on_a_then_on_b, s, &co);
+        while (asleep(&s->a) < 1)
+            weft_sleep(weft_in_ms(1));
+        pthread_t raw = start_raw(s);
+        store_seq_cst(&s->private, 1);
+        CHECK_INT(1, weft__wake(&s->private, 1, 0)); /* decides */
+        weft__wake(&s->a, 1, WEFT__SHARED_WORD);     /* reaches the relay, which is slow */
+        while (weft__sleepers(&s->private) < 1)      /* until it sleeps again */
+            weft_yield();
+        pthread_join(raw, NULL);
+        CHECK_INT(round, s->out);
+        store_seq_cst(&s->private, 2);
+        weft__wake(&s->private, 1, 0);
+        CHECK_INT(0, end(co)); /* and not because of a wake that was not its own */
+    }
+    return 0;
+}
+
+TEST_IN_LIMIT(40, PROCESS, relay_passes_on_the_wake_of_a_coroutine_that_sleeps_on_another_word_by_now)
+{
+    run_on_one_thread(t, wake_whose_slot_is_taken_again);
+}
+
+static int sleep_on_b(void *arg)
+{
+    words *s = arg;
+    weft__case b = {.word = &s->b, .flags = WEFT__SHARED_WORD};
+    return weft__park_any(&b, 1, weft_in_seconds(8), 0);
+}
+
+static int wake_two_words_at_once(void *arg)
+{
+    words *s = arg;
+    any_arg a = {.s = s, .result = -1};
+    slow_relay();
+    for (int round = 1; round <= 5; round++) {
+        weft_co *leaves, *stays;
+        start(any_private_or_shared, &a, &leaves);
+        start(sleep_on_b, s, &stays);
+        while (asleep(&s->a) < 1 || asleep(&s->b) < 1)
+            weft_sleep(weft_in_ms(1));
+        pthread_t raw = start_raw(s);
+        CHECK_INT(1, weft__wake(&s->private, 1, 0)); /* decides */
+        weft__wake(&s->a, 1, WEFT__SHARED_WORD);     /* both reach the relay, which is told of one */
+        weft__wake(&s->b, 1, WEFT__SHARED_WORD);
+        CHECK_OK(end(leaves));
+        CHECK_INT(0, a.result);
+        CHECK_OK(end(stays));
+        pthread_join(raw, NULL);
+        CHECK_INT(round, s->out);
+    }
+    return 0;
+}
+
+TEST_IN_LIMIT(40, PROCESS, relay_passes_on_the_wake_of_a_coroutine_that_left_where_another_was_woken_too)
+{
+    run_on_one_thread(t, wake_two_words_at_once);
 }
 
 static int park_in_small_stack(void *arg)
