@@ -52,7 +52,7 @@ static const cmd_option options[] = {
      "port to listen on (default 8000; 0 takes any free one;\na Unix socket has none)"},
     {"listing", CMD_FLAG, &set.listing, NULL, 0, 0, NULL, "list directories that have no index file"},
     {"hosts", CMD_FLAG, &set.hosts, NULL, 0, 0, NULL,
-     "virtual hosts: DIR has a directory for each host name, and one\nnamed default for all others"},
+     "virtual hosts: DIR has a directory for each host name, in lower\ncase, and one named default for all others"},
     {"tls-cert", CMD_TEXTS, &set.certificates, NULL, 0, 0, "FILE",
      "HTTPS with this certificate (PEM, with those that lead to an\nauthority); given again: others, chosen by the "
      "name "
@@ -342,6 +342,8 @@ static int open_all(web *w)
                                    });
     if (err < 0)
         return site_error(w, err);
+    if (set.hosts)
+        web_hosts_warn(w->directory);
     if (set.status != NULL && (err = weft_http_add_status(w->site, set.status)) < 0)
         return cmd_usage(COMMAND, err == -ENOMEM ? "no memory" : "--status '%s': give a path like /status", set.status);
     static int given[SOCKETS_MOST];

@@ -14,4 +14,7 @@ int web_tls_open(weft_tls **tls, const cmd_texts *certificates, const cmd_texts 
 /* Read the files anew, in this process; a line on standard error if they are of no use. */
 void web_tls_reload(weft_tls *tls);
 
+/* A warning for each directory in this one that is called like a host and that --hosts serves nobody. */
+void web_hosts_warn(const char *directory);
+
 #endif

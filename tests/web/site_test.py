@@ -60,6 +60,26 @@ def hosts():
                 check(c.answer().body == b"b.example", "the target's host counts")
 
 
+def hosts_out_of_reach():
+    """A directory that no request reaches is named at the start, beside the one that takes its place."""
+    with Tree() as t:
+        for host in ("example.com", "Example.com", "Alone.example", "b.example", "b.example.", "c.example:80", "default",
+                     "d.example"):
+            t.write(f"{host}/index.html", f"this is {host}")
+        os.symlink("d.example", os.path.join(t.path, "D.Example"))  # the same one
+        t.write("README", "no directory")
+        t.write("No Host/index.html", "nor a host")
+        says = [f"weft web: warning: --hosts serves '{there}', and never '{name}'"
+                for there, name in (("example.com", "Example.com"), ("b.example", "b.example."))]
+        says += [f"weft web: warning: --hosts never serves '{name}'; that host's directory would be '{wanted}'"
+                 for name, wanted in (("Alone.example", "alone.example"), ("c.example:80", "c.example"))]
+        with Server(t.path, "--hosts", says=says) as s:
+            check(ask(s, "Example.com").body == b"this is example.com", "the one in lower case")
+            check(ask(s, "Alone.example").body == b"this is default", "as if there was none")
+        with Server(t.path):
+            pass  # they are no hosts
+
+
 # ---- the limit ----
 
 def rate():
@@ -283,4 +303,5 @@ def prometheus(text):
 
 
 if __name__ == "__main__":
-    run([(f.__name__, f) for f in (hosts, rate, per_address, rate_of_the_reset, log_of_a_cut_head, reload, status, processes)])
+    run([(f.__name__, f) for f in (hosts, hosts_out_of_reach, rate, per_address, rate_of_the_reset, log_of_a_cut_head,
+                                   reload, status, processes)])

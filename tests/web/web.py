@@ -28,10 +28,10 @@ def check(condition, text):
 
 class Server:
     """`weft web DIR --port 0 ...` as a context; .port and .url once it is entered. tls: a Certificate; .connect then
-    speaks TLS."""
+    speaks TLS. says: the lines on its standard error, in any order."""
 
-    def __init__(self, directory, *arguments, tls=None, **popen):
-        self.tls = tls
+    def __init__(self, directory, *arguments, tls=None, says=(), **popen):
+        self.tls, self.says = tls, says
         if tls is not None:
             arguments = (*arguments, "--tls-cert", tls.certificate, "--tls-key", tls.key)
         self.command = [WEFT, "web", directory, "--port", "0", *arguments]
@@ -63,7 +63,8 @@ class Server:
         if exc[0] is None:
             check(self.process.returncode == 0,
                   f"the server ended with {self.process.returncode}: {self.errors}")
-            check(self.errors == "", f"the server wrote to standard error: {self.errors}")
+            check(sorted(self.errors.splitlines()) == sorted(self.says),
+                  f"the server wrote to standard error: {self.errors}")
 
     def connect(self, timeout=10, source=None):
         s = socket.create_connection((self.host.strip("[]"), self.port), timeout=timeout * PATIENCE,
