@@ -78,7 +78,8 @@ WEFT_API int weft_process_run(weft_process *p, int (*run)(weft_process *p), cons
 /* Wait until it has ended and store its exit code in *code (may be NULL): 0 ... 255, or minus the number of the signal
  * that ended it. Any number of callers, any number of times. Returns 0, -ETIMEDOUT, -ECANCELED (the caller was
  * cancelled), -WEFT_ENOTSTARTED, or -ECHILD: the caller's process is not its parent, or its code is lost, because
- * SIGCHLD is ignored or the fork server was killed. An end that comes together with the deadline wins. */
+ * SIGCHLD is ignored or the fork server was killed. An end that comes together with the deadline wins. One that is
+ * traced (by strace, a debugger) has ended for its parent when the tracer has let go. */
 WEFT_API int weft_process_join(weft_process *p, int *code, weft_until until);
 
 WEFT_API int weft_process_alive(const weft_process *p); /* 1 or 0 */

@@ -6,6 +6,7 @@
  * Pinned by tests/process/popen_test.c. */
 #include "process/popen.h"
 
+#include "process/end.h"
 #include "sys/net.h"
 #include "sys/spawn.h"
 #include "sys/sys.h"
@@ -319,16 +320,9 @@ int weft_popen_poll(weft_popen *p, int *code)
     return err;
 }
 
-/* Wait for the end without reaping it. As weft_popen_wait. */
-static int await(weft_popen *p, weft_until until)
-{
-    int err = weft_fd_wait(p->pidfd, WEFT_POLLIN, until);
-    return err < 0 ? err : 0;
-}
-
 int weft_popen_wait(weft_popen *p, int *code, weft_until until)
 {
-    int err = await(p, until); /* one that was reaped is not waited for either */
+    int err = weft__await_end(p->pidfd, until); /* one that was reaped is not waited for either */
     return err < 0 ? err : weft_popen_poll(p, code);
 }
 
@@ -379,7 +373,7 @@ int weft_popen_end(weft_popen *p, int64_t grace)
     if (t != NULL)
         weft__tree_await(t, weft_in(grace));
     else
-        await(p, weft_in(grace));
+        weft__await_end(p->pidfd, weft_in(grace));
     weft_lock_acquire(&p->lock);
     if (t != NULL)
         weft__tree_kill(t, p->reaped); /* also what outlived it */
@@ -398,7 +392,7 @@ static int reap_later(void *arg)
 {
     int fd = (int)(intptr_t)arg, code;
     weft_shield(1);
-    while (weft_fd_wait(fd, WEFT_POLLIN, WEFT_FOREVER) < 0 && weft__sys_pidfd_reap(fd, &code) == -EAGAIN)
+    while (weft__await_end(fd, WEFT_FOREVER) < 0 && weft__sys_pidfd_reap(fd, &code) == -EAGAIN)
         weft_sleep(weft_in_ms(100));
     weft__sys_pidfd_reap(fd, &code);
     weft__sys_close(fd);

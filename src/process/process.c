@@ -16,6 +16,7 @@
 
 #include "base/list.h"
 #include "park/rawlock.h"
+#include "process/end.h"
 #include "sys/helper.h"
 #include "sys/multiplex.h"
 #include "sys/net.h"
@@ -162,7 +163,7 @@ int weft_process_join(weft_process *p, int *code, weft_until until)
     if (err < 0)
         return err;
     if (!is_reaped(r))
-        err = by_server(r) ? weft__server_await(&r->held, until) : weft_fd_wait(r->held.pidfd, WEFT_POLLIN, until);
+        err = by_server(r) ? weft__server_await(&r->held, until) : weft__await_end(r->held.pidfd, until);
     int ended = look(r, code);
     return ended == -EAGAIN && err < 0 ? err : ended;
 }

@@ -11,6 +11,7 @@
 #include <weft/handover.h>
 
 #include "io/watch.h"
+#include "process/end.h"
 #include "serve/serve.h"
 #include "sys/file.h"
 #include "sys/spawn.h"
@@ -279,7 +280,7 @@ static int wait_for_end(weft_handover *h, int *code, weft_until until)
         reap(h);
         if (h->reaped)
             break;
-        int r = weft_fd_wait(h->pidfd, WEFT_POLLIN, until);
+        int r = weft__await_end(h->pidfd, until);
         if (r < 0)
             return r;
     }

@@ -314,6 +314,15 @@ int weft__sys_pidfd_reap(int pidfd, int *code)
     return 0;
 }
 
+bool weft__sys_pidfd_ended(int pidfd)
+{
+    siginfo_t info = {0};
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        if (errno != EINTR)
+            return true;
+    return info.si_pid != 0;
+}
+
 int weft__sys_pidfd_signal(int pidfd, int signal)
 {
     return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;

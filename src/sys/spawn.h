@@ -60,6 +60,9 @@ int weft__sys_spawn(const weft__spawn *s, pid_t *pid, int *pidfd, enum weft__spa
 /* What became of a child: 0 and *code (0 ... 255, or minus a signal's number) and the child is reaped; -EAGAIN while it
  * runs; -ECHILD when it is no child of ours or was reaped by others. */
 int weft__sys_pidfd_reap(int pidfd, int *code);
+
+/* Would that call say something else than -EAGAIN? The child is not reaped. */
+bool weft__sys_pidfd_ended(int pidfd);
 int weft__sys_pidfd_signal(int pidfd, int signal);
 int weft__sys_pidfd_open(pid_t pid);
 
