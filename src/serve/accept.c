@@ -67,7 +67,7 @@ static void adopt(weft__worker *w, int fd, uint32_t place)
         weft__conn_end(c);
         return;
     }
-    WEFT__COUNT(&w->accepted);
+    store_release(&w->accepted, w->accepted + 1); /* it is open already: see weft_server_get_stats */
     if (s->options.tls != NULL)
         weft__keeper_shaking(c);
     else

@@ -129,8 +129,8 @@ void weft__conn_end(weft_conn *c)
     if (refused) {
         w->refused_open--;
     } else {
-        store_relaxed(&w->open, w->open - 1);
-        sub_relaxed(&s->open, 1);
+        store_release(&w->open, w->open - 1); /* all else of it is counted: see weft_server_get_stats */
+        sub_acq_rel(&s->open, 1);
     }
     weft__worker_unlock(w);
 }

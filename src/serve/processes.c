@@ -326,7 +326,7 @@ static void bury(supervisor *sup, struct child *c)
         o->on_death(pid, code, o->arg);
     if (sup->single) {
         weft__conn_give_back(sup->server, c->place);
-        store_relaxed(&set->open, set->open - 1);
+        store_release(&set->open, set->open - 1);
         weft__seats_leave(&sup->seats, index);
         if (sup->accept_again != 0)
             sup->accept_again = 1; /* now: who waits in the queue may have waited for this */
@@ -383,12 +383,16 @@ static int seat_client(supervisor *sup, int fd, uint32_t place)
     sup->client = fd;
     sup->server->clients++;
     weft__seats_take(&sup->seats, i, weft__server_ms(sup->server));
+    weft__worker *w = sup->front->workers;
+    store_relaxed(&w->open, w->open + 1); /* before its process counts it as accepted: see weft_server_get_stats */
     int err = start_child(sup, i);
     sup->client = -1;
-    if (err < 0)
+    if (err < 0) {
+        store_relaxed(&w->open, w->open - 1);
         weft__seats_leave(&sup->seats, i);
-    else
+    } else {
         sup->children[i].place = place;
+    }
     if (weft__lacks_descriptors(err) && !weft__seats_coming(&sup->seats))
         (void)make_room(sup); /* for the next one */
     return err;
@@ -404,7 +408,6 @@ static void serve_in_child(supervisor *sup, int fd)
         turn_away(sup, fd);
         return;
     }
-    store_relaxed(&w->open, w->open + 1);
     weft__sys_close(fd);
 }
 

@@ -410,16 +410,21 @@ unsigned weft_server_capacity(const weft_server *s)
     return o->processes > 1 ? each * o->processes : each;
 }
 
+/* A connection is open before it counts as accepted, and what became of it is counted before it is open no more. Read
+ * in this order, a connection that counts as accepted is open, or the rest of its counts is there. */
 void weft_server_get_stats(const weft_server *s, weft_server_stats *stats)
 {
     const weft__worker *workers = s->front != NULL ? s->front->workers : s->workers;
     unsigned n = s->front != NULL ? s->front->sets * s->nworkers : s->nworkers;
-    *stats = (weft_server_stats){.open = s->front != NULL ? 0 : load_relaxed(&s->open)};
+    *stats = (weft_server_stats){0};
+    for (unsigned i = 0; i < n; i++)
+        stats->accepted += load_acquire(&workers[i].accepted);
+    for (unsigned i = 0; i < n && s->front != NULL; i++)
+        stats->open += load_acquire(&workers[i].open);
+    if (s->front == NULL)
+        stats->open = load_acquire(&s->open);
     for (unsigned i = 0; i < n; i++) {
         const weft__worker *w = &workers[i];
-        if (s->front != NULL)
-            stats->open += load_relaxed(&w->open);
-        stats->accepted += load_relaxed(&w->accepted);
         stats->calls += load_relaxed(&w->calls);
         stats->timeouts += load_relaxed(&w->timeouts);
         stats->shed += load_relaxed(&w->shed);

@@ -556,7 +556,7 @@ static void take_in(weft__worker *w, int fd)
         weft__conn_end(c);
         return;
     }
-    add_relaxed(w->let_in, 1);
+    add_acq_rel(w->let_in, 1); /* it is open already: see weft_server_get_stats */
     add_seq_cst(&w->coming, 1);
     if (w->server->model->fixed) {
         stand_in_line(w, c);
