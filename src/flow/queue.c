@@ -509,9 +509,8 @@ int weft_queue_join(weft_queue *q, weft_until until)
         uint32_t armed = or_seq_cst(&q->finished, 1) | 1;
         if (is_finished(q))
             return 0;
+        /* Whoever found all done may be late with the wake, and more may have been put before this call: look again. */
         err = weft__park_for(&work_kind, q, WEFT__CALLER(), &q->finished, armed, until, 0);
-        if (err == 0) /* the word changes only when all is done: it was, whatever has been put since */
-            return 0;
     }
     return 0;
 }
